@@ -1,0 +1,32 @@
+"""Amazon Bedrock prompt caching that works inside LangChain and LlamaIndex."""
+
+from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.diagnosis import Miss
+from cachepoint.core.planner import Checkpoint, Plan
+from cachepoint.core.policy import CachePolicy, configure
+from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.rules import ModelRules, rules_for
+from cachepoint.core.usage import Usage
+
+__all__ = [
+    "CachePolicy",
+    "Call",
+    "CallReport",
+    "Checkpoint",
+    "Miss",
+    "ModelRules",
+    "Observer",
+    "Plan",
+    "PromptCache",
+    "Usage",
+    "configure",
+    "rules_for",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module 'cachepoint' has no attribute {name!r}")
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return version("cachepoint")

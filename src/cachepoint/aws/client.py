@@ -1,0 +1,176 @@
+"""A bedrock-runtime client whose Converse calls are cached."""
+
+import time
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from cachepoint.aws.profiles import Profiles
+from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.policy import CachePolicy
+from cachepoint.core.refusals import is_refusal
+
+REPORT_KEY = "cachepoint"
+
+
+@cache
+def shared_cache() -> PromptCache:
+    """The cache that all clients of this process share unless they are given one.
+
+    What one client wrote another can read, so that a model object made anew for every request
+    still knows what Bedrock holds.
+    """
+    return PromptCache(clock=time.time)
+
+
+class CachingClient:
+    """A bedrock-runtime client with `converse` and `converse_stream` cached; all else passes through.
+
+    The responses are boto3's own. The report of a call is in
+    `response["ResponseMetadata"]["cachepoint"]`; for a stream from its `metadata` event on.
+
+    Args:
+        client: A boto3 `bedrock-runtime` client.
+        policy: How to place; None: the cache's own, else the process default.
+        cache: The PromptCache; None: the one that this process shares.
+        base_model_id: The model behind an application inference profile's ARN.
+        control: A boto3 `bedrock` client to ask for it with `GetInferenceProfile`, once per ARN.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        cache: PromptCache | None = None,
+        base_model_id: str | None = None,
+        control: Any = None,
+    ) -> None:
+        self._client = client
+        self._policy = CachePolicy.of(policy)
+        self._cache = shared_cache() if cache is None else cache
+        self._base_model_id = base_model_id
+        self._profiles = Profiles(control)
+
+    def converse(
+        self, *, cache_policy: CachePolicy | Mapping[str, Any] | str | None = None, **request: Any
+    ) -> Any:
+        """`client.converse`, cached.
+
+        Args:
+            cache_policy: The policy of this call alone.
+            request: What `client.converse` takes.
+
+        Raises:
+            ValueError: Where `cache_policy` is not valid; nothing was sent.
+            botocore.exceptions.ClientError: As without us.
+        """
+        call = self._prepare(request, cache_policy)
+        call, response = self._send(self._client.converse, call)
+        response.setdefault("ResponseMetadata", {})[REPORT_KEY] = self._cache.settle(call, response)
+        return response
+
+    def converse_stream(
+        self, *, cache_policy: CachePolicy | Mapping[str, Any] | str | None = None, **request: Any
+    ) -> Any:
+        """`client.converse_stream`, cached. The report is there once the `metadata` event came.
+
+        Args:
+            cache_policy: The policy of this call alone.
+            request: What `client.converse_stream` takes.
+
+        Raises:
+            ValueError: Where `cache_policy` is not valid; nothing was sent.
+            botocore.exceptions.ClientError: As without us.
+        """
+        call = self._prepare(request, cache_policy)
+        call, response = self._send(self._client.converse_stream, call)
+        if "stream" not in response:
+            return response
+        metadata = response.setdefault("ResponseMetadata", {})
+        return {
+            **response,
+            "stream": SettlingStream(response["stream"], self._cache, call, metadata),
+        }
+
+    def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
+        chosen = self._policy if policy is None else CachePolicy.of(policy)
+        model_id = str(request.get("modelId", ""))
+        if not model_id:
+            # boto3's own complaint about the missing parameter is the clearest.
+            self._client.converse(**request)
+        named = self._base_model_id or self._profiles.base_model(model_id)
+        return self._cache.prepare(
+            request, model_id=named, policy=chosen, region=str(self._client.meta.endpoint_url)
+        )
+
+    def _send(self, operation: Any, call: Call) -> tuple[Call, Any]:
+        try:
+            return call, operation(**call.request)
+        except Exception as error:
+            plain = self._cache.refused(call, _message(error))
+            if plain is None:
+                self._cache.abandon(call)
+                raise
+        return plain, operation(**plain.request)
+
+    def __getattr__(self, name: str) -> Any:
+        # Unpickling asks before there is a client.
+        if name.startswith("__") or name == "_client":
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+
+class SettlingStream:
+    """An event stream that settles its call when the usage comes by, and abandons it when it breaks."""
+
+    def __init__(self, stream: Any, prompt_cache: PromptCache, call: Call, metadata: dict[str, Any]) -> None:
+        self._stream = stream
+        self._cache = prompt_cache
+        self._call: Call | None = call
+        self._metadata = metadata
+
+    def __iter__(self) -> Iterator[Any]:
+        """The events, as they came."""
+        try:
+            for event in self._stream:
+                self._see(event)
+                yield event
+        finally:
+            self._leave()
+
+    def _see(self, event: Mapping[str, Any]) -> None:
+        if "metadata" in event and self._call is not None:
+            self._metadata[REPORT_KEY] = self._cache.settle(self._call, event)
+            self._call = None
+
+    def _leave(self) -> None:
+        if self._call is not None:
+            self._cache.abandon(self._call)
+            self._call = None
+
+    def close(self) -> None:
+        """Close the connection; a call whose usage never came is abandoned."""
+        self._leave()
+        self._stream.close()
+
+    def __enter__(self) -> "SettlingStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_stream":
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+def _message(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if not isinstance(response, Mapping):
+        return ""
+    return str(response.get("Error", {}).get("Message", ""))
+
+
+__all__ = ["REPORT_KEY", "CachingClient", "SettlingStream", "is_refusal", "shared_cache"]

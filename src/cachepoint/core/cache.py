@@ -1,0 +1,373 @@
+"""PromptCache: prepare / settle / abandon, the state machine that ties the rest together."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+from cachepoint.core.diagnosis import Case, Recent, Trace, diagnose
+from cachepoint.core.dialects import DIALECTS
+from cachepoint.core.forecast import Forecast, Kind, Shape
+from cachepoint.core.mirror import CacheMirror, MemoryStore, Store, View
+from cachepoint.core.planner import (
+    SMALL_SHARE,
+    Outlook,
+    Plan,
+    Sizes,
+    end_of,
+    head_of,
+    plan,
+)
+from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.prefix import Digester, Prefix
+from cachepoint.core.refusals import is_refusal, stricter
+from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.rules import TTL_SECONDS, ModelRules, base_model, rules_for
+from cachepoint.core.sizes import Scale
+from cachepoint.core.usage import Usage
+
+logger = logging.getLogger("cachepoint")
+
+_USAGE = {"converse": Usage.from_converse, "messages": Usage.from_messages}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call under way. `request` is what to send; the rest is for `settle`."""
+
+    request: dict[str, Any]
+    model_id: str
+    plan: Plan
+    rules: ModelRules = field(repr=False)
+    started: float
+    priced_as: str
+    dialect: str
+    original: Mapping[str, Any] = field(repr=False)
+    case: Case | None = field(default=None, repr=False)
+
+
+class PromptCache:
+    """Plans the checkpoints of requests and learns from their answers. Knows no framework, does no I/O.
+
+    Safe under threads. Any number of calls may be prepared before the first is settled.
+
+    Args:
+        policy: How to place; None: what `cachepoint.configure` or the environment says.
+        clock: Seconds, as of Bedrock's own clock.
+        store: Where the mirror lives; None: in this process.
+        key: The key of the digests, 1 to 64 bytes; None: a random one of this process. Workers
+            that share a store must share it.
+        observers: Called with every report.
+
+    Raises:
+        ValueError: Where the key is empty or too long.
+    """
+
+    def __init__(
+        self,
+        policy: CachePolicy | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        store: Store | None = None,
+        key: bytes | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        if key is not None and not 1 <= len(key) <= blake2b.MAX_KEY_SIZE:
+            raise ValueError(f"the key of the digests has {len(key)} bytes; use 1 to {blake2b.MAX_KEY_SIZE}")
+        self.policy = policy
+        self.observers: list[Observer] = list(observers)
+        self.faults = 0
+        self._clock = clock
+        self._digester = Digester(key or secrets.token_bytes(32))
+        self._mirror = CacheMirror(MemoryStore() if store is None else store)
+        self._forecast = Forecast()
+        self._scale = Scale()
+        self._recent = Recent()
+        self._rows: dict[str, ModelRules] = {}
+        self._unknown: set[str] = set()
+        self._lock = RLock()
+
+    def prepare(
+        self,
+        request: Mapping[str, Any],
+        model_id: str | None = None,
+        *,
+        dialect: str = "converse",
+        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        region: str = "",
+    ) -> Call:
+        """Plan the checkpoints of a request.
+
+        Args:
+            request: The keyword arguments of `client.converse`, or the body of an Anthropic
+                InvokeModel request; it stays as it is.
+            model_id: The model where `request` has no `modelId`, or the base model behind an ARN.
+            dialect: `"converse"` or `"messages"` (InvokeModel).
+            policy: The policy of this call alone.
+            region: The region called; entries are never shared between regions.
+
+        Returns:
+            The call; send `call.request`, which has the keys that `request` had.
+
+        Raises:
+            ValueError: Where no model is named, or a dialect or an option is unknown.
+        """
+        if dialect not in DIALECTS:
+            raise ValueError(f"dialect is {dialect!r}; use one of {', '.join(map(repr, DIALECTS))}")
+        called = request.get("modelId") or model_id
+        if not called:
+            raise ValueError("no model is named: give model_id= or a request with modelId")
+        chosen = CachePolicy.of(policy) or self.policy or default_policy()
+        named = model_id if model_id and base_model(str(called)) is None else called
+        rules = self._rows.get(str(called)) or rules_for(str(named))
+        call = Call(
+            request=dict(request),
+            model_id=str(called),
+            plan=Plan(),
+            rules=rules,
+            started=self._clock(),
+            priced_as=str(named),
+            dialect=dialect,
+            original=request,
+        )
+        if (why := self._stands_aside(call, chosen)) is not None:
+            return replace(call, plan=Plan(note=why))
+        try:
+            with self._lock:
+                return self._planned(call, chosen, region)
+        except Exception:
+            self._fault("planning")
+            return call
+
+    def settle(self, call: Call, response: Mapping[str, Any]) -> CallReport:
+        """Learn from the answer and say what it cost.
+
+        Args:
+            call: What `prepare` returned.
+            response: The response, or the `metadata` event that ended a stream.
+
+        Returns:
+            The report. It goes to the observers as well.
+        """
+        usage = miss = None
+        try:
+            usage = _USAGE[call.dialect](response)
+            if call.case is not None and usage is not None:
+                with self._lock:
+                    miss = self._learned(call, call.case, usage)
+        except Exception:
+            self._fault("learning")
+        report = CallReport(
+            model_id=call.model_id,
+            priced_as=call.priced_as,
+            rules=call.rules,
+            started=call.started,
+            usage=usage,
+            plan=call.plan,
+            miss=miss,
+        )
+        self._tell(report)
+        return report
+
+    def abandon(self, call: Call) -> None:
+        """The call failed: nothing of it is in the cache."""
+        if call.case is None:
+            return
+        try:
+            with self._lock:
+                self._mirror.forget(
+                    call.case.prefix,
+                    [c.index for c in call.plan.checkpoints if c.index not in call.case.view.live],
+                )
+        except Exception:
+            self._fault("forgetting")
+
+    def refused(self, call: Call, message: str) -> Call | None:
+        """Bedrock refused a checkpoint of ours: the call without it, and the row remembered as stricter.
+
+        Args:
+            call: What was refused.
+            message: Bedrock's message.
+
+        Returns:
+            The call as the caller made it, to be sent once more; None where checkpoints are not
+            what the message is about, or none were ours.
+        """
+        if not call.plan.checkpoints or not is_refusal(message):
+            return None
+        self.abandon(call)
+        with self._lock:
+            self._rows[call.model_id] = stricter(call.rules, message)
+            _bound(self._rows, 1_024)
+        logger.warning("Bedrock refused a checkpoint on %s; the call is sent again without", call.model_id)
+        plain = DIALECTS[call.dialect].write(call.original, {})
+        return replace(call, request=plain, plan=Plan(note="Bedrock refused a checkpoint"), case=None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process starts with an empty mirror: it has seen nothing yet."""
+        return _restore, (self.policy, self._clock)
+
+    def _stands_aside(self, call: Call, policy: CachePolicy) -> str | None:
+        if policy.mode == "off":
+            return "mode is off"
+        if call.rules.caches:
+            return None
+        if call.model_id not in self._unknown:
+            self._unknown.add(call.model_id)
+            _bound(self._unknown, 1_024)
+            logger.info("%s: no explicit prompt caching is known; no checkpoint is placed", call.model_id)
+        return f"{call.rules.name} takes no checkpoints"
+
+    def _planned(self, call: Call, policy: CachePolicy, region: str) -> Call:
+        wire: ModuleType = DIALECTS[call.dialect]
+        reading = wire.read(call.original, call.rules)
+        if reading.refusal is not None:
+            return replace(call, plan=Plan(note=reading.refusal))
+        scope = f"{call.dialect}|{region}|{call.model_id}"
+        prefix = self._digester.prefix(
+            reading.raw,
+            seed=f"{scope}|{reading.invalidates}".encode(),
+            turn_seed=reading.turn.encode(),
+            orphans=reading.orphans,
+        )
+        view = self._mirror.look(prefix, call.started)
+        sizes = self._scale.sizes(prefix, view, call.model_id, call.rules)
+        outlook = self._foresee(prefix, view, sizes, call, policy, scope)
+        decided = plan(prefix, view, call.rules, policy, outlook, sizes)
+        trace = Trace.of(prefix, call.model_id)
+        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace))
+        ends = [i for i in (head_of(prefix), end_of(prefix)) if i is not None]
+        writing = [c.index for c in decided.checkpoints if c.index not in view.live]
+        self._mirror.note(prefix, view, ends, writing)
+        return replace(
+            call,
+            plan=decided,
+            case=case,
+            request=_write(wire, call.original, prefix, decided, call.rules),
+        )
+
+    def _foresee(
+        self,
+        prefix: Prefix,
+        view: View,
+        sizes: Sizes,
+        call: Call,
+        policy: CachePolicy,
+        scope: str,
+    ) -> Outlook:
+        """Sort the request into its kind and ask whether head and end are worth a write."""
+        digests = [b.digest for b in prefix.blocks]
+        self._forecast.saw(digests, call.started)
+        head, end = head_of(prefix), end_of(prefix)
+        known_head = head is not None and head in view.entries
+        here = self._digester.one(scope.encode())
+        shape = _shape(prefix, view, sizes)
+        # A head that never comes back tells nothing of its kind: those are counted together.
+        kind: Kind = (digests[head] if head is not None and known_head else here, shape)
+        head_kind: Kind = (here, "head")
+        until = call.started + TTL_SECONDS[policy.ttl]
+        worth = _threshold(call.rules, policy)
+        wants_end = {"always": True, "never": False}.get(policy.tail, self._forecast.chance(kind) > worth)
+        wants_head = known_head or self._forecast.chance(head_kind) > worth
+        if head is not None and not known_head:
+            self._forecast.watch(digests[head], head_kind, until)
+        if end is not None:
+            self._forecast.watch(digests[end], kind, until)
+        return Outlook(shape, head=wants_head, end=wants_end)
+
+    def _learned(self, call: Call, case: Case, usage: Usage) -> Any:
+        prefix = case.prefix
+        self._scale.learn(prefix, usage, call.model_id, call.rules)
+        cached = (usage.read_tokens or 0) + (usage.write_tokens or 0)
+        marks = call.plan.checkpoints
+        miss = diagnose(case, usage)
+        if not marks:
+            return miss
+        if not cached:
+            self._mirror.forget(prefix, [c.index for c in marks])
+            return miss
+        deepest = marks[-1]
+        share = cached / deepest.tokens if deepest.tokens else 1.0
+        written = {
+            c.index: (c.ttl, cached if c is deepest else None)
+            for c in marks
+            if c is deepest or c.tokens * share >= call.rules.min_tokens
+        }
+        self._mirror.learn(prefix, written, call.started)
+        below = [c.index for c in marks if c.index not in written]
+        self._mirror.forget(prefix, below)
+        return miss
+
+    def _tell(self, report: CallReport) -> None:
+        for observer in tuple(self.observers):
+            try:
+                observer(report)
+            except Exception:
+                logger.exception("an observer of cachepoint failed; the call is not affected")
+
+    def _fault(self, doing: str) -> None:
+        """A fault of ours never fails a call (law 5): it is counted, and said once."""
+        self.faults += 1
+        level = logging.WARNING if self.faults == 1 else logging.DEBUG
+        logger.log(level, "cachepoint failed at %s; the call goes on without it", doing, exc_info=True)
+
+
+def _restore(policy: CachePolicy | None, clock: Callable[[], float]) -> PromptCache:
+    return PromptCache(policy, clock)
+
+
+def _bound(table: Any, size: int) -> None:
+    while len(table) > size:
+        table.pop() if isinstance(table, set) else table.pop(next(iter(table)))
+
+
+def _shape(prefix: Prefix, view: View, sizes: Sizes) -> Shape:
+    """What kind of turn this is."""
+    messages = [i for i, b in enumerate(prefix.blocks) if b.layer == "messages"]
+    if not messages:
+        return "large_first"
+    if view.seen_from(messages[0]) is not None:
+        return "extends"
+    if any(prefix.blocks[i].role == "assistant" for i in messages):
+        return "history"
+    if prefix.blocks[0].layer == "tools":
+        return "tools"
+    head = sizes.tokens[messages[0] - 1] if messages[0] else 0
+    total = sizes.tokens[-1]
+    return "small_first" if total - head <= SMALL_SHARE * total else "large_first"
+
+
+def _threshold(rules: ModelRules, policy: CachePolicy) -> float:
+    """The chance of a return from which a write pays: (w - 1) / (w - r), placement-theory §2.2."""
+    read = rules.multipliers.get("read", 0.1)
+    write = rules.multipliers.get(f"write_{policy.ttl}", rules.multipliers.get("write_5m", 1.25))
+    return (write - 1) / (write - read)
+
+
+def _write(
+    wire: ModuleType,
+    original: Mapping[str, Any],
+    prefix: Prefix,
+    decided: Plan,
+    rules: ModelRules,
+) -> dict[str, Any]:
+    hand = prefix.hand
+    marks = {
+        (prefix.blocks[c.index].layer, prefix.blocks[c.index].path): wire.mark(
+            c.ttl, _kept(hand.get(c.index), rules)
+        )
+        for c in decided.checkpoints
+    }
+    if not marks and not hand and not prefix.orphans:
+        return dict(original)
+    return dict(wire.write(original, marks))
+
+
+def _kept(mark: Any, rules: ModelRules) -> Any:
+    """Nova takes no ttl at all (AWS user guide, 2026-10), not even the default spelt out."""
+    return None if mark is not None and rules.is_nova and mark.ttl else mark

@@ -1,0 +1,85 @@
+"""How likely a prefix is to come back, learned per kind of call.
+
+A checkpoint that nobody reads costs a quarter more than none. Whether the end of a request comes
+back is no property of the request but of the kind of call it is: a conversation goes on, a question
+to a document does not. So calls are sorted into kinds, and each kind is counted: how often a prefix
+that ended there came back while its entry would have lived. Prefixes are watched whether or not they
+were written, so that what was refused once can be learned again.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+Shape = Literal["head", "extends", "tools", "history", "small_first", "large_first"]
+
+# (returned, watched) before anything was seen: a Beta prior. The head of an application comes
+# back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
+# small beside the head costs little to write; one that is large is mostly retrieved text.
+PRIORS: dict[Shape, tuple[float, float]] = {
+    "head": (1.5, 2.0),
+    "extends": (3.0, 4.0),
+    "tools": (2.0, 3.0),
+    "history": (1.0, 2.0),
+    "small_first": (1.0, 2.0),
+    "large_first": (0.4, 2.0),
+}
+# Old evidence fades, so that an application that changes is learned anew.
+FADE_AT = 24.0
+
+Kind = tuple[bytes, Shape]
+
+
+@dataclass(slots=True)
+class _Tally:
+    returned: float
+    watched: float
+
+
+class Forecast:
+    """Counts per kind of call. Bounded: the `capacity` kinds and `watch` prefixes used last."""
+
+    def __init__(self, capacity: int = 4_096, watch: int = 16_384) -> None:
+        self._tallies: OrderedDict[Kind, _Tally] = OrderedDict()
+        self._watched: OrderedDict[bytes, tuple[Kind, float]] = OrderedDict()
+        self._capacity = capacity
+        self._watch_capacity = watch
+
+    def chance(self, kind: Kind) -> float:
+        """The chance, 0 to 1, that a prefix of this kind comes back in time."""
+        returned, watched = PRIORS[kind[1]]
+        tally = self._tallies.get(kind)
+        if tally is not None:
+            returned += tally.returned
+            watched += tally.watched
+        return returned / watched
+
+    def watch(self, digest: bytes, kind: Kind, until: float) -> None:
+        """A call of this kind ended here; it counts as not returned until it is seen again."""
+        if digest in self._watched:
+            return
+        tally = self._tallies.setdefault(kind, _Tally(0.0, 0.0))
+        tally.watched += 1
+        if tally.watched > FADE_AT:
+            tally.returned /= 2
+            tally.watched /= 2
+        self._tallies.move_to_end(kind)
+        self._watched[digest] = (kind, until)
+        _trim(self._tallies, self._capacity)
+        _trim(self._watched, self._watch_capacity)
+
+    def saw(self, digests: list[bytes], now: float) -> None:
+        """These prefixes are in a request now: those that were watched have come back."""
+        for digest in digests:
+            kind, until = self._watched.get(digest, (None, 0.0))
+            if kind is None:
+                continue
+            del self._watched[digest]
+            tally = self._tallies.get(kind)
+            if now <= until and tally is not None:
+                tally.returned += 1
+
+
+def _trim(table: OrderedDict[bytes, tuple[Kind, float]] | OrderedDict[Kind, _Tally], size: int) -> None:
+    while len(table) > size:
+        table.popitem(last=False)

@@ -1,0 +1,131 @@
+"""What a user may choose: by keyword, by environment (CACHEPOINT_*), by call."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self, get_args
+
+from cachepoint.core.rules import Ttl
+
+Mode = Literal["auto", "off"]
+Tail = Literal["auto", "always", "never"]
+Reorder = Literal["off", "stable_first"]
+
+ENV_PREFIX = "CACHEPOINT_"
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """How checkpoints are placed.
+
+    Args:
+        mode: `"auto"` places checkpoints; `"off"` sends the request as it came, byte for byte.
+        ttl: How long entries live, `"5m"` or `"1h"`. A 1h write costs 2.0 times the input price
+            instead of 1.25 and pays only where reads fall between 5 and 60 minutes apart. Falls
+            back to 5m on models that know no 1h.
+        head_ttl: The TTL of the shared head (tools and system); None: as `ttl`.
+        tail: Whether the end of the request is written for the next turn to read. `"auto"` learns
+            it per kind of call: conversations and agents are, questions that nothing follows are
+            not. `"always"` and `"never"` decide it.
+
+        reorder: `"stable_first"` lets an adapter put the part of a system prompt that stays the
+            same in front of the part that changes by the call (LlamaIndex's context chat engines
+            put them the other way round). It changes what the model sees, so it is `"off"` unless
+            asked for.
+
+    Raises:
+        ValueError: Where a value is none of those above; it names the value and the choices.
+    """
+
+    mode: Mode = "auto"
+    ttl: Ttl = "5m"
+    head_ttl: Ttl | None = None
+    tail: Tail = "auto"
+    reorder: Reorder = "off"
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                allowed = ", ".join(repr(c) for c in choices)
+                raise ValueError(f"CachePolicy.{name} is {value!r}; use one of {allowed}")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read what the environment asks for: CACHEPOINT_MODE, CACHEPOINT_TTL, and so on.
+
+        Raises:
+            ValueError: Where a variable names no option or holds no valid value.
+        """
+        env = os.environ if environ is None else environ
+        names = {f.name for f in fields(cls)}
+        chosen = {
+            key.removeprefix(ENV_PREFIX).lower(): value
+            for key, value in env.items()
+            if key.startswith(ENV_PREFIX) and value
+        }
+        unknown = sorted(set(chosen) - names)
+        if unknown:
+            options = ", ".join(sorted(ENV_PREFIX + n.upper() for n in names))
+            raise ValueError(f"{ENV_PREFIX}{unknown[0].upper()} is no option; there are {options}")
+        return cls(**chosen)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, value: "CachePolicy | Mapping[str, Any] | str | None") -> "CachePolicy | None":
+        """A policy from what people write: a policy, its fields as a dict, or a mode.
+
+        Raises:
+            ValueError: Where a field or a value is unknown.
+            TypeError: Where it is none of these.
+        """
+        if value is None or isinstance(value, CachePolicy):
+            return value
+        if isinstance(value, str):
+            return cls(mode=value)  # type: ignore[arg-type]
+        if isinstance(value, Mapping):
+            return cls().but(**value)
+        raise TypeError(f"a cache policy is a CachePolicy, a dict or a mode, not {type(value)!r}")
+
+    def but(self, **changes: Any) -> "CachePolicy":
+        """This policy with some options changed.
+
+        Raises:
+            ValueError: Where an option or a value is unknown.
+        """
+        names = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in names:
+                raise ValueError(f"CachePolicy has no option {name!r}; it has {', '.join(names)}")
+        return replace(self, **changes)
+
+
+_CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "mode": get_args(Mode),
+    "ttl": get_args(Ttl),
+    "head_ttl": (None, *get_args(Ttl)),
+    "tail": get_args(Tail),
+    "reorder": get_args(Reorder),
+}
+
+
+class _Default:
+    policy: CachePolicy | None = None
+
+
+def configure(policy: CachePolicy | Mapping[str, Any] | str | None = None, **options: Any) -> None:
+    """Set the policy of this process for everything that names none of its own.
+
+    Args:
+        policy: A policy, its fields as a dict, a mode, or None: what the environment asks for.
+        options: Options of `CachePolicy` to change on top of it.
+
+    Raises:
+        ValueError: Where an option or a value is unknown.
+    """
+    base = CachePolicy.of(policy) or CachePolicy.from_env()
+    _Default.policy = base.but(**options)
+
+
+def default_policy() -> CachePolicy:
+    """The policy set with `configure`, else the one that the environment asks for."""
+    return _Default.policy or CachePolicy.from_env()
