@@ -15,13 +15,14 @@ Shape = Literal["head", "extends", "tools", "history", "small_first", "large_fir
 
 # (returned, watched) before anything was seen: a Beta prior. The head of an application comes
 # back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
-# small beside the head costs little to write; one that is large is mostly retrieved text.
+# small beside the head costs little to write; one that is large is mostly retrieved text. What is
+# written on a first guess must also be worth it at the 1h price, where half of the writes must return.
 PRIORS: dict[Shape, tuple[float, float]] = {
     "head": (1.5, 2.0),
     "extends": (3.0, 4.0),
     "tools": (2.0, 3.0),
-    "history": (1.0, 2.0),
-    "small_first": (1.0, 2.0),
+    "history": (1.1, 2.0),
+    "small_first": (1.1, 2.0),
     "large_first": (0.4, 2.0),
 }
 # Old evidence fades, so that an application that changes is learned anew.
