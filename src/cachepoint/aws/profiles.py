@@ -30,6 +30,9 @@ class Profiles:
                 self._known[model_id] = self._ask(model_id)
             return self._known[model_id]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Profiles, (self._client,)
+
     def _ask(self, arn: str) -> str | None:
         try:
             profile = self._client.get_inference_profile(inferenceProfileIdentifier=arn)

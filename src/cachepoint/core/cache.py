@@ -205,7 +205,7 @@ class PromptCache:
             self._rows[call.model_id] = stricter(call.rules, message)
             _bound(self._rows, 1_024)
         logger.warning("Bedrock refused a checkpoint on %s; the call is sent again without", call.model_id)
-        plain = DIALECTS[call.dialect].write(call.original, {})
+        plain = DIALECTS[call.dialect].write(call.original, {}, None)
         return replace(call, request=plain, plan=Plan(note="Bedrock refused a checkpoint"), case=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -328,18 +328,18 @@ def _bound(table: Any, size: int) -> None:
 
 def _shape(prefix: Prefix, view: View, sizes: Sizes) -> Shape:
     """What kind of turn this is."""
-    messages = [i for i, b in enumerate(prefix.blocks) if b.layer == "messages"]
-    if not messages:
+    head = prefix.head
+    if len(prefix.blocks) == head:
         return "large_first"
-    if view.seen_from(messages[0]) is not None:
+    if view.seen_from(head) is not None:
         return "extends"
-    if any(prefix.blocks[i].role == "assistant" for i in messages):
+    if any(b.role == "assistant" for b in prefix.blocks):
         return "history"
     if prefix.blocks[0].layer == "tools":
         return "tools"
-    head = sizes.tokens[messages[0] - 1] if messages[0] else 0
     total = sizes.tokens[-1]
-    return "small_first" if total - head <= SMALL_SHARE * total else "large_first"
+    tail = total - (sizes.tokens[head - 1] if head else 0)
+    return "small_first" if tail <= SMALL_SHARE * total else "large_first"
 
 
 def _threshold(rules: ModelRules, policy: CachePolicy) -> float:
@@ -357,15 +357,16 @@ def _write(
     rules: ModelRules,
 ) -> dict[str, Any]:
     hand = prefix.hand
-    marks = {
-        (prefix.blocks[c.index].layer, prefix.blocks[c.index].path): wire.mark(
-            c.ttl, _kept(hand.get(c.index), rules)
-        )
+    chosen = [
+        (prefix.blocks[c.index], wire.mark(c.ttl, _kept(hand.get(c.index), rules)))
         for c in decided.checkpoints
-    }
-    if not marks and not hand and not prefix.orphans:
+    ]
+    if not chosen and not hand and not prefix.orphans:
         return dict(original)
-    return dict(wire.write(original, marks))
+    places = [b for b, _ in chosen] + [prefix.blocks[i] for i in hand]
+    touched = {(b.layer, *b.path[:-1]) for b in places}
+    marks = {(b.layer, b.path): mark for b, mark in chosen}
+    return dict(wire.write(original, marks, None if prefix.orphans else touched))
 
 
 def _kept(mark: Any, rules: ModelRules) -> Any:

@@ -166,12 +166,10 @@ def end_of(prefix: Prefix) -> int | None:
 
 def head_of(prefix: Prefix) -> int | None:
     """The end of the shared head. A point on system covers the tools, so these get none of their own."""
-    head = prefix.head
-    if head is None:
-        return None
-    layer = prefix.blocks[head].layer
+    blocks = prefix.blocks
+    layer = blocks[prefix.head - 1].layer if prefix.head else None
     return next(
-        (i for i in range(head, -1, -1) if prefix.blocks[i].markable and prefix.blocks[i].layer == layer),
+        (i for i in range(prefix.head - 1, -1, -1) if blocks[i].markable and blocks[i].layer == layer),
         None,
     )
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Layer = Literal["tools", "system", "messages"]
 
@@ -15,6 +15,11 @@ IMAGE_WEIGHT = 6_000
 PDF_SHARE = 8
 
 DIGEST_SIZE = 16
+# Long transcripts come round again and again; what a text hashes to is kept by its length and Python's
+# own hash, which a str computes once. A clash of the two would only cost a wrong guess at what is cached.
+_MEMO_SIZE = 65_536
+
+_OPENERS = {"user": b"user", "assistant": b"assistant", "system": b"role:system"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,7 @@ class Mark:
     raw: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RawBlock:
+class RawBlock(NamedTuple):
     """What a dialect reads off the wire: one block of one layer, before it has a digest."""
 
     layer: Layer
@@ -39,8 +43,7 @@ class RawBlock:
     mark: Mark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One block of the prefix.
 
     `path` is the index in the tools or system list, or (message, block); `size` is in bytes and
@@ -69,27 +72,19 @@ class Block:
 class Prefix:
     """A request in cache order. Holds digests and sizes, never text.
 
-    `sizes[i]` is the cumulative size in bytes at the end of block i. `settings` stands for what
-    changes the whole prefix (thinking, effort); `parts` are unchained digests of tools, system and
-    the first message, for telling what changed. `orphans` counts checkpoints with nothing before them.
+    `sizes[i]` is the cumulative size in bytes at the end of block i. `head` is the number of blocks
+    in tools and system. `settings` stands for what changes the whole prefix (thinking, effort);
+    `parts` are unchained digests of tools, system and the first message, for telling what changed.
+    `hand` are the caller's own checkpoints by block index; `orphans` counts those with nothing before them.
     """
 
     blocks: tuple[Block, ...]
     sizes: tuple[int, ...]
+    head: int
     settings: bytes
     parts: tuple[bytes, bytes, bytes]
+    hand: Mapping[int, Mark]
     orphans: int = 0
-
-    @property
-    def head(self) -> int | None:
-        """Index of the block that ends the shared head: the last of system, else of tools."""
-        ends = [i for i, b in enumerate(self.blocks) if b.layer != "messages"]
-        return ends[-1] if ends else None
-
-    @property
-    def hand(self) -> dict[int, Mark]:
-        """The caller's own checkpoints, by block index."""
-        return {i: b.mark for i, b in enumerate(self.blocks) if b.mark is not None}
 
 
 class Digester:
@@ -97,6 +92,7 @@ class Digester:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._memo: dict[tuple[int, int], tuple[bytes, int]] = {}
 
     def one(self, payload: bytes) -> bytes:
         """The digest of one payload alone."""
@@ -114,41 +110,48 @@ class Digester:
             orphans: Checkpoints that stand before any block of their list.
         """
         chain = hashlib.blake2b(seed, key=self._key, digest_size=DIGEST_SIZE)
-        parts = {"tools": hashlib.blake2b(key=self._key), "system": hashlib.blake2b(key=self._key)}
-        first = hashlib.blake2b(key=self._key)
-        blocks = []
-        in_messages = False
-        for r in raw:
-            wire, size = _wire(r)
-            if r.layer == "messages" and not in_messages:
-                in_messages = True
-                chain.update(b"\x00messages" + turn_seed)
-            chain.update(wire)
-            if not in_messages:
-                parts[r.layer].update(wire)
-            elif r.path[0] == 0:
-                first.update(wire)
-            blocks.append(Block(r.layer, r.path, r.kind, r.role, size, chain.digest(), r.markable, r.mark))
+        parts: dict[str, list[bytes]] = {"tools": [], "system": [], "messages": []}
+        blocks: list[Block] = []
+        for layer, path, kind, payload, role, opens, markable, mark in raw:
+            digest, size = self._text(payload) if isinstance(payload, str) else self._structure(kind, payload)
+            first = path[0] == 0
+            if layer != "messages" or first:
+                parts[layer].append(digest)
+                if first and opens and layer == "messages":
+                    chain.update(b"messages" + turn_seed)
+            # Digests have a fixed length, so no two sequences run together.
+            chain.update(digest)
+            if opens:
+                chain.update(_OPENERS.get(role) or layer.encode())
+            blocks.append(Block(layer, path, kind, role, size, chain.digest(), markable, mark))
+        tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
         return Prefix(
             blocks=tuple(blocks),
-            sizes=tuple(accumulate(b.size for b in blocks)),
+            sizes=tuple(accumulate([b.size for b in blocks])),
+            head=len(parts["tools"]) + len(parts["system"]),
             settings=self.one(seed),
-            parts=(parts["tools"].digest(), parts["system"].digest(), first.digest()),
+            parts=(tools, system, opening),
+            hand={i: b.mark for i, b in enumerate(blocks) if b.mark is not None},
             orphans=orphans,
         )
 
+    def _text(self, text: str) -> tuple[bytes, int]:
+        """The digest of a text alone, and its weight in bytes."""
+        key = (hash(text), len(text))
+        known = self._memo.get(key)
+        if known is None:
+            body = text.encode("utf-8", "surrogatepass")
+            known = self.one(b"text:" + body), len(body)
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[key] = known
+        return known
 
-def _wire(raw: RawBlock) -> tuple[bytes, int]:
-    """The bytes that identify a block, framed so that no two sequences run together; and its weight."""
-    if isinstance(raw.payload, str):
-        body = raw.payload.encode("utf-8", "surrogatepass")
-        weight = len(body)
-    else:
+    def _structure(self, kind: str, payload: Any) -> tuple[bytes, int]:
         binary: list[int] = []
-        body = json.dumps(raw.payload, default=lambda v: _binary(v, binary)).encode()
-        weight = len(body) + sum(_weight(raw, n) for n in binary)
-    head = f"{raw.layer}/{raw.role if raw.opens else ''}/{raw.kind}/{len(body)}:".encode()
-    return head + body, weight
+        body = json.dumps(payload, default=lambda v: _binary(v, binary)).encode()
+        weight = len(body) + sum(_weight(kind, payload, n) for n in binary)
+        return self.one(kind.encode() + b":" + body), weight
 
 
 def _binary(value: Any, sizes: list[int]) -> str:
@@ -158,7 +161,7 @@ def _binary(value: Any, sizes: list[int]) -> str:
     return repr(value)
 
 
-def _weight(raw: RawBlock, size: int) -> int:
-    if raw.kind == "document":
-        return size // PDF_SHARE if raw.payload.get("document", {}).get("format") == "pdf" else size
+def _weight(kind: str, payload: Any, size: int) -> int:
+    if kind == "document":
+        return size // PDF_SHARE if payload.get("document", {}).get("format") == "pdf" else size
     return min(size, IMAGE_WEIGHT)

@@ -1,10 +1,10 @@
 """The Converse wire form: `cachePoint` blocks of their own, behind the block they mark."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cachepoint.core.dialects.reading import Marks, Reading, effort_settings
+from cachepoint.core.dialects.reading import Marks, Reading, Touched, effort_settings
 from cachepoint.core.prefix import Layer, Mark, RawBlock
 from cachepoint.core.rules import ModelRules
 
@@ -14,6 +14,7 @@ from cachepoint.core.rules import ModelRules
 MARKABLE = frozenset({"text", "image", "toolUse", "toolResult", "guardContent", "searchResult", "document"})
 # Nova caches "mainly text" (AWS user guide, 2026-10).
 NOVA_MARKABLE = frozenset({"text"})
+NOTHING: frozenset[str] = frozenset()
 TOOL_BLOCKS = frozenset({"toolUse", "toolResult"})
 CACHE_POINT = "cachePoint"
 
@@ -29,13 +30,13 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     raw: list[RawBlock] = []
     orphans = 0
     for layer, items in (("tools", tool_config.get("tools")), ("system", request.get("system"))):
-        blocks, lost = _list(layer, items or (), rules)  # type: ignore[arg-type]
-        raw += blocks
-        orphans += lost
+        if items:
+            kinds = None if layer in rules.fields else NOTHING
+            orphans += _blocks(raw, layer, (), items, kinds)  # type: ignore[arg-type]
     for index, message in enumerate(request.get("messages") or ()):
-        blocks, lost = _message(index, message, rules)
-        raw += blocks
-        orphans += lost
+        content = message.get("content") or ()
+        kinds = _markable_kinds(content, rules)
+        orphans += _blocks(raw, "messages", (index,), content, kinds, message.get("role", ""))
     choice = tool_config.get("toolChoice") or {}
     return Reading(
         raw=raw,
@@ -55,169 +56,116 @@ def _refusal(request: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _list(layer: Layer, items: Sequence[Mapping[str, Any]], rules: ModelRules) -> tuple[list[RawBlock], int]:
-    blocks: list[RawBlock] = []
+def _blocks(
+    out: list[RawBlock],
+    layer: Layer,
+    stem: tuple[int, ...],
+    items: Sequence[Mapping[str, Any]],
+    markable: frozenset[str] | None,
+    role: str = "",
+) -> int:
+    """Append the blocks of one list; return how many checkpoints had nothing before them.
+
+    `markable` are the kinds behind which a checkpoint may stand; None: all.
+    """
+    start = len(out)
     orphans = 0
     for i, item in enumerate(items):
         if CACHE_POINT in item:
-            orphans += not _attach(blocks, item)
+            orphans += not _attach(out, start, item)
             continue
-        kind = _kind(item)
-        blocks.append(
-            RawBlock(
-                layer,
-                (i,),
-                kind,
-                item["text"] if kind == "text" else item,
-                opens=not blocks,
-                markable=layer in rules.fields and _text_ok(item),
-            )
-        )
-    return blocks, orphans
-
-
-def _message(index: int, message: Mapping[str, Any], rules: ModelRules) -> tuple[list[RawBlock], int]:
-    content = message.get("content") or ()
-    markable = _markable_kinds(content, rules)
-    blocks: list[RawBlock] = []
-    orphans = 0
-    for i, item in enumerate(content):
-        if CACHE_POINT in item:
-            orphans += not _attach(blocks, item)
-            continue
-        kind = _kind(item)
-        blocks.append(
-            RawBlock(
-                "messages",
-                (index, i),
-                kind,
-                item["text"] if kind == "text" else item,
-                role=message.get("role", ""),
-                opens=not blocks,
-                markable=kind in markable and _text_ok(item) and _document_ok(item),
-            )
-        )
+        kind = next(iter(item), "")
+        text = item["text"] if kind == "text" else None
+        may = (markable is None or kind in markable) and _takes_mark(kind, item)
+        payload = item if text is None else text
+        out.append(RawBlock(layer, (*stem, i), kind, payload, role, len(out) == start, may))
         if kind == "toolResult":
-            _lift_nested(blocks, item["toolResult"])
-    return blocks, orphans
+            _lift_nested(out, start, item["toolResult"])
+    return orphans
 
 
 def _markable_kinds(content: Sequence[Mapping[str, Any]], rules: ModelRules) -> frozenset[str]:
     if "messages" not in rules.fields:
-        return frozenset()
+        return NOTHING
     if not rules.is_nova:
         return MARKABLE
     # Nova: "#/messages/6/content/0: extraneous key [cachePoint] is not permitted" in any message
     # with tool blocks (pi#2053, zeroclaw#8943).
-    return frozenset() if any(TOOL_BLOCKS & set(item) for item in content) else NOVA_MARKABLE
+    return NOTHING if any(TOOL_BLOCKS & set(item) for item in content) else NOVA_MARKABLE
 
 
-def _attach(blocks: list[RawBlock], item: Mapping[str, Any]) -> bool:
-    """Hang a cachePoint on the block before it; a second one in a row adds nothing."""
-    if not blocks:
-        return False
-    point = item[CACHE_POINT]
-    before = blocks[-1]
-    mark = Mark(ttl=point.get("ttl"), raw=dict(item))
-    if before.mark is None or (mark.ttl == "1h" and before.mark.ttl != "1h"):
-        blocks[-1] = _with_mark(before, mark)
+def _takes_mark(kind: str, item: Mapping[str, Any]) -> bool:
+    if kind == "text":
+        # Empty text can't be cached (botocore model and Anthropic docs, 2026-11).
+        return bool(item["text"]) and not item["text"].isspace()
+    if kind == "document":
+        # `messages.0.content.3.type: Field required` behind any but a PDF (strands#1966).
+        return bool(item["document"].get("format") == "pdf")
     return True
 
 
-def _with_mark(block: RawBlock, mark: Mark) -> RawBlock:
-    return RawBlock(
-        block.layer,
-        block.path,
-        block.kind,
-        block.payload,
-        block.role,
-        block.opens,
-        block.markable,
-        mark,
-    )
+def _attach(out: list[RawBlock], start: int, item: Mapping[str, Any]) -> bool:
+    """Hang a cachePoint on the block before it; a second one in a row adds nothing."""
+    if len(out) == start:
+        return False
+    mark = Mark(ttl=item[CACHE_POINT].get("ttl"), raw=dict(item))
+    before = out[-1].mark
+    if before is None or (mark.ttl == "1h" and before.ttl != "1h"):
+        out[-1] = out[-1]._replace(mark=mark)
+    return True
 
 
-def _lift_nested(blocks: list[RawBlock], result: Mapping[str, Any]) -> None:
+def _lift_nested(out: list[RawBlock], start: int, result: Mapping[str, Any]) -> None:
     """A cachePoint inside toolResult.content is refused by boto3: what was meant is behind it."""
     content = result.get("content") or ()
     nested = [item for item in content if CACHE_POINT in item]
     if not nested:
         return
     clean = {**result, "content": [item for item in content if CACHE_POINT not in item]}
-    last = blocks[-1]
-    blocks[-1] = RawBlock(
-        last.layer,
-        last.path,
-        last.kind,
-        {"toolResult": clean},
-        last.role,
-        last.opens,
-        last.markable,
-        last.mark,
-    )
+    out[-1] = out[-1]._replace(payload={"toolResult": clean})
     for item in nested:
-        _attach(blocks, item)
+        _attach(out, start, item)
 
 
-def _kind(item: Mapping[str, Any]) -> str:
-    return next(iter(item), "")
-
-
-def _text_ok(item: Mapping[str, Any]) -> bool:
-    """Empty text can't be cached (botocore model and Anthropic docs, 2026-11)."""
-    return "text" not in item or bool(item["text"].strip())
-
-
-def _document_ok(item: Mapping[str, Any]) -> bool:
-    """Only PDFs: `messages.0.content.3.type: Field required` behind any other (strands#1966)."""
-    return "document" not in item or item["document"].get("format") == "pdf"
-
-
-def write(request: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
+def write(request: Mapping[str, Any], marks: Marks, touched: Touched) -> dict[str, Any]:
     """A copy of the request that holds exactly these checkpoints.
 
     Args:
         request: What `read` read; it stays as it is, and so does every list inside it.
         marks: For (layer, path) of a block, the `cachePoint` block to stand behind it.
+        touched: The lists to look at: (layer, ) or ("messages", index) of each that holds a
+            checkpoint now or shall hold one; None: all.
     """
     out = dict(request)
-    if request.get("toolConfig"):
-        tools = _rewrite("tools", (), request["toolConfig"].get("tools"), marks)
-        if tools is not request["toolConfig"].get("tools"):
-            out["toolConfig"] = {**request["toolConfig"], "tools": tools}
-    if request.get("system"):
+    if request.get("toolConfig", {}).get("tools") and _is_touched(touched, "tools"):
+        tools = _rewrite("tools", (), request["toolConfig"]["tools"], marks)
+        out["toolConfig"] = {**request["toolConfig"], "tools": tools}
+    if request.get("system") and _is_touched(touched, "system"):
         out["system"] = _rewrite("system", (), request["system"], marks)
     if request.get("messages"):
         out["messages"] = [
-            _rewrite_message(i, message, marks) for i, message in enumerate(request["messages"])
+            {**message, "content": _rewrite("messages", (i,), message.get("content") or (), marks)}
+            if _is_touched(touched, "messages", i)
+            else message
+            for i, message in enumerate(request["messages"])
         ]
     return out
 
 
-def _rewrite_message(index: int, message: Mapping[str, Any], marks: Marks) -> Mapping[str, Any]:
-    content = message.get("content")
-    new = _rewrite("messages", (index,), content, marks)
-    return message if new is content else {**message, "content": new}
+def _is_touched(touched: Touched, *place: str | int) -> bool:
+    return touched is None or place in touched
 
 
-def _rewrite(
-    layer: Layer, stem: tuple[int, ...], items: Sequence[Any] | None, marks: Marks
-) -> Sequence[Any] | None:
-    if items is None:
-        return None
-    new = list(_with_marks(layer, stem, items, marks))
-    same = len(new) == len(items) and all(a is b or a == b for a, b in zip(new, items, strict=True))
-    return items if same else new
-
-
-def _with_marks(layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks) -> Iterator[Any]:
+def _rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks) -> list[Any]:
+    out = []
     for i, item in enumerate(items):
         if CACHE_POINT in item:
             continue
-        yield _without_nested(item)
+        out.append(_without_nested(item))
         mark = marks.get((layer, (*stem, i)))
         if mark is not None:
-            yield mark
+            out.append(mark)
+    return out
 
 
 def _without_nested(item: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cachepoint.core.dialects.reading import Marks, Reading, effort_settings
+from cachepoint.core.dialects.reading import Marks, Reading, Touched, effort_settings
 from cachepoint.core.prefix import Layer, Mark, RawBlock
 from cachepoint.core.rules import ModelRules
 
@@ -97,7 +97,7 @@ def _text_ok(item: Mapping[str, Any]) -> bool:
     return "text" not in item or bool(item["text"].strip())
 
 
-def write(request: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
+def write(request: Mapping[str, Any], marks: Marks, touched: Touched) -> dict[str, Any]:
     """A copy of the body that holds exactly these checkpoints.
 
     A text given as a plain string becomes a list of one text block where it is marked.
@@ -110,6 +110,8 @@ def write(request: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
     if request.get("messages"):
         out["messages"] = [
             {**m, "content": _rewrite("messages", (i,), m.get("content"), marks)}
+            if touched is None or ("messages", i) in touched
+            else m
             for i, m in enumerate(request["messages"])
         ]
     return out

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from cachepoint.core.prefix import RawBlock
 
 Marks = Mapping[tuple[str, tuple[int, ...]], Any]
+Touched = AbstractSet[tuple[str | int, ...]] | None
 
 # Measured on Bedrock (CacheCanary 0.4.0, Sonnet 4.6, 2026-10): a change of thinking or effort loses
 # everything, the system included; absent, disabled and effort "high" are the same.

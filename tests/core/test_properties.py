@@ -1,0 +1,77 @@
+"""What no request may do, tried on the emulator's own rules."""
+
+import base64
+import copy
+import json
+from urllib.parse import quote
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from converse_requests import bare, conversations
+
+from cachepoint import CachePolicy, PromptCache
+from cachepoint.emulator import BedrockEmulator
+from cachepoint.emulator.service import Incoming
+
+CONVERSATIONS = 1_000
+POLICIES = st.builds(
+    CachePolicy,
+    ttl=st.sampled_from(["5m", "1h"]),
+    head_ttl=st.sampled_from([None, "5m", "1h"]),
+    tail=st.sampled_from(["auto", "always", "never"]),
+)
+requests_tried = 0
+
+
+def send(bedrock, model, request):
+    body = json.dumps(request, default=lambda b: base64.b64encode(b).decode()).encode()
+    path = f"/model/{quote(model, safe='')}/converse"
+    return bedrock._service.answer(Incoming("POST", path, "us-east-1", body))
+
+
+def points(request):
+    return json.dumps(request, default=lambda b: "").count('"cachePoint"')
+
+
+@settings(
+    max_examples=CONVERSATIONS,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(conversations(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
+def test_no_request_is_refused_changed_or_overfull(conversation, policy, gaps):
+    global requests_tried
+    model, requests = conversation
+    bedrock = BedrockEmulator()
+    cache = PromptCache(policy=policy, clock=bedrock.now)
+    for request, gap in zip(requests, gaps, strict=False):
+        requests_tried += 1
+        plain = send(bedrock, model, bare(request))
+        assert plain.status == 200, plain.body
+        before = copy.deepcopy(request)
+
+        call = cache.prepare(request, model_id=model)
+
+        assert request == before
+        assert bare(call.request) == bare(request)
+        assert call.request.keys() == request.keys()
+        assert points(call.request) <= 4
+        answer = send(bedrock, model, call.request)
+        assert answer.status == 200, answer.body
+        cache.settle(call, json.loads(answer.body))
+        bedrock.advance(gap)
+    assert cache.faults == 0
+
+
+def test_enough_requests_were_tried():
+    assert requests_tried >= 2_000
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(conversations())
+def test_off_is_the_request_itself(conversation):
+    model, requests = conversation
+    cache = PromptCache(policy=CachePolicy(mode="off"))
+    for request in requests:
+        assert cache.prepare(request, model_id=model).request == request
