@@ -261,7 +261,7 @@ class PromptCache:
         scope: str,
     ) -> Outlook:
         """Sort the request into its kind and ask whether head and end are worth a write."""
-        digests = [b.digest for b in prefix.blocks]
+        digests = prefix.digests
         self._forecast.saw(digests, call.started)
         head, end = head_of(prefix), end_of(prefix)
         known_head = head is not None and head in view.entries

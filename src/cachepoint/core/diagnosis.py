@@ -56,8 +56,7 @@ class Trace:
     @classmethod
     def of(cls, prefix: Prefix, model: str) -> "Trace":
         """The trace of a request."""
-        digests = tuple(b.digest for b in prefix.blocks)
-        return cls(model, prefix.settings, prefix.parts, digests)
+        return cls(model, prefix.settings, prefix.parts, prefix.digests)
 
 
 class Recent:
@@ -128,11 +127,11 @@ def _deepest_live(case: Case) -> int | None:
 def _changed(case: Case) -> Miss | None:
     """What keeps this request from extending the one before it in its conversation."""
     before, now = case.before, case.trace
-    if before is None or before.digests == now.digests:
+    if before is None or not before.digests:
+        return None
+    if len(before.digests) <= len(now.digests) and now.digests[len(before.digests) - 1] == before.digests[-1]:
         return None
     same = sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(before.digests, now.digests, strict=False)))
-    if same == len(before.digests):
-        return None
     for cause, differs in (
         ("model_changed", before.model != now.model),
         ("settings_changed", before.settings != now.settings),

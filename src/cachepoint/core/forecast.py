@@ -8,6 +8,7 @@ were written, so that what was refused once can be learned again.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,13 +70,10 @@ class Forecast:
         _trim(self._tallies, self._capacity)
         _trim(self._watched, self._watch_capacity)
 
-    def saw(self, digests: list[bytes], now: float) -> None:
+    def saw(self, digests: Sequence[bytes], now: float) -> None:
         """These prefixes are in a request now: those that were watched have come back."""
-        for digest in digests:
-            kind, until = self._watched.get(digest, (None, 0.0))
-            if kind is None:
-                continue
-            del self._watched[digest]
+        for digest in [d for d in digests if d in self._watched]:
+            kind, until = self._watched.pop(digest)
             tally = self._tallies.get(kind)
             if now <= until and tally is not None:
                 tally.returned += 1

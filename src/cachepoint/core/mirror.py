@@ -103,8 +103,10 @@ class CacheMirror:
 
     def look(self, prefix: Prefix, now: float) -> View:
         """What Bedrock must hold of this prefix now."""
-        found = self._store.get(b.digest for b in prefix.blocks)
-        return View(now, {i: found[b.digest] for i, b in enumerate(prefix.blocks) if b.digest in found})
+        found = self._store.get(prefix.digests)
+        if not found:
+            return View(now)
+        return View(now, {i: found[d] for i, d in enumerate(prefix.digests) if d in found})
 
     def note(self, prefix: Prefix, view: View, ends: Iterable[int], writing: Iterable[int]) -> None:
         """Remember that a call went through these blocks and may be writing at those."""

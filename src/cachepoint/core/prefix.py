@@ -79,6 +79,7 @@ class Prefix:
     """
 
     blocks: tuple[Block, ...]
+    digests: tuple[bytes, ...]
     sizes: tuple[int, ...]
     head: int
     settings: bytes
@@ -127,6 +128,7 @@ class Digester:
         tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
         return Prefix(
             blocks=tuple(blocks),
+            digests=tuple([b.digest for b in blocks]),
             sizes=tuple(accumulate([b.size for b in blocks])),
             head=len(parts["tools"]) + len(parts["system"]),
             settings=self.one(seed),
