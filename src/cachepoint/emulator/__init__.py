@@ -1,0 +1,51 @@
+"""Amazon Bedrock's prompt cache on 127.0.0.1: for tests, and for programs without an AWS account.
+
+Stands alone: imports nothing of the rest of `cachepoint`, so that it can be a witness against it.
+
+Not modelled: InvokeModel, implicit caching, partial reads and videos on Nova, eviction under load, end of
+life of old models, structured output as a part of the prefix. Token counts are estimates unless a `sizer`
+knows better.
+"""
+
+from .engine import CacheEngine, Outcome, Scope
+from .prompt import Block, Marker, Prompt, read_prompt
+from .reading import ParsedRequest
+from .responders import (
+    AutoResponder,
+    EmulatedError,
+    ReplayResponder,
+    Reply,
+    Responder,
+    ScriptedResponder,
+    TextResponder,
+    ToolResponder,
+)
+from .rules import ModelRules, resolve
+from .server import BedrockEmulator
+from .service import EmulatedCall
+from .tokens import Sizer, default_sizer
+
+__all__ = [
+    "AutoResponder",
+    "BedrockEmulator",
+    "Block",
+    "CacheEngine",
+    "EmulatedCall",
+    "EmulatedError",
+    "Marker",
+    "ModelRules",
+    "Outcome",
+    "ParsedRequest",
+    "Prompt",
+    "ReplayResponder",
+    "Reply",
+    "Responder",
+    "Scope",
+    "ScriptedResponder",
+    "Sizer",
+    "TextResponder",
+    "ToolResponder",
+    "default_sizer",
+    "read_prompt",
+    "resolve",
+]
