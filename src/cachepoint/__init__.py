@@ -2,6 +2,7 @@
 
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.diagnosis import Miss
+from cachepoint.core.documents import documents, volatile
 from cachepoint.core.planner import Checkpoint, Plan
 from cachepoint.core.policy import CachePolicy, configure
 from cachepoint.core.report import CallReport, Observer
@@ -20,7 +21,9 @@ __all__ = [
     "PromptCache",
     "Usage",
     "configure",
+    "documents",
     "rules_for",
+    "volatile",
 ]
 
 

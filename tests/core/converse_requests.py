@@ -64,7 +64,8 @@ def _turn(draw: st.DrawFn, number: int, tools: bool) -> list[dict[str, Any]]:
     ids = [f"call_{number}_{i}" for i in range(draw(st.integers(1, 25)))]
     uses = [{"toolUse": {"toolUseId": i, "name": "look_up", "input": {"q": "x"}}} for i in ids]
     results = [
-        {"toolResult": {"toolUseId": i, "content": draw(st.lists(_text(), min_size=1, max_size=2))}} for i in ids
+        {"toolResult": {"toolUseId": i, "content": draw(st.lists(_text(), min_size=1, max_size=2))}}
+        for i in ids
     ]
     return [
         {"role": "assistant", "content": draw(_strewn([*said, *uses]))},

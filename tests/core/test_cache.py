@@ -207,7 +207,9 @@ class TestFailures:
     def test_a_refused_checkpoint_is_taken_out_and_remembered(self, cache, caplog):
         request = {"toolConfig": {"tools": [tool("a", 2_000)]}, "messages": [user(text(40))]}
         call = cache.prepare(request, model_id=SONNET)
-        message = "Malformed input request: #/toolConfig/tools/0: extraneous key [cachePoint] is not permitted"
+        message = (
+            "Malformed input request: #/toolConfig/tools/0: extraneous key [cachePoint] is not permitted"
+        )
         plain = cache.refused(call, message)
 
         assert plain.request == request
@@ -294,9 +296,7 @@ class TestState:
 
     def test_workers_with_one_store_and_key_share(self, clock):
         store = MemoryStore()
-        one, two = (
-            PromptCache(CachePolicy(), lambda: clock[0], store=store, key=b"k") for _ in range(2)
-        )
+        one, two = (PromptCache(CachePolicy(), lambda: clock[0], store=store, key=b"k") for _ in range(2))
         run(one, chat("a"), usage(write=2_040))
 
         assert two.prepare(chat("a"), model_id=SONNET).plan.expected_read_tokens == 2_040
@@ -322,8 +322,7 @@ class TestForecast:
     def test_questions_that_nobody_follows_are_soon_not_written(self, cache):
         """The head is read; the end of each question is written only until it is clear that nobody reads it."""
         written = [
-            "messages[0]" in marks(cache.prepare(chat(f"q{i}"), model_id=SONNET).request)
-            for i in range(10)
+            "messages[0]" in marks(cache.prepare(chat(f"q{i}"), model_id=SONNET).request) for i in range(10)
         ]
 
         assert written[0]

@@ -12,10 +12,11 @@ from typing import Any
 
 from cachepoint.core.diagnosis import Case, Recent, Trace, diagnose
 from cachepoint.core.dialects import DIALECTS
-from cachepoint.core.forecast import Forecast, Kind, Shape
-from cachepoint.core.mirror import CacheMirror, MemoryStore, Store, View
+from cachepoint.core.dialects.reading import Cuts
+from cachepoint.core.forecast import Forecast
+from cachepoint.core.mirror import CacheMirror, MemoryStore, Store
+from cachepoint.core.outlook import Scene, branches, foresee
 from cachepoint.core.planner import (
-    SMALL_SHARE,
     Outlook,
     Plan,
     Sizes,
@@ -27,8 +28,9 @@ from cachepoint.core.policy import CachePolicy, default_policy
 from cachepoint.core.prefix import Digester, Prefix
 from cachepoint.core.refusals import is_refusal, stricter
 from cachepoint.core.report import CallReport, Observer
-from cachepoint.core.rules import TTL_SECONDS, ModelRules, base_model, rules_for
+from cachepoint.core.rules import ModelRules, base_model, rules_for
 from cachepoint.core.sizes import Scale
+from cachepoint.core.splits import Split, Splitter
 from cachepoint.core.usage import Usage
 
 logger = logging.getLogger("cachepoint")
@@ -83,13 +85,16 @@ class PromptCache:
         self.observers: list[Observer] = list(observers)
         self.faults = 0
         self._clock = clock
-        self._digester = Digester(key or secrets.token_bytes(32))
+        key = key or secrets.token_bytes(32)
+        self._digester = Digester(key)
+        self._splitter = Splitter(key)
         self._mirror = CacheMirror(MemoryStore() if store is None else store)
         self._forecast = Forecast()
         self._scale = Scale()
         self._recent = Recent()
         self._rows: dict[str, ModelRules] = {}
         self._unknown: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
         self._lock = RLock()
 
     def prepare(
@@ -205,7 +210,7 @@ class PromptCache:
             self._rows[call.model_id] = stricter(call.rules, message)
             _bound(self._rows, 1_024)
         logger.warning("Bedrock refused a checkpoint on %s; the call is sent again without", call.model_id)
-        plain = DIALECTS[call.dialect].write(call.original, {}, None)
+        plain = DIALECTS[call.dialect].write(call.original, {}, None, {})
         return replace(call, request=plain, plan=Plan(note="Bedrock refused a checkpoint"), case=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -229,56 +234,60 @@ class PromptCache:
         if reading.refusal is not None:
             return replace(call, plan=Plan(note=reading.refusal))
         scope = f"{call.dialect}|{region}|{call.model_id}"
+        split = Split(reading.raw)
+        if policy.split != "off":
+            split = self._splitter.split(reading.raw, policy.split, policy.documents, scope)
         prefix = self._digester.prefix(
-            reading.raw,
+            split.raw,
             seed=f"{scope}|{reading.invalidates}".encode(),
             turn_seed=reading.turn.encode(),
             orphans=reading.orphans,
         )
         view = self._mirror.look(prefix, call.started)
         sizes = self._scale.sizes(prefix, view, call.model_id, call.rules)
-        outlook = self._foresee(prefix, view, sizes, call, policy, scope)
+        here = self._digester.one(scope.encode())
+        outlook = foresee(Scene(prefix, view, sizes, call.rules, policy, here), self._forecast)
         decided = plan(prefix, view, call.rules, policy, outlook, sizes)
         trace = Trace.of(prefix, call.model_id)
-        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace))
-        ends = [i for i in (head_of(prefix), end_of(prefix)) if i is not None]
+        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace), split.changing)
+        self._advise(call, case, outlook, sizes)
+        ends = [i for i in (head_of(prefix), end_of(prefix)) if i is not None] + branches(prefix)
         writing = [c.index for c in decided.checkpoints if c.index not in view.live]
         self._mirror.note(prefix, view, ends, writing)
         return replace(
             call,
             plan=decided,
             case=case,
-            request=_write(wire, call.original, prefix, decided, call.rules),
+            request=_write(wire, call, prefix, decided, split.cuts),
         )
 
-    def _foresee(
-        self,
-        prefix: Prefix,
-        view: View,
-        sizes: Sizes,
-        call: Call,
-        policy: CachePolicy,
-        scope: str,
-    ) -> Outlook:
-        """Sort the request into its kind and ask whether head and end are worth a write."""
-        digests = prefix.digests
-        self._forecast.saw(digests, call.started)
-        head, end = head_of(prefix), end_of(prefix)
-        known_head = head is not None and head in view.entries
-        here = self._digester.one(scope.encode())
-        shape = _shape(prefix, view, sizes)
-        # A head that never comes back tells nothing of its kind: those are counted together.
-        kind: Kind = (digests[head] if head is not None and known_head else here, shape)
-        head_kind: Kind = (here, "head")
-        until = call.started + TTL_SECONDS[policy.ttl]
-        worth = _threshold(call.rules, policy)
-        wants_end = {"always": True, "never": False}.get(policy.tail, self._forecast.chance(kind) > worth)
-        wants_head = known_head or self._forecast.chance(head_kind) > worth
-        if head is not None and not known_head:
-            self._forecast.watch(digests[head], head_kind, until)
-        if end is not None:
-            self._forecast.watch(digests[end], kind, until)
-        return Outlook(shape, head=wants_head, end=wants_end)
+    def _advise(self, call: Call, case: Case, outlook: Outlook, sizes: Sizes) -> None:
+        """Say once what stands in the way of more, and what its remedy would save."""
+        head = head_of(case.prefix)
+        held = 0 if head is None else sizes.tokens[head]
+        behind = sizes.tokens[-1] - held if sizes.tokens else 0
+        if case.changing is not None and behind >= call.rules.min_tokens:
+            self._say(
+                (call.model_id, case.changing),
+                "the system prompt holds %s: the %d tokens from its line on are not cached. Put what changes "
+                "into the last user message, or at least at the end of the system prompt",
+                case.changing,
+                behind,
+            )
+        if case.changing is None and outlook.stale and behind >= call.rules.min_tokens:
+            self._say(
+                (call.model_id, "history"),
+                "histories of %s no longer extend what was sent before (trimmed or rewritten by the call?): "
+                "about %d tokens a call are not cached. cachepoint's stable trimming keeps them in place",
+                call.model_id,
+                behind,
+            )
+
+    def _say(self, topic: tuple[str, str], message: str, *values: object) -> None:
+        if topic not in self._said:
+            self._said.add(topic)
+            _bound(self._said, 1_024)
+            logger.warning(message, *values)
 
     def _learned(self, call: Call, case: Case, usage: Usage) -> Any:
         prefix = case.prefix
@@ -326,47 +335,22 @@ def _bound(table: Any, size: int) -> None:
         table.pop() if isinstance(table, set) else table.pop(next(iter(table)))
 
 
-def _shape(prefix: Prefix, view: View, sizes: Sizes) -> Shape:
-    """What kind of turn this is."""
-    head = prefix.head
-    if len(prefix.blocks) == head:
-        return "large_first"
-    if view.seen_from(head) is not None:
-        return "extends"
-    if any(b.role == "assistant" for b in prefix.blocks):
-        return "history"
-    if prefix.blocks[0].layer == "tools":
-        return "tools"
-    total = sizes.tokens[-1]
-    tail = total - (sizes.tokens[head - 1] if head else 0)
-    return "small_first" if tail <= SMALL_SHARE * total else "large_first"
-
-
-def _threshold(rules: ModelRules, policy: CachePolicy) -> float:
-    """The chance of a return from which a write pays: (w - 1) / (w - r), placement-theory §2.2."""
-    read = rules.multipliers.get("read", 0.1)
-    write = rules.multipliers.get(f"write_{policy.ttl}", rules.multipliers.get("write_5m", 1.25))
-    return (write - 1) / (write - read)
-
-
-def _write(
-    wire: ModuleType,
-    original: Mapping[str, Any],
-    prefix: Prefix,
-    decided: Plan,
-    rules: ModelRules,
-) -> dict[str, Any]:
+def _write(wire: ModuleType, call: Call, prefix: Prefix, decided: Plan, cuts: Cuts) -> dict[str, Any]:
     hand = prefix.hand
     chosen = [
-        (prefix.blocks[c.index], wire.mark(c.ttl, _kept(hand.get(c.index), rules)))
+        (prefix.blocks[c.index], wire.mark(c.ttl, _kept(hand.get(c.index), call.rules)))
         for c in decided.checkpoints
     ]
-    if not chosen and not hand and not prefix.orphans:
-        return dict(original)
-    places = [b for b, _ in chosen] + [prefix.blocks[i] for i in hand]
-    touched = {(b.layer, *b.path[:-1]) for b in places}
+    if not chosen and not hand and not prefix.orphans and not cuts:
+        return dict(call.original)
+    places = (
+        [(b.layer, b.path) for b, _ in chosen]
+        + [(prefix.blocks[i].layer, prefix.blocks[i].path) for i in hand]
+        + list(cuts)
+    )
+    touched = {(layer, path[0]) if layer == "messages" else (layer,) for layer, path in places}
     marks = {(b.layer, b.path): mark for b, mark in chosen}
-    return dict(wire.write(original, marks, None if prefix.orphans else touched))
+    return dict(wire.write(call.original, marks, None if prefix.orphans else touched, cuts))
 
 
 def _kept(mark: Any, rules: ModelRules) -> Any:

@@ -36,12 +36,13 @@ class Miss:
     """Why a call read less than it could have.
 
     `where` is the first block that differs or was not found, `tokens` how many more tokens could
-    have been read (None: not known).
+    have been read (None: not known), `detail` names what changes there, such as "a time of day".
     """
 
     cause: Cause
     where: str | None = None
     tokens: int | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Case:
     rules: ModelRules
     trace: Trace
     before: Trace | None
+    changing: str | None = None
 
 
 def diagnose(case: Case, usage: Usage) -> Miss | None:
@@ -99,10 +101,15 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
     expected = case.plan.expected_read_tokens
     if expected is not None and read < TOLERANCE * expected:
         return Miss("evicted_or_rerouted", _at(case, case.plan.expected_from), expected - read)
+    if case.changing is not None and (blocked := _volatile(case)) is not None:
+        return blocked
     if not case.plan.checkpoints:
         return _unmarked(case)
     out_of_reach = _deepest_live(case)
-    if out_of_reach is not None and (case.plan.expected_from or -1) < out_of_reach:
+    if (
+        out_of_reach is not None
+        and (-1 if case.plan.expected_from is None else case.plan.expected_from) < out_of_reach
+    ):
         tokens = case.view.entries[out_of_reach].tokens
         return Miss("lookback_exceeded", _at(case, out_of_reach), tokens and tokens - read)
     changed = _changed(case)
@@ -113,6 +120,14 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
 
 def _at(case: Case, index: int | None) -> str | None:
     return None if index is None else case.prefix.blocks[index].where
+
+
+def _volatile(case: Case) -> Miss | None:
+    """A head that changes by the call and never came back."""
+    index = next((i for i, b in enumerate(case.prefix.blocks) if b.ends == "volatile"), None)
+    if index is None or case.prefix.head - 1 in case.view.entries:
+        return None
+    return Miss("system_changed", _at(case, index), detail=case.changing)
 
 
 def _unmarked(case: Case) -> Miss:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Shape = Literal["head", "extends", "tools", "history", "small_first", "large_first"]
+Shape = Literal["head", "extends", "tools", "history", "small_first", "large", "large_turn", "again"]
 
 # (returned, watched) before anything was seen: a Beta prior. The head of an application comes
 # back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
@@ -24,7 +24,9 @@ PRIORS: dict[Shape, tuple[float, float]] = {
     "tools": (2.0, 3.0),
     "history": (1.1, 2.0),
     "small_first": (1.1, 2.0),
-    "large_first": (0.4, 2.0),
+    "large": (0.4, 2.0),
+    "large_turn": (1.0, 3.0),
+    "again": (1.5, 2.0),
 }
 # Old evidence fades, so that an application that changes is learned anew.
 FADE_AT = 24.0

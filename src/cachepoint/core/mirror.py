@@ -91,7 +91,7 @@ class View:
         return known[-1] if known else None
 
     def seen_from(self, first: int) -> int | None:
-        """The deepest block at or behind `first` at which an earlier call ended."""
+        """The deepest block at or behind `first` that an earlier call went through and that was noted."""
         return max((i for i in self.entries if i >= first), default=None)
 
 

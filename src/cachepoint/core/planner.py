@@ -7,6 +7,8 @@ others are free, and go where they make reads sure:
 
   anchor        the exact end of what Bedrock holds already: distance 0, whatever was appended
   end           the end of this request, where the forecast says that it comes back
+  documents     where retrieved documents end, where they are shared
+  again         the deepest place at which an earlier request ended or parted from this one
   head          tools and system, for the next conversation
   previous_end  where the turn before must have ended, if another process wrote it
 
@@ -17,19 +19,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cachepoint.core.forecast import Shape
 from cachepoint.core.mirror import View
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prefix import Prefix
 from cachepoint.core.rules import MAX_CHECKPOINTS, ModelRules, Ttl
 
-Reason = Literal["hand", "anchor", "end", "head", "previous_end"]
+Reason = Literal["hand", "anchor", "end", "documents", "again", "head", "previous_end"]
 
 # A checkpoint below the minimum is ignored and free; one that is missing costs nine tenths of the
 # prefix. So the gate errs by as much as a size estimate may be off (10-20 %, bedrock-facts §5).
 ESTIMATE_MARGIN = 1.15
-# A first turn is small where it is at most this share of its request.
-SMALL_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +63,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the forecast says of a request: its kind, and whether head and end are worth a write."""
+    """What the forecast says of a request.
 
-    shape: Shape
+    `head` and `end` say whether these are worth a write, `again` is the block of a prefix that was
+    seen before, is not held now and is worth a write; `documents` are blocks to be written at once.
+    `stale` says that histories of this kind no longer extend what was sent.
+    """
+
     head: bool
     end: bool
+    again: int | None = None
+    documents: tuple[int, ...] = ()
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,10 @@ def _candidates(prefix: Prefix, view: View, outlook: Outlook) -> Iterator[tuple[
         yield "end", end
     if anchor is not None:
         yield "anchor", anchor
+    for index in reversed(outlook.documents):
+        yield "documents", index
+    if outlook.again is not None:
+        yield "again", outlook.again
     if head is not None and (outlook.head or head in view.live):
         yield "head", head
     if end is not None and (before := previous_end(prefix)) is not None:
@@ -165,11 +175,18 @@ def end_of(prefix: Prefix) -> int | None:
 
 
 def head_of(prefix: Prefix) -> int | None:
-    """The end of the shared head. A point on system covers the tools, so these get none of their own."""
+    """The end of the shared head: of system, else of tools, which a point on system covers.
+
+    Where the system prompt holds documents or changes by the call, the head ends in front of that.
+    """
     blocks = prefix.blocks
-    layer = blocks[prefix.head - 1].layer if prefix.head else None
+    stop = next(
+        (i for i, b in enumerate(blocks[: prefix.head]) if b.ends in {"documents", "volatile"}),
+        prefix.head,
+    )
+    layer = blocks[stop - 1].layer if stop else None
     return next(
-        (i for i in range(prefix.head - 1, -1, -1) if blocks[i].markable and blocks[i].layer == layer),
+        (i for i in range(stop - 1, -1, -1) if blocks[i].markable and blocks[i].layer == layer),
         None,
     )
 

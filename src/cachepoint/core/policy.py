@@ -10,6 +10,8 @@ from cachepoint.core.rules import Ttl
 Mode = Literal["auto", "off"]
 Tail = Literal["auto", "always", "never"]
 Reorder = Literal["off", "stable_first"]
+Split = Literal["learned", "documents", "off"]
+Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
 
@@ -28,6 +30,12 @@ class CachePolicy:
             it per kind of call: conversations and agents are, questions that nothing follows are
             not. `"always"` and `"never"` decide it.
 
+        split: Where one text may be sent as two blocks, so that a checkpoint can stand between what
+            returns and what does not; the pieces joined are the text. `"documents"`: where
+            retrieved documents end; `"learned"`: there, and in front of a line of the system prompt
+            that changes by the call (a clock); `"off"`: nowhere.
+        documents: When retrieved documents are written. `"auto"`: when the same ones come a second
+            time; `"shared"`: at once, for one document and many questions; `"off"`: never.
         reorder: `"stable_first"` lets an adapter put the part of a system prompt that stays the
             same in front of the part that changes by the call (LlamaIndex's context chat engines
             put them the other way round). It changes what the model sees, so it is `"off"` unless
@@ -41,6 +49,8 @@ class CachePolicy:
     ttl: Ttl = "5m"
     head_ttl: Ttl | None = None
     tail: Tail = "auto"
+    split: Split = "learned"
+    documents: Documents = "auto"
     reorder: Reorder = "off"
 
     def __post_init__(self) -> None:
@@ -104,6 +114,8 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "ttl": get_args(Ttl),
     "head_ttl": (None, *get_args(Ttl)),
     "tail": get_args(Tail),
+    "split": get_args(Split),
+    "documents": get_args(Documents),
     "reorder": get_args(Reorder),
 }
 

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
 Layer = Literal["tools", "system", "messages"]
+Ends = Literal["", "documents", "stable", "volatile"]
 
 # Rough weights in bytes where the wire size says nothing about tokens. An image is at most about
 # 1,600 tokens (Anthropic vision guide, 2026); a PDF carries more layout than text.
@@ -41,6 +42,7 @@ class RawBlock(NamedTuple):
     opens: bool = False
     markable: bool = True
     mark: Mark | None = None
+    ends: Ends = ""
 
 
 class Block(NamedTuple):
@@ -48,7 +50,9 @@ class Block(NamedTuple):
 
     `path` is the index in the tools or system list, or (message, block); `size` is in bytes and
     stands for tokens until usage calibrates it; `digest` covers everything up to this block's end;
-    `markable` says whether Bedrock takes a checkpoint directly behind it.
+    `markable` says whether Bedrock takes a checkpoint directly behind it; `ends` what ends with it:
+    retrieved documents, the part of a text that stays the same, or a text that changes by the call.
+    A text that is sent as two blocks has a path that is longer by the number of the piece.
     """
 
     layer: Layer
@@ -59,6 +63,7 @@ class Block(NamedTuple):
     digest: bytes
     markable: bool
     mark: Mark | None
+    ends: Ends = ""
 
     @property
     def where(self) -> str:
@@ -113,7 +118,7 @@ class Digester:
         chain = hashlib.blake2b(seed, key=self._key, digest_size=DIGEST_SIZE)
         parts: dict[str, list[bytes]] = {"tools": [], "system": [], "messages": []}
         blocks: list[Block] = []
-        for layer, path, kind, payload, role, opens, markable, mark in raw:
+        for layer, path, kind, payload, role, opens, markable, mark, ends in raw:
             digest, size = self._text(payload) if isinstance(payload, str) else self._structure(kind, payload)
             first = path[0] == 0
             if layer != "messages" or first:
@@ -124,7 +129,7 @@ class Digester:
             chain.update(digest)
             if opens:
                 chain.update(_OPENERS.get(role) or layer.encode())
-            blocks.append(Block(layer, path, kind, role, size, chain.digest(), markable, mark))
+            blocks.append(Block(layer, path, kind, role, size, chain.digest(), markable, mark, ends))
         tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
         return Prefix(
             blocks=tuple(blocks),

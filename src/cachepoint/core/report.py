@@ -1,7 +1,7 @@
 """What a call cost, saved or missed, and why; and the totals of many."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -74,9 +74,7 @@ class CallReport:
             "note": self.plan.note,
             "cost_usd": _text(self.cost),
             "saved_usd": _text(self.saved),
-            "miss": None
-            if self.miss is None
-            else {"cause": self.miss.cause, "where": self.miss.where, "tokens": self.miss.tokens},
+            "miss": None if self.miss is None else asdict(self.miss),
         }
 
 

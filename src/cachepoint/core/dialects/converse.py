@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cachepoint.core.dialects.reading import Marks, Reading, Touched, effort_settings
+from cachepoint.core.dialects.reading import Cuts, Marks, Reading, Touched, effort_settings
 from cachepoint.core.prefix import Layer, Mark, RawBlock
 from cachepoint.core.rules import ModelRules
 
@@ -127,24 +127,25 @@ def _lift_nested(out: list[RawBlock], start: int, result: Mapping[str, Any]) -> 
         _attach(out, start, item)
 
 
-def write(request: Mapping[str, Any], marks: Marks, touched: Touched) -> dict[str, Any]:
+def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts) -> dict[str, Any]:
     """A copy of the request that holds exactly these checkpoints.
 
     Args:
         request: What `read` read; it stays as it is, and so does every list inside it.
         marks: For (layer, path) of a block, the `cachePoint` block to stand behind it.
         touched: The lists to look at: (layer, ) or ("messages", index) of each that holds a
-            checkpoint now or shall hold one; None: all.
+            checkpoint now or shall hold one, or a text to cut; None: all.
+        cuts: For (layer, path) of a text block, where it is cut in two.
     """
     out = dict(request)
     if request.get("toolConfig", {}).get("tools") and _is_touched(touched, "tools"):
-        tools = _rewrite("tools", (), request["toolConfig"]["tools"], marks)
+        tools = _rewrite("tools", (), request["toolConfig"]["tools"], marks, cuts)
         out["toolConfig"] = {**request["toolConfig"], "tools": tools}
     if request.get("system") and _is_touched(touched, "system"):
-        out["system"] = _rewrite("system", (), request["system"], marks)
+        out["system"] = _rewrite("system", (), request["system"], marks, cuts)
     if request.get("messages"):
         out["messages"] = [
-            {**message, "content": _rewrite("messages", (i,), message.get("content") or (), marks)}
+            {**message, "content": _rewrite("messages", (i,), message.get("content") or (), marks, cuts)}
             if _is_touched(touched, "messages", i)
             else message
             for i, message in enumerate(request["messages"])
@@ -156,16 +157,25 @@ def _is_touched(touched: Touched, *place: str | int) -> bool:
     return touched is None or place in touched
 
 
-def _rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks) -> list[Any]:
+def _rewrite(
+    layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
+) -> list[Any]:
     out = []
     for i, item in enumerate(items):
         if CACHE_POINT in item:
             continue
-        out.append(_without_nested(item))
-        mark = marks.get((layer, (*stem, i)))
-        if mark is not None:
-            out.append(mark)
+        path = (*stem, i)
+        at = cuts.get((layer, path))
+        if at is None:
+            out += _marked(_without_nested(item), marks.get((layer, path)))
+            continue
+        out += _marked({"text": item["text"][:at]}, marks.get((layer, (*path, 0))))
+        out += _marked({"text": item["text"][at:]}, marks.get((layer, (*path, 1))))
     return out
+
+
+def _marked(item: Any, mark: Any) -> list[Any]:
+    return [item] if mark is None else [item, mark]
 
 
 def _without_nested(item: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cachepoint.core.dialects.reading import Marks, Reading, Touched, effort_settings
+from cachepoint.core.dialects.reading import Cuts, Marks, Reading, Touched, effort_settings
 from cachepoint.core.prefix import Layer, Mark, RawBlock
 from cachepoint.core.rules import ModelRules
 
@@ -97,19 +97,19 @@ def _text_ok(item: Mapping[str, Any]) -> bool:
     return "text" not in item or bool(item["text"].strip())
 
 
-def write(request: Mapping[str, Any], marks: Marks, touched: Touched) -> dict[str, Any]:
+def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts) -> dict[str, Any]:
     """A copy of the body that holds exactly these checkpoints.
 
     A text given as a plain string becomes a list of one text block where it is marked.
     """
     out = dict(request)
     if request.get("tools"):
-        out["tools"] = _rewrite("tools", (), request["tools"], marks)
+        out["tools"] = _rewrite("tools", (), request["tools"], marks, cuts)
     if request.get("system"):
-        out["system"] = _rewrite("system", (), request["system"], marks)
+        out["system"] = _rewrite("system", (), request["system"], marks, cuts)
     if request.get("messages"):
         out["messages"] = [
-            {**m, "content": _rewrite("messages", (i,), m.get("content"), marks)}
+            {**m, "content": _rewrite("messages", (i,), m.get("content"), marks, cuts)}
             if touched is None or ("messages", i) in touched
             else m
             for i, m in enumerate(request["messages"])
@@ -117,10 +117,18 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched) -> dict[st
     return out
 
 
-def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks) -> Any:
+def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks, cuts: Cuts) -> Any:
     items = _content(value)
-    new = [_set(item, marks.get((layer, (*stem, i)))) for i, item in enumerate(items)]
-    if all(a is b for a, b in zip(new, items, strict=True)):
+    new: list[Mapping[str, Any]] = []
+    for i, item in enumerate(items):
+        path = (*stem, i)
+        at = cuts.get((layer, path))
+        if at is None:
+            new.append(_set(item, marks.get((layer, path))))
+            continue
+        new.append(_set({**item, "text": item["text"][:at]}, marks.get((layer, (*path, 0)))))
+        new.append(_set({**item, "text": item["text"][at:]}, marks.get((layer, (*path, 1)))))
+    if len(new) == len(items) and all(a is b for a, b in zip(new, items, strict=True)):
         return value
     return new
 

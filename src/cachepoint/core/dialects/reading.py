@@ -10,6 +10,7 @@ from cachepoint.core.prefix import RawBlock
 
 Marks = Mapping[tuple[str, tuple[int, ...]], Any]
 Touched = AbstractSet[tuple[str | int, ...]] | None
+Cuts = Mapping[tuple[str, tuple[int, ...]], int]
 
 # Measured on Bedrock (CacheCanary 0.4.0, Sonnet 4.6, 2026-10): a change of thinking or effort loses
 # everything, the system included; absent, disabled and effort "high" are the same.

@@ -1,0 +1,143 @@
+"""What kind of call a request is, and what of it is worth a write."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cachepoint.core.forecast import Forecast, Kind, Shape
+from cachepoint.core.mirror import View
+from cachepoint.core.planner import Outlook, Sizes, end_of, head_of, previous_end
+from cachepoint.core.policy import CachePolicy
+from cachepoint.core.prefix import Prefix
+from cachepoint.core.rules import TTL_SECONDS, ModelRules
+
+# A first turn is small where it is at most this share of its request; what a later turn adds is large
+# where it is more than that share.
+SMALL_SHARE = 0.25
+LARGE_SHARE = 0.5
+# Blocks of one message that are watched as places where requests may part.
+MAX_BRANCHES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One request as the forecast looks at it. `scope` stands for API, region and model."""
+
+    prefix: Prefix
+    view: View
+    sizes: Sizes
+    rules: ModelRules
+    policy: CachePolicy
+    scope: bytes
+
+
+def foresee(scene: Scene, forecast: Forecast) -> Outlook:
+    """Sort a request into its kind, ask whether its parts are worth a write, and watch them.
+
+    Args:
+        scene: The request.
+        forecast: What was learned so far; it learns from this request.
+    """
+    prefix, view, policy = scene.prefix, scene.view, scene.policy
+    forecast.saw(prefix.digests, view.now)
+    worth = threshold(scene.rules, policy)
+    until = view.now + TTL_SECONDS[policy.ttl]
+
+    head, end = head_of(prefix), end_of(prefix)
+    again = view.seen_from(0)
+    kind = _kind(scene)
+    likely = forecast.chance(kind) > worth
+    wants = {
+        "head": head is not None and (head in view.entries or forecast.chance((scene.scope, "head")) > worth),
+        "end": _wants_end(scene, likely),
+        "again": again is not None
+        and again not in view.live
+        and forecast.chance((scene.scope, "again")) > worth,
+    }
+    if head is not None and head not in view.entries:
+        forecast.watch(prefix.digests[head], (scene.scope, "head"), until)
+    # What is below the minimum can't be written, and tells nothing of what can.
+    if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
+        forecast.watch(prefix.digests[end], kind, until)
+    if again is not None and again not in {head, end}:
+        forecast.watch(prefix.digests[again], (scene.scope, "again"), until)
+    return Outlook(
+        head=wants["head"],
+        end=wants["end"],
+        again=again if wants["again"] else None,
+        documents=tuple(_documents(prefix)) if policy.documents == "shared" else (),
+        stale=kind[1] == "history" and not likely,
+    )
+
+
+def branches(prefix: Prefix) -> list[int]:
+    """Blocks at which requests may part: of the head, and of the message that was asked last."""
+    count = len(prefix.blocks)
+    last = prefix.blocks[-1].path[0] if count > prefix.head else None
+    tail = [i for i in range(prefix.head, count) if prefix.blocks[i].path[0] == last]
+    head = [i for i in range(prefix.head) if prefix.blocks[i].layer == "system"] or (
+        [prefix.head - 1] if prefix.head else []
+    )
+    return [*head[-MAX_BRANCHES:], *tail[:MAX_BRANCHES]]
+
+
+def _wants_end(scene: Scene, likely: bool) -> bool:
+    policy = scene.policy
+    if policy.tail != "auto":
+        return policy.tail == "always"
+    return likely and not _head_is_new(scene)
+
+
+def _head_is_new(scene: Scene) -> bool:
+    """Whether the head holds what may not come back (a clock, documents), and was never seen before."""
+    head = scene.prefix.blocks[: scene.prefix.head]
+    doubtful = any(b.ends in {"volatile", "documents"} for b in head)
+    return doubtful and len(head) - 1 not in scene.view.entries
+
+
+def _documents(prefix: Prefix) -> Iterator[int]:
+    return (i for i, b in enumerate(prefix.blocks) if b.ends == "documents")
+
+
+def _kind(scene: Scene) -> Kind:
+    """The kind of a request's end. Heads that never come back are counted together."""
+    prefix, view = scene.prefix, scene.view
+    head = prefix.head - 1
+    where = prefix.digests[head] if head in view.entries else scene.scope
+    return (where, _shape(scene))
+
+
+def _shape(scene: Scene) -> Shape:
+    prefix, view = scene.prefix, scene.view
+    blocks, head = prefix.blocks, prefix.head
+    if len(blocks) == head:
+        return "large"
+    tools = blocks[0].layer == "tools"
+    before = view.seen_from(head)
+    if before is None:
+        before = previous_end(prefix)
+        shape: Shape = "history" if before is not None else "tools" if tools else "small_first"
+    else:
+        shape = "extends"
+    if tools:
+        return shape
+    if any(b.ends == "documents" for b in blocks[head:] if b.path[0] == blocks[-1].path[0]):
+        return "large"
+    added = _added(scene.sizes, before, head)
+    if shape == "small_first":
+        return "large" if added > SMALL_SHARE else shape
+    return "large_turn" if added > LARGE_SHARE else shape
+
+
+def _added(sizes: Sizes, before: int | None, head: int) -> float:
+    """What the request adds to what was there before, as a share of all of it."""
+    total = sizes.tokens[-1]
+    last = before if before is not None else head - 1
+    known = sizes.tokens[last] if last >= 0 else 0
+    return (total - known) / total if total else 0.0
+
+
+def threshold(rules: ModelRules, policy: CachePolicy) -> float:
+    """The chance of a return from which a write pays: (w - 1) / (w - r), placement-theory §2.2."""
+    read = rules.multipliers.get("read", 0.1)
+    write = rules.multipliers.get(f"write_{policy.ttl}", rules.multipliers.get("write_5m", 1.25))
+    return (write - 1) / (write - read)
