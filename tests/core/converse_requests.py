@@ -13,6 +13,8 @@ MODELS = [
     "us.amazon.nova-lite-v1:0",
     "amazon.nova-2-lite-v1:0",
 ]
+# Announced as retrieved, so that texts which hold it are split behind it.
+DOCUMENT = "Retrieved: " + "a valve opens when the pressure falls. " * 40
 SIZES = st.sampled_from([1, 40, 900, 2_500, 9_000])
 POINTS = st.sampled_from([None, "5m", "1h", "2h"]).map(
     lambda ttl: {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl else {})}
@@ -22,8 +24,9 @@ POINTS = st.sampled_from([None, "5m", "1h", "2h"]).map(
 @st.composite
 def _text(draw: st.DrawFn) -> dict[str, Any]:
     size = draw(SIZES)
-    word = draw(st.sampled_from(["alpha ", "béta ", "汉字 ", "42; "]))
-    return {"text": (word * (size // len(word) + 1))[:size].strip() or "x"}
+    word = draw(st.sampled_from(["alpha ", "béta\n", "汉字 ", "42; ", "a line\n\n"]))
+    text = (word * (size // len(word) + 1))[:size].strip() or "x"
+    return {"text": text + draw(st.sampled_from(["", "", "\nIt is 12:30.", "\n" + DOCUMENT, DOCUMENT + "\nSo?"]))}
 
 
 PLAIN = st.one_of(
@@ -110,3 +113,18 @@ def bare(value: Any) -> Any:
     if isinstance(value, list):
         return [bare(v) for v in value if not (isinstance(v, dict) and "cachePoint" in v)]
     return value
+
+
+def joined(value: Any) -> Any:
+    """The same with texts that stand beside each other as one: what a split must not change."""
+    if isinstance(value, dict):
+        return {k: joined(v) for k, v in value.items()}
+    if not isinstance(value, list):
+        return value
+    out: list[Any] = []
+    for item in map(joined, value):
+        if out and isinstance(item, dict) and item.keys() == out[-1].keys() == {"text"}:
+            out[-1] = {"text": out[-1]["text"] + item["text"]}
+        else:
+            out.append(item)
+    return out

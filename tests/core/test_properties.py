@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from converse_requests import bare, conversations
+from converse_requests import DOCUMENT, bare, conversations, joined
 
 from cachepoint import CachePolicy, PromptCache
+from cachepoint.core.documents import retrieved
 from cachepoint.emulator import BedrockEmulator
 from cachepoint.emulator.service import Incoming
 
@@ -19,6 +20,8 @@ POLICIES = st.builds(
     ttl=st.sampled_from(["5m", "1h"]),
     head_ttl=st.sampled_from([None, "5m", "1h"]),
     tail=st.sampled_from(["auto", "always", "never"]),
+    split=st.sampled_from(["learned", "documents", "off"]),
+    documents=st.sampled_from(["auto", "shared", "off"]),
 )
 requests_tried = 0
 
@@ -45,6 +48,7 @@ def test_no_request_is_refused_changed_or_overfull(conversation, policy, gaps):
     model, requests = conversation
     bedrock = BedrockEmulator()
     cache = PromptCache(policy=policy, clock=bedrock.now)
+    retrieved.announce([DOCUMENT])
     for request, gap in zip(requests, gaps, strict=False):
         requests_tried += 1
         plain = send(bedrock, model, bare(request))
@@ -54,7 +58,7 @@ def test_no_request_is_refused_changed_or_overfull(conversation, policy, gaps):
         call = cache.prepare(request, model_id=model)
 
         assert request == before
-        assert bare(call.request) == bare(request)
+        assert joined(bare(call.request)) == joined(bare(request))
         assert call.request.keys() == request.keys()
         assert points(call.request) <= 4
         answer = send(bedrock, model, call.request)

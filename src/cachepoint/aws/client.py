@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 from cachepoint.aws.profiles import Profiles
+from cachepoint.aws.ttl import passed
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.refusals import is_refusal
@@ -23,19 +25,8 @@ def shared_cache() -> PromptCache:
     return PromptCache(clock=time.time)
 
 
-class CachingClient:
-    """A bedrock-runtime client with `converse` and `converse_stream` cached; all else passes through.
-
-    The responses are boto3's own. The report of a call is in
-    `response["ResponseMetadata"]["cachepoint"]`; for a stream from its `metadata` event on.
-
-    Args:
-        client: A boto3 `bedrock-runtime` client.
-        policy: How to place; None: the cache's own, else the process default.
-        cache: The PromptCache; None: the one that this process shares.
-        base_model_id: The model behind an application inference profile's ARN.
-        control: A boto3 `bedrock` client to ask for it with `GetInferenceProfile`, once per ARN.
-    """
+class Carrier:
+    """What the sync and the async client share: all of a call but the sending."""
 
     def __init__(
         self,
@@ -52,6 +43,47 @@ class CachingClient:
         self._base_model_id = base_model_id
         self._profiles = Profiles(control)
 
+    def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
+        """The call with its checkpoints; what a subclass arranges, it arranges here."""
+        chosen = self._policy if policy is None else CachePolicy.of(policy)
+        model_id = str(request.get("modelId", ""))
+        named = self._base_model_id or self._profiles.base_model(model_id)
+        return self._cache.prepare(request, model_id=named, policy=chosen, region=_endpoint(self._client))
+
+    def _sendable(self, call: Call) -> AbstractContextManager[dict[str, Any]]:
+        if not call.plan.checkpoints:
+            return nullcontext(call.request)
+        return passed(self._client, call.request)
+
+    def _plain(self, call: Call, error: Exception) -> Call:
+        """The call without checkpoints, where these are what Bedrock refused; else the error goes on."""
+        plain = self._cache.refused(call, _message(error))
+        if plain is None:
+            self._cache.abandon(call)
+            raise error
+        return plain
+
+    def __getattr__(self, name: str) -> Any:
+        # Unpickling asks before there is a client.
+        if name.startswith("__") or name == "_client":
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+
+class CachingClient(Carrier):
+    """A bedrock-runtime client with `converse` and `converse_stream` cached; all else passes through.
+
+    The responses are boto3's own. The report of a call is in
+    `response["ResponseMetadata"]["cachepoint"]`; for a stream from its `metadata` event on.
+
+    Args:
+        client: A boto3 `bedrock-runtime` client.
+        policy: How to place; None: the cache's own, else the process default.
+        cache: The PromptCache; None: the one that this process shares.
+        base_model_id: The model behind an application inference profile's ARN.
+        control: A boto3 `bedrock` client to ask for it with `GetInferenceProfile`, once per ARN.
+    """
+
     def converse(
         self, *, cache_policy: CachePolicy | Mapping[str, Any] | str | None = None, **request: Any
     ) -> Any:
@@ -65,8 +97,7 @@ class CachingClient:
             ValueError: Where `cache_policy` is not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call = self._prepare(request, cache_policy)
-        call, response = self._send(self._client.converse, call)
+        call, response = self._send(self._client.converse, request, cache_policy)
         response.setdefault("ResponseMetadata", {})[REPORT_KEY] = self._cache.settle(call, response)
         return response
 
@@ -83,8 +114,7 @@ class CachingClient:
             ValueError: Where `cache_policy` is not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call = self._prepare(request, cache_policy)
-        call, response = self._send(self._client.converse_stream, call)
+        call, response = self._send(self._client.converse_stream, request, cache_policy)
         if "stream" not in response:
             return response
         metadata = response.setdefault("ResponseMetadata", {})
@@ -93,51 +123,27 @@ class CachingClient:
             "stream": SettlingStream(response["stream"], self._cache, call, metadata),
         }
 
-    def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
-        chosen = self._policy if policy is None else CachePolicy.of(policy)
-        model_id = str(request.get("modelId", ""))
-        if not model_id:
+    def _send(self, operation: Any, request: dict[str, Any], policy: Any) -> tuple[Call, Any]:
+        if not request.get("modelId"):
             # boto3's own complaint about the missing parameter is the clearest.
-            self._client.converse(**request)
-        named = self._base_model_id or self._profiles.base_model(model_id)
-        return self._cache.prepare(
-            request, model_id=named, policy=chosen, region=str(self._client.meta.endpoint_url)
-        )
-
-    def _send(self, operation: Any, call: Call) -> tuple[Call, Any]:
+            operation(**request)
+        call = self._prepare(request, policy)
         try:
-            return call, operation(**call.request)
+            with self._sendable(call) as sent:
+                return call, operation(**sent)
         except Exception as error:
-            plain = self._cache.refused(call, _message(error))
-            if plain is None:
-                self._cache.abandon(call)
-                raise
+            plain = self._plain(call, error)
         return plain, operation(**plain.request)
 
-    def __getattr__(self, name: str) -> Any:
-        # Unpickling asks before there is a client.
-        if name.startswith("__") or name == "_client":
-            raise AttributeError(name)
-        return getattr(self._client, name)
 
-
-class SettlingStream:
-    """An event stream that settles its call when the usage comes by, and abandons it when it breaks."""
+class Settling:
+    """Settles its call when the usage comes by in an event stream, and abandons it when that breaks."""
 
     def __init__(self, stream: Any, prompt_cache: PromptCache, call: Call, metadata: dict[str, Any]) -> None:
         self._stream = stream
         self._cache = prompt_cache
         self._call: Call | None = call
         self._metadata = metadata
-
-    def __iter__(self) -> Iterator[Any]:
-        """The events, as they came."""
-        try:
-            for event in self._stream:
-                self._see(event)
-                yield event
-        finally:
-            self._leave()
 
     def _see(self, event: Mapping[str, Any]) -> None:
         if "metadata" in event and self._call is not None:
@@ -154,16 +160,34 @@ class SettlingStream:
         self._leave()
         self._stream.close()
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_stream":
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+class SettlingStream(Settling):
+    """An event stream of boto3 that settles its call."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The events, as they came."""
+        try:
+            for event in self._stream:
+                self._see(event)
+                yield event
+        finally:
+            self._leave()
+
     def __enter__(self) -> "SettlingStream":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_stream":
-            raise AttributeError(name)
-        return getattr(self._stream, name)
+
+def _endpoint(client: Any) -> str:
+    """What the client calls: it stands for the region, and tells two emulators apart. Stubs have none."""
+    return str(getattr(getattr(client, "meta", None), "endpoint_url", ""))
 
 
 def _message(error: Exception) -> str:
@@ -173,4 +197,12 @@ def _message(error: Exception) -> str:
     return str(response.get("Error", {}).get("Message", ""))
 
 
-__all__ = ["REPORT_KEY", "CachingClient", "SettlingStream", "is_refusal", "shared_cache"]
+__all__ = [
+    "REPORT_KEY",
+    "CachingClient",
+    "Carrier",
+    "Settling",
+    "SettlingStream",
+    "is_refusal",
+    "shared_cache",
+]

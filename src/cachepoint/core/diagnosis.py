@@ -147,6 +147,8 @@ def _changed(case: Case) -> Miss | None:
     if len(before.digests) <= len(now.digests) and now.digests[len(before.digests) - 1] == before.digests[-1]:
         return None
     same = sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(before.digests, now.digests, strict=False)))
+    # A head that is known by itself belongs to another conversation that happens to begin alike.
+    known_head = case.prefix.head and case.prefix.head - 1 in case.view.entries
     for cause, differs in (
         ("model_changed", before.model != now.model),
         ("settings_changed", before.settings != now.settings),
@@ -154,7 +156,8 @@ def _changed(case: Case) -> Miss | None:
         ("system_changed", before.parts[1] != now.parts[1]),
     ):
         if differs:
-            return Miss(cause, _at(case, same if same < len(now.digests) else None))  # type: ignore[arg-type]
+            where = _at(case, same if same < len(now.digests) else None)
+            return None if known_head else Miss(cause, where)  # type: ignore[arg-type]
     if same >= len(now.digests):
         return None
     return Miss("messages_changed", _at(case, same))

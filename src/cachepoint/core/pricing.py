@@ -31,6 +31,11 @@ def cost(usage: Usage, model_id: str, at: float) -> Decimal | None:
     )
 
 
+def warm() -> None:
+    """Load the prices now (a few tenths of a second), so that no call has to wait for them."""
+    import genai_prices  # noqa: F401, PLC0415
+
+
 def uncached(usage: Usage) -> Usage:
     """The same tokens, had there been no cache."""
     return Usage(uncached_tokens=usage.input_tokens, output_tokens=usage.output_tokens)

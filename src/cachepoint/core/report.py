@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -64,7 +65,7 @@ class CallReport:
         """The report for JSON: figures and places, no prompt text. Money as strings."""
         return {
             "model_id": self.model_id,
-            "started": self.started,
+            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
             "usage": None if self.usage is None else self.usage.as_dict(),
             "checkpoints": [
                 {"where": c.where, "ttl": c.ttl, "reason": c.reason, "tokens": c.tokens}

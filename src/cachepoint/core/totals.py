@@ -57,14 +57,21 @@ class UsageTotals:
         return self._saved
 
     def __str__(self) -> str:
+        saved = "" if self.saved is None else f", ${self.saved:.4f} saved"
         lines = [_line(model, usage) for model, usage in self.usage_by_model.items()]
-        return "\n".join([f"{self.calls} calls", *lines])
+        return "\n".join([f"{self.calls} calls{saved}", *lines])
 
 
 def _line(model: str, usage: Usage) -> str:
     share = usage.hit_share
     return (
         f"{model}: input {usage.input_tokens:,} = read {usage.read_tokens or 0:,}"
-        f" + written {usage.write_tokens or 0:,} + uncached {usage.uncached_tokens:,}"
+        f" + written {usage.write_tokens or 0:,}{_split(usage)} + uncached {usage.uncached_tokens:,}"
         f" ({0 if share is None else share:.0%} read), output {usage.output_tokens:,}"
     )
+
+
+def _split(usage: Usage) -> str:
+    if not usage.write_1h_tokens:
+        return ""
+    return f" (5m {usage.write_5m_tokens or 0:,}, 1h {usage.write_1h_tokens:,})"

@@ -1,0 +1,145 @@
+"""`cachepoint demo`: an agent, a chat and questions about documents, without and with `cachepoint`."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cachepoint.cli.faults import told
+
+if TYPE_CHECKING:
+    from cachepoint.cli.demo.bench import Framework, Result
+    from cachepoint.cli.demo.places import Place
+
+# A framework is a module here with NAME, JOBS, plain and cached.
+FRAMEWORKS = ("langchain_jobs",)
+DEFAULT_MODEL = "us.anthropic.claude-sonnet-4-6"
+# Progress is measured in calls; a real model may take more or fewer.
+_EXPECTED_CALLS = {"agent": 14, "chat": 12, "documents": 14}
+
+
+def command(
+    model: Annotated[str, typer.Option(help="The model or inference profile to call.")] = DEFAULT_MODEL,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")
+    ] = False,
+    aws: Annotated[bool, typer.Option("--aws", help="Run on the real service. It costs money.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --aws: do not ask.")] = False,
+) -> None:
+    """Run an agent, a chat and questions about documents on a local Bedrock, and print what each cost."""
+    with told(), _undisturbed():
+        results = _on_aws(model, yes) if aws else _locally(model)
+        _print(results, as_json)
+
+
+def _locally(model: str) -> "list[Result]":
+    from cachepoint.cli.demo.places import Local
+
+    return _run(Local(), model)
+
+
+def _on_aws(model: str, yes: bool) -> "list[Result]":
+    from cachepoint.cli.demo.places import Aws, Local
+    from cachepoint.cli.demo.work import MAX_TOKENS
+
+    place = Aws()
+    typer.echo("Running the jobs on the local emulator first, to see what they would cost.", err=True)
+    typer.echo(_price(_run(Local(), model), model, MAX_TOKENS, place.region), err=True)
+    if not yes and not _agreed("Run them on AWS? [y/N] "):
+        raise ValueError("nothing was sent to AWS; --yes runs it without asking")
+    return _run(place, model)
+
+
+def _agreed(question: str) -> bool:
+    # typer.confirm writes to standard output even with err=True, where only figures belong.
+    typer.echo(question, err=True, nl=False)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _price(results: "list[Result]", model: str, longest: int, region: str) -> str:
+    from cachepoint.cli.demo.estimate import estimate
+
+    runs = [run for result in results for run in (result.without, result.cached)]
+    return estimate(runs, model, longest, region)
+
+
+def _run(place: "Place", model: str) -> "list[Result]":
+    from cachepoint.cli.demo.bench import run_job
+
+    results = []
+    with _progress() as progress:
+        loading = progress.add_task("loading", total=None)
+        frameworks = list(_frameworks())
+        progress.remove_task(loading)
+        for framework in frameworks:
+            for name in framework.JOBS:
+                task = progress.add_task(f"{framework.NAME} {name}", total=2 * _EXPECTED_CALLS[name])
+                tick = partial(progress.advance, task)
+                results.append(run_job(framework, name, place, model, tick))
+    return results
+
+
+def _frameworks() -> "Iterator[Framework]":
+    for name in FRAMEWORKS:
+        try:
+            module: Any = import_module(f"{__name__}.{name}")
+        except ImportError as error:
+            raise ImportError(
+                f'the demo lacks {error.name or error}: pip install "cachepoint[demo]"'
+            ) from error
+        yield module
+
+
+def _progress() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _print(results: "list[Result]", as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"jobs": [result.as_dict() for result in results]}, indent=2))
+        return
+    from rich.console import Console
+
+    from cachepoint.cli.demo.tables import render
+
+    Console(highlight=False).print(render(results))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nothing of upstream's warnings in the output, and no traces to LangSmith."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    with warnings.catch_warnings(), _environment(LANGSMITH_TRACING="false", LANGCHAIN_TRACING_V2="false"):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.disable(level)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+__all__ = ["FRAMEWORKS", "command"]

@@ -1,0 +1,133 @@
+"""Each job twice, without and with `cachepoint`, and what the service counted of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from cachepoint.cli.demo.places import Place, Stage
+from cachepoint.core.pricing import cost
+from cachepoint.core.report import input_units
+from cachepoint.core.rules import rules_for
+from cachepoint.core.usage import Usage
+
+# Within this share two runs count as the same prompts; a token estimate may round a text once or twice.
+_SAME = 0.001
+
+Tick = Callable[[], None]
+Job = Callable[[Any], None]
+MakeModel = Callable[[Stage, str], Any]
+
+
+class Framework(Protocol):
+    """A module that runs the jobs: `plain` and `cached` make a model for a stage."""
+
+    NAME: str
+    JOBS: Mapping[str, Job]
+
+    def plain(self, stage: Stage, model_id: str) -> Any:
+        """The framework's own model."""
+
+    def cached(self, stage: Stage, model_id: str) -> Any:
+        """The same, with `cachepoint`, knowing nothing of earlier runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a job: the usage of every answered call. `began` is in seconds since 1970."""
+
+    usages: tuple[Usage, ...]
+    began: float
+    refused: int = 0
+
+    @property
+    def total(self) -> Usage:
+        """The sum of all calls."""
+        return sum(self.usages, Usage())
+
+    def units(self, model_id: str) -> float | None:
+        """The cost of the input, in uncached input tokens."""
+        return input_units(self.total, rules_for(model_id).multipliers)
+
+    def input_dollars(self, model_id: str) -> Decimal | None:
+        """The cost of the input in US dollars."""
+        inputs = (
+            Usage(u.uncached_tokens, 0, u.read_tokens, u.write_tokens, u.write_5m_tokens, u.write_1h_tokens)
+            for u in self.usages
+        )
+        return _sum(cost(usage, model_id, self.began) for usage in inputs)
+
+    def dollars(self, model_id: str) -> Decimal | None:
+        """The cost of input and output in US dollars."""
+        return _sum(cost(usage, model_id, self.began) for usage in self.usages)
+
+
+def _sum(amounts: Any) -> Decimal | None:
+    known = list(amounts)
+    return None if None in known else sum(known, Decimal())
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A job without and with."""
+
+    name: str
+    framework: str
+    model_id: str
+    without: Run
+    cached: Run
+
+    @property
+    def ratio(self) -> float | None:
+        """Input cost with over input cost without; None where the model's row names no multipliers."""
+        paid, full = self.cached.units(self.model_id), self.without.units(self.model_id)
+        return None if paid is None or not full else paid / full
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said where the runs were not the same work, or where calls were refused."""
+        refused = self.without.refused + self.cached.refused
+        said = f"{refused} calls were refused by the service" if refused else None
+        return tuple(note for note in (self._difference(), said) if note)
+
+    def _difference(self) -> str | None:
+        with_, without = self.cached.total.input_tokens, self.without.total.input_tokens
+        if len(self.cached.usages) == len(self.without.usages) and abs(with_ - without) <= _SAME * without:
+            return None
+        return (
+            f"the two runs were not the same work: {len(self.without.usages)} calls and {without:,} input "
+            f"tokens without, {len(self.cached.usages)} calls and {with_:,} with"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for machines."""
+        total = self.cached.total
+        return {
+            "name": self.name,
+            "framework": self.framework,
+            "calls": len(self.cached.usages),
+            "input_tokens": total.input_tokens,
+            "read_tokens": total.read_tokens or 0,
+            "write_tokens": total.write_tokens or 0,
+            "uncached_tokens": total.uncached_tokens,
+            "ratio": None if self.ratio is None else round(self.ratio, 4),
+        }
+
+
+def run_job(framework: Framework, name: str, place: Place, model_id: str, tick: Tick) -> Result:
+    """Run one job twice, each time at a place that holds nothing of the other run."""
+    without, cached = (
+        _run(framework.JOBS[name], make, name, place, model_id, tick)
+        for make in (framework.plain, framework.cached)
+    )
+    return Result(name, framework.NAME, model_id, without, cached)
+
+
+def _run(job: Job, make: MakeModel, name: str, place: Place, model_id: str, tick: Tick) -> Run:
+    with place.open(name) as stage:
+        stage.client.meta.events.register("after-call.bedrock-runtime", lambda **_: tick())
+        began = stage.began
+        job(make(stage, model_id))
+        counted = stage.usages()
+        answered = tuple(usage for usage in counted if usage is not None)
+        return Run(answered, began, refused=len(counted) - len(answered))

@@ -1,0 +1,96 @@
+"""The three jobs with LangChain's own parts. Each takes a chat model and asks nothing else of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_aws import ChatBedrockConverse
+from langchain_classic.chains import create_retrieval_chain
+from langchain_classic.chains.combine_documents import create_stuff_documents_chain
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
+from langchain_text_splitters import RecursiveCharacterTextSplitter
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import ConfigDict
+
+from cachepoint import PromptCache
+from cachepoint.cli.demo import work
+from cachepoint.cli.demo.places import Stage
+from cachepoint.cli.demo.retrieval import Search
+from cachepoint.cli.demo.tools import TOOLS
+from cachepoint.langchain import CachedChatBedrockConverse
+
+NAME = "langchain"
+
+
+def plain(stage: Stage, model_id: str) -> BaseChatModel:
+    """LangChain's own model."""
+    return ChatBedrockConverse(**_settings(stage, model_id))
+
+
+def cached(stage: Stage, model_id: str) -> BaseChatModel:
+    """The same with `cachepoint`, knowing nothing of earlier runs."""
+    return CachedChatBedrockConverse(**_settings(stage, model_id), prompt_cache=PromptCache())
+
+
+def _settings(stage: Stage, model_id: str) -> dict[str, Any]:
+    return {
+        "model": model_id,
+        "client": stage.client,
+        "bedrock_client": stage.control,
+        "max_tokens": work.MAX_TOKENS,
+    }
+
+
+def agent(model: BaseChatModel) -> None:
+    """An agent with tools."""
+    graph = create_agent(model, list(TOOLS), system_prompt=work.agent_instructions())
+    graph.invoke({"messages": [HumanMessage(work.AGENT_TASK)]}, {"recursion_limit": 60})
+
+
+def chat(model: BaseChatModel) -> None:
+    """A chat whose history LangGraph keeps."""
+    graph = create_agent(model, [], system_prompt=work.chat_instructions(), checkpointer=InMemorySaver())
+    for question in work.CHAT_QUESTIONS:
+        graph.invoke({"messages": [HumanMessage(question)]}, {"configurable": {"thread_id": "desk"}})
+
+
+def documents(model: BaseChatModel) -> None:
+    """Questions about documents, with the retrieved text in the system prompt."""
+    prompt = ChatPromptTemplate.from_messages([("system", work.DOCUMENTS), ("human", "{input}")])
+    chain = create_retrieval_chain(
+        ApiRetriever.over(work.documents()), create_stuff_documents_chain(model, prompt)
+    )
+    for question in work.DOCUMENT_QUESTIONS:
+        chain.invoke({"input": question})
+
+
+class ApiRetriever(BaseRetriever):
+    """Scores small pieces and returns the whole document that the best piece is from."""
+
+    texts: dict[str, str]
+    search: Search
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    @classmethod
+    def over(cls, texts: dict[str, str]) -> "ApiRetriever":
+        """A retriever over texts by name."""
+        splitter = RecursiveCharacterTextSplitter(chunk_size=1_200, chunk_overlap=0)
+        return cls(texts=texts, search=Search(texts, splitter.split_text))
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002
+    ) -> list[Document]:
+        name = self.search.best(query)
+        return [Document(self.texts[name], metadata={"source": name})]
+
+
+JOBS: Mapping[str, Callable[[BaseChatModel], None]] = {"agent": agent, "chat": chat, "documents": documents}

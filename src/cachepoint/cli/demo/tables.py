@@ -1,0 +1,104 @@
+"""The figures of the demo for people: a table and a picture per job, and the sum."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from cachepoint.cli.demo.bars import Bars, Legend
+from cachepoint.cli.demo.bench import Result, Run
+from cachepoint.core.rules import ModelRules, rules_for
+
+_HEADS = ("", "calls", "input", "read", "written", "uncached", "input cost", "ratio")
+_TITLES = {
+    "agent": "an agent with tools",
+    "chat": "a chat of several turns",
+    "documents": "questions about documents",
+}
+_HELP = {
+    "agent": "A step sends again all that came before it; with cachepoint that is read, and only what the "
+    "last step added is written.",
+    "chat": "A turn sends the reference and the talk so far again; with cachepoint they are read, and only "
+    "the last question and answer are written.",
+    "documents": "The first question about a document writes it, those that follow read it. What is asked "
+    "about once pays the write for nothing; what is below the model's minimum stays fresh.",
+}
+
+
+def render(results: Iterable[Result]) -> RenderableType:
+    """All jobs, then the sum."""
+    results = list(results)
+    return Group(*(part for result in results for part in _job(result)), *_sum(results))
+
+
+def _job(result: Result) -> tuple[RenderableType, ...]:
+    title = _TITLES.get(result.name, result.name)
+    notes = [Text(f"Note: {note}.", style="yellow") for note in result.notes]
+    return (
+        Rule(Text(f"{result.name}: {title} ({result.framework})", style="bold"), align="left"),
+        _table(result),
+        *notes,
+        Text(),
+        Bars(result.cached.usages),
+        Legend(),
+        Text(_HELP.get(result.name, ""), style="dim"),
+        Text(),
+    )
+
+
+def _table(result: Result) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for head in _HEADS:
+        table.add_column(head, justify="right" if head else "left", no_wrap=True)
+    table.add_row("without", *_figures(result.without, result.model_id), "1.00")
+    table.add_row("with", *_figures(result.cached, result.model_id), _share(result.ratio), style="bold")
+    return table
+
+
+def _figures(run: Run, model_id: str) -> tuple[str, ...]:
+    total = run.total
+    counts = (total.input_tokens, total.read_tokens or 0, total.write_tokens or 0, total.uncached_tokens)
+    return (str(len(run.usages)), *(f"{n:,}" for n in counts), dollars(run.input_dollars(model_id)))
+
+
+def _sum(results: list[Result]) -> tuple[RenderableType, ...]:
+    if not results:
+        return ()
+    model_id = results[0].model_id
+    rules = rules_for(model_id)
+    without, with_ = _total(r.without for r in results), _total(r.cached for r in results)
+    both = Result("all jobs", results[0].framework, model_id, without, with_)
+    costs = [dollars(run.input_dollars(model_id)) for run in (without, with_)]
+    return (
+        Rule(Text(both.name, style="bold"), align="left"),
+        Text(f"Input cost {costs[0]} without, {costs[1]} with: ratio {_share(both.ratio)}", style="bold"),
+        Text(f"{model_id} ({rules.name}): {_prices(rules)}; list prices of today.", style="dim"),
+    )
+
+
+def _total(runs: Iterable[Run]) -> Run:
+    runs = list(runs)
+    return Run(tuple(usage for run in runs for usage in run.usages), runs[0].began)
+
+
+def _prices(rules: ModelRules) -> str:
+    if not rules.caches:
+        return "it takes no checkpoints, so both runs are the same"
+    read, write = (_times(rules.multipliers.get(kind)) for kind in ("read", "write_5m"))
+    return f"a read costs {read} of uncached input, a write {write}"
+
+
+def _times(multiplier: float | None) -> str:
+    return "an unknown share" if multiplier is None else f"{multiplier:g}"
+
+
+def _share(ratio: float | None) -> str:
+    return "?" if ratio is None else f"{ratio:.2f}"
+
+
+def dollars(amount: Decimal | None) -> str:
+    """Dollars to a hundredth of a cent; `?` where unknown."""
+    return "?" if amount is None else f"${amount:,.4f}"

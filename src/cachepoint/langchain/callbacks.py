@@ -1,0 +1,172 @@
+"""What was read from the cache and written to it, over chains, batches and agents."""
+
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
+
+from cachepoint.aws.client import REPORT_KEY
+from cachepoint.core.totals import UsageTotals
+from cachepoint.core.usage import Usage
+
+_FIELDS = tuple(f.name for f in fields(Usage))
+
+
+class CacheUsageCallbackHandler(BaseCallbackHandler):
+    """Adds up the cache usage of every model call it sees.
+
+    Counts the calls of any chat model that reports `usage_metadata`, cached by us or not. Answers that
+    LangChain's response cache replayed cost nothing and are not counted.
+
+    Example:
+        .. code-block:: python
+
+            usage = CacheUsageCallbackHandler()
+            chain.invoke(question, config={"callbacks": [usage]})
+            usage.total.read_tokens, usage.hit_share, usage.saved
+            print(usage)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._totals = UsageTotals()
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The tokens of each model, by `response_metadata["model_name"]`."""
+        return self._totals.usage_by_model
+
+    @property
+    def total(self) -> Usage:
+        """The tokens of all models: read, written (5m and 1h), uncached, output."""
+        return self._totals.total
+
+    @property
+    def calls(self) -> int:
+        """How many calls were counted."""
+        return self._totals.calls
+
+    @property
+    def hit_share(self) -> float | None:
+        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        return self._totals.hit_share
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved, over the calls whose report knows it; None where none does."""
+        return self._totals.saved
+
+    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        """Count the messages of one result."""
+        for message in _messages(response):
+            report = message.response_metadata.get(REPORT_KEY) or {}
+            usage = _usage(message, report)
+            if usage is not None:
+                name = message.response_metadata.get("model_name") or report.get("model_id") or "unknown"
+                self._totals.add(str(name), usage, _money(report.get("saved_usd")))
+
+    def __repr__(self) -> str:
+        return f"CacheUsageCallbackHandler(calls={self.calls}, total={self.total!r}, saved={self.saved!r})"
+
+    def __str__(self) -> str:
+        return str(self._totals)
+
+
+def _messages(response: LLMResult) -> Iterator[AIMessage]:
+    """The answers of all prompts of a result that a model gave."""
+    for generation in (g for choices in response.generations for g in choices):
+        message = generation.message if isinstance(generation, ChatGeneration) else None
+        if isinstance(message, AIMessage) and not _replayed(message):
+            yield message
+
+
+def _replayed(message: AIMessage) -> bool:
+    # `BaseChatModel._convert_cached_generations`, langchain-core 1.7.2: "We zero out cost on cache hits".
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    return usage.get("total_cost") == 0
+
+
+def _usage(message: AIMessage, report: Mapping[str, Any]) -> Usage | None:
+    reported = report.get("usage")
+    if reported is not None:
+        return Usage(**{name: reported[name] for name in _FIELDS})
+    return None if message.usage_metadata is None else _of_metadata(message.usage_metadata)
+
+
+def _of_metadata(metadata: Mapping[str, Any]) -> Usage:
+    """Usage from LangChain's form, whose `input_tokens` is all of it.
+
+    Where Bedrock split the writes by TTL, upstream sets `cache_creation` to 0 and puts them beside it.
+    """
+    details = metadata.get("input_token_details") or {}
+    by_ttl = [details.get(f"ephemeral_{ttl}_input_tokens") for ttl in ("5m", "1h")]
+    unsplit, read = details.get("cache_creation"), details.get("cache_read")
+    split = any(n is not None for n in by_ttl) or unsplit == 0
+    write = None if unsplit is None and not split else (unsplit or 0) + sum(n or 0 for n in by_ttl)
+    return Usage(
+        uncached_tokens=metadata.get("input_tokens", 0) - (read or 0) - (write or 0),
+        output_tokens=metadata.get("output_tokens", 0),
+        read_tokens=read,
+        write_tokens=write,
+        write_5m_tokens=(by_ttl[0] or 0) if split else None,
+        write_1h_tokens=(by_ttl[1] or 0) if split else None,
+    )
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+Variable = ContextVar[CacheUsageCallbackHandler | None]
+
+_variables: dict[str, list[Variable]] = {}
+_variables_lock = threading.Lock()
+
+
+@contextmanager
+def get_cache_usage_callback(
+    name: str = "cache_usage_callback",
+) -> Generator[CacheUsageCallbackHandler, None, None]:
+    """Count the cache usage of every model call in the block, nested chains, threads and tasks included.
+
+    Args:
+        name: The name of the context variable.
+
+    Yields:
+        The handler.
+
+    Example:
+        .. code-block:: python
+
+            with get_cache_usage_callback() as usage:
+                agent.invoke({"messages": "Plan my trip"})
+            print(usage)
+    """
+    variable = _free_variable(name)
+    handler = CacheUsageCallbackHandler()
+    token = variable.set(handler)
+    try:
+        yield handler
+    finally:
+        variable.reset(token)
+
+
+def _free_variable(name: str) -> Variable:
+    """A variable that no enclosing block uses; LangChain keeps every hook for good, so they come round."""
+    with _variables_lock:
+        known = _variables.setdefault(name, [])
+        for variable in known:
+            if variable.get() is None:
+                return variable
+        fresh: Variable = ContextVar(f"{name}_{len(known)}", default=None)
+        register_configure_hook(fresh, inheritable=True)
+        known.append(fresh)
+        return fresh

@@ -1,0 +1,56 @@
+"""The adapters on which the contract runs."""
+
+import importlib
+
+import pytest
+
+from cachepoint import PromptCache
+
+# Module of the harness, its class, and the framework without which it is left out.
+ADAPTERS = (
+    ("tests.adapters.langchain_adapter", "LangChainAdapter", "langchain_aws"),
+    ("tests.adapters.llama_index_adapter", "LlamaIndexAdapter", "llama_index.llms.bedrock_converse"),
+)
+
+
+def _present():
+    for module, name, framework in ADAPTERS:
+        try:
+            importlib.import_module(framework)
+            harness = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not (framework.startswith(error.name) or error.name == module):
+                raise
+            continue
+        yield getattr(harness, name)()
+
+
+PRESENT = tuple(_present())
+
+
+def pytest_generate_tests(metafunc):
+    wanted = [name for name in ("adapter", "mode", "shape", "attempt") if name in metafunc.fixturenames]
+    if "adapter" not in wanted:
+        return
+    rows = [(adapter, extra) for adapter in PRESENT for extra in _extras(adapter, wanted)]
+    ids = ["-".join((a.name, *_label(n, extra))) for n, (a, extra) in enumerate(rows)]
+    metafunc.parametrize(
+        ",".join(wanted), [row[: len(wanted)] if len(wanted) > 1 else row[0] for row in rows], ids=ids
+    )
+
+
+def _label(number, extra):
+    if extra is None:
+        return ()
+    return (extra if isinstance(extra, str) else getattr(extra, "name", str(number)),)
+
+
+def _extras(adapter, wanted):
+    source = {"mode": "modes", "shape": "shapes", "attempt": "misspelt"}
+    return getattr(adapter, source[wanted[1]]) if len(wanted) > 1 else (None,)
+
+
+@pytest.fixture
+def cache(bedrock):
+    """A PromptCache that knows nothing yet and tells the time as the emulator does."""
+    return PromptCache(clock=bedrock.now)

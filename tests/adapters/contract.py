@@ -1,0 +1,112 @@
+"""What every adapter promises, and the harness through which the contract speaks to one.
+
+`test_contract.py` runs on every adapter in `conftest.ADAPTERS`. An adapter's harness turns plain words
+(a system text, a user text, a tool) into its framework's objects and asks its model in its framework's ways.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+CLAUDE = "us.anthropic.claude-sonnet-4-6"
+# Takes no checkpoint.
+LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
+
+MANUAL = "The pump holds four litres; the valve is on its left side, behind the grey cover. " * 150
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+    description: str = "Looks a part up in the catalogue."
+    schema: dict[str, Any] = field(
+        default_factory=lambda: {
+            "type": "object",
+            "properties": {"part": {"type": "string", "description": "its number"}},
+            "required": ["part"],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`message` is the framework's own, to be put back into a history; `report` is CallReport.as_dict()."""
+
+    message: Any
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    report: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One kind of request: the model's options and what is done with it. `run` may raise what the base raises."""
+
+    name: str
+    run: Callable[[Any], Any]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self):
+        return self.name
+
+
+class Meter(Protocol):
+    """The adapter's usage handler."""
+
+    @property
+    def total(self) -> Any: ...
+    @property
+    def calls(self) -> int: ...
+
+
+class Adapter(Protocol):
+    """The harness of one adapter.
+
+    `modes` are its ways to make one call each: sync, async, streamed. `shapes` are at least 50 requests.
+    `misspelt` are attempts that must raise ValueError or TypeError before anything is sent; each takes (bedrock).
+    `bedrock` is the fixture of that name: `.client(service)`, `.url`, `.now`.
+    """
+
+    name: str
+    modes: Sequence[str]
+    shapes: Sequence[Shape]
+    misspelt: Sequence[Callable[[Any], Any]]
+
+    def cached(
+        self, bedrock: Any, model: str = CLAUDE, *, policy: Any = None, cache: Any = None, **options: Any
+    ) -> Any: ...
+
+    def base(self, bedrock: Any, model: str = CLAUDE, **options: Any) -> Any: ...
+
+    def system(self, text: str) -> Any: ...
+
+    def user(self, text: str, *, point: bool = False) -> Any:
+        """A user message; with `point`, a checkpoint placed by hand behind its text."""
+
+    def result(self, call: ToolCall, text: str) -> Any:
+        """The message that brings a tool's result."""
+
+    def tool(self, tool: Tool) -> Any:
+        """A tool as the framework's users write it."""
+
+    def ask(
+        self,
+        model: Any,
+        messages: Sequence[Any],
+        *,
+        tools: Sequence[Any] = (),
+        mode: str = "",
+        policy: Any = None,
+    ) -> Answer:
+        """Make one call; `mode` "" is the plain one, `policy` that of this call alone."""
+
+    def meter(self) -> AbstractContextManager[Meter]:
+        """Count the calls made in the block."""

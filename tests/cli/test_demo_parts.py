@@ -1,0 +1,134 @@
+import pytest
+from rich.console import Console
+
+from cachepoint.cli.demo import sources, tools, work
+from cachepoint.cli.demo.bars import Bars, widths_of
+from cachepoint.cli.demo.bench import Result, Run
+from cachepoint.cli.demo.estimate import estimate
+from cachepoint.cli.demo.retrieval import Search
+from cachepoint.cli.demo.script import STEPS
+from cachepoint.core.usage import Usage
+
+SONNET = "us.anthropic.claude-sonnet-4-6"
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (Usage(1_000), (0, 0, 40)),
+        (Usage(0, read_tokens=500, write_tokens=500), (20, 20, 0)),
+        (Usage(3, read_tokens=0, write_tokens=996), (0, 40, 0)),
+        (Usage(3, read_tokens=980, write_tokens=17), (39, 1, 0)),
+        (Usage(), (0, 0, 0)),
+    ],
+)
+def test_bar_widths(usage, expected):
+    assert widths_of(usage, 1_000, 40) == expected
+
+
+def test_a_bar_never_exceeds_its_share():
+    for read in range(0, 1_000, 37):
+        for write in range(0, 1_000 - read, 41):
+            usage = Usage(1_000 - read - write, read_tokens=read, write_tokens=write)
+            assert sum(widths_of(usage, 1_000, 33)) == 33
+            assert min(widths_of(usage, 1_000, 33)) >= 0
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_bars_fill_the_width(width):
+    console = Console(width=width, file=None)
+    with console.capture() as capture:
+        console.print(Bars([Usage(10), Usage(5, read_tokens=90_000, write_tokens=100)]))
+    assert [len(line) for line in capture.get().splitlines()] == [width, width]
+
+
+def run(*usages):
+    return Run(usages, 1_793_000_000.0)
+
+
+def test_ratio_is_input_cost_with_over_without():
+    result = Result("chat", "x", SONNET, run(Usage(2_000)), run(Usage(0, 9, 1_000, 1_000, 1_000, 0)))
+    assert result.ratio == pytest.approx((100 + 1_250) / 2_000)
+    assert result.notes == ()
+
+
+def test_runs_that_differ_are_noted():
+    result = Result("chat", "x", SONNET, run(Usage(2_000)), run(Usage(1_500), Usage(400)))
+    assert "1 calls and 2,000 input tokens without, 2 calls and 1,900 with" in result.notes[0]
+
+
+def test_refusals_are_noted():
+    refused = Run((Usage(2_000),), 1_793_000_000.0, refused=2)
+    assert Result("chat", "x", SONNET, run(Usage(2_000)), refused).notes == (
+        "2 calls were refused by the service",
+    )
+
+
+def test_estimate_names_both_ends():
+    text = estimate([run(Usage(1_000_000, 0))], SONNET, 1_000, "us-east-1")
+    assert "1,000,000 input tokens" in text
+    assert text.count("$") == 2
+
+
+def test_estimate_of_an_unknown_price():
+    assert "not known" in estimate([run(Usage(10))], "nobody.model-1", 1_000, "us-east-1")
+
+
+@pytest.mark.parametrize("tool", tools.TOOLS, ids=lambda tool: tool.__name__)
+def test_every_tool_is_used_by_the_plan(tool):
+    assert tool.__doc__
+    assert tool.__name__ in {name for _, calls in STEPS for name, _ in calls}
+
+
+def test_the_plan_ends_with_a_valid_request():
+    named = {tool.__name__: tool for tool in tools.TOOLS}
+    checks = [
+        named[name](**arguments)
+        for _, calls in STEPS
+        for name, arguments in calls
+        if name == "validate_request"
+    ]
+    assert len(checks) == 3
+    assert "Missing required parameter" in checks[0]
+    assert checks[-1] == "The request is valid."
+
+
+def test_the_plan_asks_for_what_exists():
+    named = {tool.__name__: tool for tool in tools.TOOLS}
+    for _, calls in STEPS:
+        for name, arguments in calls:
+            assert not named[name](**arguments).startswith(("There is no", "No field"))
+    assert any(len(calls) > 1 for _, calls in STEPS)
+
+
+@pytest.mark.parametrize("name", ["describe_operation", "list_errors", "validate_request"])
+def test_tools_answer_a_wrong_name(name):
+    named = {tool.__name__: tool for tool in tools.TOOLS}
+    arguments = {"request": {}} if name == "validate_request" else {}
+    assert "'Convers'" in named[name](operation="Convers", **arguments)
+
+
+def test_tools_answer_a_wrong_shape_and_word():
+    assert "'Nope'" in tools.describe_shape("Nope")
+    assert "'qqqq'" in tools.find_fields("qqqq")
+
+
+def test_documentation_is_plain_text():
+    for text in (*work.documents().values(), work.agent_instructions(), work.chat_instructions()):
+        assert "<p>" not in text
+        assert "</" not in text
+    assert sources.plain("<p>a &amp; b</p><ul><li>c</li></ul>") == "a & b\n- c"
+
+
+def test_search_finds_the_text_of_the_best_piece():
+    search = Search({"a": "red fish\nblue fish", "b": "green tree\nred tree"}, str.splitlines)
+    assert search.best("Which tree is green?") == "b"
+    assert search.best("blue?") == "a"
+
+
+def test_questions_fall_on_documents_again():
+    from cachepoint.cli.demo.langchain_jobs import ApiRetriever
+
+    retriever = ApiRetriever.over(work.documents())
+    found = [retriever.invoke(question)[0].metadata["source"] for question in work.DOCUMENT_QUESTIONS]
+    assert {"Converse", "ApplyGuardrail", "CountTokens"} <= {name for name in found if found.count(name) > 2}
