@@ -175,6 +175,7 @@ class PromptCache:
             usage=usage,
             plan=call.plan,
             miss=miss,
+            conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
         )
         self._tell(report)
         return report

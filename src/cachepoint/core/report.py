@@ -25,6 +25,8 @@ class CallReport:
         usage: The tokens; None where the response reported none.
         plan: The checkpoints that were sent, each with its reason.
         miss: Why it read less than it could have; None where it read all there was.
+        conversation: Tells calls of one conversation from others: a keyed digest of its first message;
+            None where no checkpoint was considered.
     """
 
     model_id: str
@@ -34,6 +36,7 @@ class CallReport:
     usage: Usage | None
     plan: Plan
     miss: Miss | None
+    conversation: str | None = None
 
     @property
     def cost(self) -> Decimal | None:
@@ -65,6 +68,7 @@ class CallReport:
         """The report for JSON: figures and places, no prompt text. Money as strings."""
         return {
             "model_id": self.model_id,
+            "conversation": self.conversation,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
             "usage": None if self.usage is None else self.usage.as_dict(),
             "checkpoints": [
