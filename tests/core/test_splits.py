@@ -208,3 +208,29 @@ def test_a_sliding_window_is_noticed_once(caplog):
 
     assert not any(written[-10:])
     assert caplog.text.count("no longer extend what was sent before") == 1
+
+
+def test_a_time_that_is_fixed_for_a_conversation_is_learned():
+    """The clock was read when the conversation began: from the second conversation on nothing is lost."""
+    run = Run()
+    for talk in range(6):
+        history = []
+        for turn in range(4):
+            history.append(user(text(40, f"{talk}-{turn}")))
+            system = f"Now: 2026-11-22 10:{talk:02d}.\n\n{RULES}"
+            report = run.call({"system": [{"text": system}], "messages": list(history)})
+            history.append(assistant(text(20, f"{talk}-{turn}")))
+            if talk and turn:
+                assert report.usage.read_tokens > 2_500
+
+
+def test_documents_that_do_come_back_are_soon_written_at_once():
+    run = Run()
+    writes = [
+        run.call(rag([manual(f"learned{n}")], f"{n}-{i}?", "user")).usage.write_tokens
+        for n in range(6)
+        for i in range(3)
+    ]
+
+    assert writes[0] == 0
+    assert writes[-3] > 0

@@ -12,14 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Shape = Literal["head", "extends", "tools", "history", "small_first", "large", "large_turn", "again"]
+Shape = Literal[
+    "head", "clock", "documents", "extends", "tools", "history", "small_first", "large", "large_turn", "again"
+]
 
 # (returned, watched) before anything was seen: a Beta prior. The head of an application comes
 # back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
 # small beside the head costs little to write; one that is large is mostly retrieved text. What is
 # written on a first guess must also be worth it at the 1h price, where half of the writes must return.
+# A head with a clock in it, and documents, are not written until some of their kind have come back.
 PRIORS: dict[Shape, tuple[float, float]] = {
     "head": (1.5, 2.0),
+    "clock": (0.4, 2.0),
+    "documents": (0.4, 2.0),
     "extends": (3.0, 4.0),
     "tools": (2.0, 3.0),
     "history": (1.1, 2.0),

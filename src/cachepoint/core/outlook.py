@@ -42,31 +42,40 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
     worth = threshold(scene.rules, policy)
     until = view.now + TTL_SECONDS[policy.ttl]
 
-    head, end = head_of(prefix), end_of(prefix)
-    again = view.seen_from(0)
+    def chance(shape: Shape) -> bool:
+        return forecast.chance((scene.scope, shape)) > worth
+
+    def watch(index: int | None, kind: Kind) -> None:
+        if index is not None and index not in view.entries:
+            forecast.watch(prefix.digests[index], kind, until)
+
+    head, end, again = head_of(prefix), end_of(prefix), view.seen_from(0)
     kind = _kind(scene)
     likely = forecast.chance(kind) > worth
-    wants = {
-        "head": head is not None and (head in view.entries or forecast.chance((scene.scope, "head")) > worth),
-        "end": _wants_end(scene, likely),
-        "again": again is not None
-        and again not in view.live
-        and forecast.chance((scene.scope, "again")) > worth,
-    }
-    if head is not None and head not in view.entries:
-        forecast.watch(prefix.digests[head], (scene.scope, "head"), until)
+    doubt = _doubt(prefix)
+    # What may change by the call is watched to its end; where such heads return, they are heads.
+    whole = prefix.head - 1 if doubt is not None else None
+    trusted = doubt is None or whole in view.entries or chance(doubt)
+    shared = policy.documents == "shared" or chance("documents")
+    outlook = Outlook(
+        head=head is not None and (head in view.entries or chance("head")),
+        end=policy.tail == "always" or (policy.tail == "auto" and likely and trusted),
+        whole=whole if trusted else None,
+        again=again if again is not None and again not in view.live and chance("again") else None,
+        documents=tuple(_documents(prefix)) if shared else (),
+        stale=kind[1] == "history" and not likely,
+    )
+    watch(head, (scene.scope, "head"))
+    if doubt is not None:
+        watch(whole, (scene.scope, doubt))
+    for index in _documents(prefix):
+        watch(index, (scene.scope, "documents"))
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
         forecast.watch(prefix.digests[end], kind, until)
     if again is not None and again not in {head, end}:
         forecast.watch(prefix.digests[again], (scene.scope, "again"), until)
-    return Outlook(
-        head=wants["head"],
-        end=wants["end"],
-        again=again if wants["again"] else None,
-        documents=tuple(_documents(prefix)) if policy.documents == "shared" else (),
-        stale=kind[1] == "history" and not likely,
-    )
+    return outlook
 
 
 def branches(prefix: Prefix) -> list[int]:
@@ -80,18 +89,10 @@ def branches(prefix: Prefix) -> list[int]:
     return [*head[-MAX_BRANCHES:], *tail[:MAX_BRANCHES]]
 
 
-def _wants_end(scene: Scene, likely: bool) -> bool:
-    policy = scene.policy
-    if policy.tail != "auto":
-        return policy.tail == "always"
-    return likely and not _head_is_new(scene)
-
-
-def _head_is_new(scene: Scene) -> bool:
-    """Whether the head holds what may not come back (a clock, documents), and was never seen before."""
-    head = scene.prefix.blocks[: scene.prefix.head]
-    doubtful = any(b.ends in {"volatile", "documents"} for b in head)
-    return doubtful and len(head) - 1 not in scene.view.entries
+def _doubt(prefix: Prefix) -> Shape | None:
+    """What in the head may not come back; None where nothing looks like it."""
+    ends = {b.ends for b in prefix.blocks[: prefix.head]}
+    return "documents" if "documents" in ends else "clock" if "volatile" in ends else None
 
 
 def _documents(prefix: Prefix) -> Iterator[int]:

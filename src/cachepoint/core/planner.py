@@ -65,13 +65,15 @@ class Plan:
 class Outlook:
     """What the forecast says of a request.
 
-    `head` and `end` say whether these are worth a write, `again` is the block of a prefix that was
-    seen before, is not held now and is worth a write; `documents` are blocks to be written at once.
+    `head` and `end` say whether these are worth a write; `whole` is the end of a head that holds what
+    may change, where such heads are known to return; `again` is the block of a prefix that was seen
+    before, is not held now and is worth a write; `documents` are blocks to be written at once.
     `stale` says that histories of this kind no longer extend what was sent.
     """
 
     head: bool
     end: bool
+    whole: int | None = None
     again: int | None = None
     documents: tuple[int, ...] = ()
     stale: bool = False
@@ -152,6 +154,8 @@ def _candidates(prefix: Prefix, view: View, outlook: Outlook) -> Iterator[tuple[
         yield "documents", index
     if outlook.again is not None:
         yield "again", outlook.again
+    if outlook.whole is not None:
+        yield "head", outlook.whole
     if head is not None and (outlook.head or head in view.live):
         yield "head", head
     if end is not None and (before := previous_end(prefix)) is not None:
