@@ -1,6 +1,6 @@
 """Input cost of each layout of checkpoints on recorded workloads, over no caching. Lower is better.
 
-    python benchmarks/layouts.py [--json] [workload ...]
+python benchmarks/layouts.py [--json] [workload ...]
 """
 
 import json
@@ -15,7 +15,8 @@ def one_text(calls):
     """Each message as a single text, the way the frameworks render passages and question."""
     for gap, request in calls:
         messages = [
-            {**m, "content": [{"text": "\n\n".join(b["text"] for b in m["content"])}]} for m in request["messages"]
+            {**m, "content": [{"text": "\n\n".join(b["text"] for b in m["content"])}]}
+            for m in request["messages"]
         ]
         yield gap, {**request, "messages": messages}
 

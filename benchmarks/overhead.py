@@ -1,8 +1,8 @@
 """CPU of prepare + settle beside the CPU of one plain `ChatBedrockConverse.invoke`, in one process.
 
-A conversation of 200 messages and about 100,000 tokens, as it comes round for the 100th turn: the
-transcript is known, one turn is new. The emulator answers in this process. The invoke is measured twice: all CPU
-of the process, and that of the calling thread alone, which leaves the emulator's work out.
+A conversation of 200 messages and about 100,000 tokens as it comes round for the 100th turn: the
+transcript is known, one turn is new. The emulator answers in this process. The invoke is measured
+twice: all CPU of the process, and that of the calling thread alone, without the emulator's work.
 
     python benchmarks/overhead.py [--json]
 """

@@ -28,7 +28,7 @@ def workload(name: str) -> Iterator[tuple[float, Request]]:
     """
     file = WORKLOADS / f"{name}.jsonl"
     if not file.exists():
-        raise SystemExit(f"{file} is not there; this benchmark needs the recorded workloads beside the project")
+        raise SystemExit(f"{file} is not there; this benchmark needs the recorded workloads")
     for line in file.read_text("utf-8").splitlines():
         conversation = json.loads(line)
         base = {k: conversation[k] for k in ("system", "toolConfig") if conversation.get(k)}

@@ -26,7 +26,9 @@ def _text(draw: st.DrawFn) -> dict[str, Any]:
     size = draw(SIZES)
     word = draw(st.sampled_from(["alpha ", "béta\n", "汉字 ", "42; ", "a line\n\n"]))
     text = (word * (size // len(word) + 1))[:size].strip() or "x"
-    return {"text": text + draw(st.sampled_from(["", "", "\nIt is 12:30.", "\n" + DOCUMENT, DOCUMENT + "\nSo?"]))}
+    return {
+        "text": text + draw(st.sampled_from(["", "", "\nIt is 12:30.", "\n" + DOCUMENT, DOCUMENT + "\nSo?"]))
+    }
 
 
 PLAIN = st.one_of(

@@ -260,7 +260,7 @@ class TestState:
             try:
                 for i in range(30):
                     run(cache, chat(f"{n}-{i}"), usage(read=2_000, write=40))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 failures.append(error)
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]

@@ -14,7 +14,10 @@ TEXTS = st.text(min_size=45, max_size=300).filter(lambda t: t.strip() == t and l
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(TEXTS, min_size=1, max_size=4, unique=True), st.sampled_from(["\n\n", "\n---\n", "</doc>\n<doc>"]))
+@given(
+    st.lists(TEXTS, min_size=1, max_size=4, unique=True),
+    st.sampled_from(["\n\n", "\n---\n", "</doc>\n<doc>"]),
+)
 def test_documents_are_found_where_they_stand(texts, separator):
     known = Announced()
     known.announce(texts)

@@ -18,7 +18,7 @@ def test_defaults_come_from_the_environment():
 
 
 def test_a_misspelt_variable_is_an_error():
-    with pytest.raises(ValueError, match="CACHEPOINT_MDOE is no option; there are .*CACHEPOINT_MODE"):
+    with pytest.raises(ValueError, match=r"CACHEPOINT_MDOE is no option; there are .*CACHEPOINT_MODE"):
         CachePolicy.from_env({"CACHEPOINT_MDOE": "off"})
 
 

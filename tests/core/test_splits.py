@@ -31,7 +31,9 @@ class Run:
         self.bedrock.advance(gap)
         call = self.cache.prepare(request, model_id=SONNET)
         body = json.dumps(call.request).encode()
-        answer = self.bedrock._service.answer(Incoming("POST", f"/model/{SONNET}/converse", "us-east-1", body))
+        answer = self.bedrock._service.answer(
+            Incoming("POST", f"/model/{SONNET}/converse", "us-east-1", body)
+        )
         assert answer.status == 200, answer.body
         report = self.cache.settle(call, json.loads(answer.body))
         self.total += report.usage
@@ -44,7 +46,9 @@ class Run:
 
 
 def manual(tag):
-    return f"Manual {tag}. " + "\n\n".join(f"{tag} section {i}: " + "turn the rotor slowly. " * 25 for i in range(60))
+    return f"Manual {tag}. " + "\n\n".join(
+        f"{tag} section {i}: " + "turn the rotor slowly. " * 25 for i in range(60)
+    )
 
 
 def rag(documents, question, where):
@@ -143,7 +147,9 @@ def test_a_clock_in_the_last_paragraph_costs_only_what_follows_it():
 
 def test_what_no_pattern_knows_is_seen_to_change():
     run = Run()
-    reports = list(chats(run, lambda turn, n: f"{RULES}\n\nYou talk with visitor number {turn * 40 + n}.", turns=3))
+    reports = list(
+        chats(run, lambda turn, n: f"{RULES}\n\nYou talk with visitor number {turn * 40 + n}.", turns=3)
+    )
 
     assert all(r.usage.read_tokens > 2_500 for r in reports[2:])
 
@@ -171,10 +177,12 @@ def test_a_time_that_never_changes_is_cached_from_the_second_call_on():
 def test_volatile_text_stays_behind_the_checkpoint():
     run = Run()
     system = f"{RULES}\n\nThe user is called {volatile('Ada Lovelace')}. Be kind."
-    call = run.cache.prepare({"system": [{"text": system}], "messages": [user({"text": "hi"})]}, model_id=SONNET)
+    call = run.cache.prepare(
+        {"system": [{"text": system}], "messages": [user({"text": "hi"})]}, model_id=SONNET
+    )
     blocks = call.request["system"]
 
-    assert [list(b)[0] for b in blocks] == ["text", "cachePoint", "text"]
+    assert [next(iter(b)) for b in blocks] == ["text", "cachePoint", "text"]
     assert blocks[0]["text"] == f"{RULES}\n\n"
 
 
@@ -189,7 +197,10 @@ def test_two_applications_are_not_one_that_changes():
 
 def test_short_texts_are_left_whole():
     run = Run()
-    request = {"system": [{"text": "It is 12:30.\n" + "x" * (MIN_PIECE - 20)}], "messages": [user({"text": "hi"})]}
+    request = {
+        "system": [{"text": "It is 12:30.\n" + "x" * (MIN_PIECE - 20)}],
+        "messages": [user({"text": "hi"})],
+    }
 
     assert run.cache.prepare(request, model_id=SONNET).request == request
 
@@ -201,7 +212,11 @@ def test_a_sliding_window_is_noticed_once(caplog):
     written = []
     for turn in range(30):
         history += [user(text(150, f"q{turn}")), assistant(text(150, f"a{turn}"))]
-        window = [*history[-21:-1], user(text(50, f"n{turn}"))] if len(history) > 21 else [user(text(9, f"{turn}"))]
+        window = (
+            [*history[-21:-1], user(text(50, f"n{turn}"))]
+            if len(history) > 21
+            else [user(text(9, f"{turn}"))]
+        )
         window = window if window[0]["role"] == "user" else window[1:]
         report = run.call({"system": [text(2_000)], "messages": window})
         written.append(report.usage.write_tokens)
