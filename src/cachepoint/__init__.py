@@ -1,12 +1,14 @@
 """Amazon Bedrock prompt caching that works inside LangChain and LlamaIndex."""
 
 from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.config import configure
 from cachepoint.core.diagnosis import Miss
 from cachepoint.core.documents import documents, volatile
 from cachepoint.core.planner import Checkpoint, Plan
-from cachepoint.core.policy import CachePolicy, configure
+from cachepoint.core.policy import CachePolicy
 from cachepoint.core.report import CallReport, Observer
 from cachepoint.core.rules import ModelRules, rules_for
+from cachepoint.core.session import Session, session
 from cachepoint.core.usage import Usage
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "Observer",
     "Plan",
     "PromptCache",
+    "Session",
     "Usage",
     "configure",
     "documents",
     "rules_for",
+    "session",
     "volatile",
 ]
 

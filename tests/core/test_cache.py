@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from builders import SONNET, assistant, marks, text, tool, usage, user
 
-from cachepoint import CachePolicy, PromptCache
+from cachepoint import CachePolicy, PromptCache, configure, session
 from cachepoint.core import cache as core
 from cachepoint.stores import MemoryStore
 
@@ -345,3 +345,27 @@ class TestForecast:
             cache.prepare(chat(f"q{i}", "more"), model_id=SONNET)
 
         assert "messages[0]" in marks(cache.prepare(chat("new"), model_id=SONNET).request)
+
+
+class TestProcess:
+    def test_observers_of_the_process_and_sessions_get_every_report(self, cache):
+        got = []
+        configure(observers=[got.append])
+        try:
+            with session("nightly") as nightly:
+                report = run(cache, chat("a"), usage(write=2_040))
+        finally:
+            configure(observers=())
+        run(cache, chat("b"), usage(write=2_040))
+
+        assert got == [report]
+        assert nightly.calls == 1
+        assert nightly.usage == report.usage
+
+    def test_the_first_token_is_timed(self, cache, clock):
+        call = cache.prepare(chat("a"), model_id=SONNET)
+        clock[0] += 2
+        report = cache.settle(call, usage(write=2_040), first_token=cache.now() - 1.5)
+
+        assert (report.seconds, report.first_token_seconds) == (2.0, 0.5)
+        assert report.as_dict()["first_token_ms"] == 500

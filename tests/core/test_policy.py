@@ -1,14 +1,13 @@
 import pytest
 
-from cachepoint import CachePolicy
-from cachepoint.core import policy as policies
-from cachepoint.core.policy import configure, default_policy
+from cachepoint import CachePolicy, configure
+from cachepoint.core.policy import default_policy, set_default
 
 
 @pytest.fixture(autouse=True)
 def _no_process_default():
     yield
-    policies._Default.policy = None
+    set_default(None)
 
 
 def test_defaults_come_from_the_environment():
@@ -49,3 +48,18 @@ def test_configure_sets_the_process_default():
     configure("off")
 
     assert default_policy() == CachePolicy(mode="off")
+
+
+def test_configure_leaves_what_it_does_not_name():
+    configure(ttl="1h")
+    configure(observers=[])
+
+    assert default_policy() == CachePolicy(ttl="1h")
+
+
+def test_configure_sets_nothing_where_something_is_wrong():
+    configure(ttl="1h")
+    with pytest.raises(ValueError, match="no option 'tll'"):
+        configure("off", tll="5m")
+
+    assert default_policy() == CachePolicy(ttl="1h")

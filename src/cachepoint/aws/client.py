@@ -144,10 +144,13 @@ class Settling:
         self._cache = prompt_cache
         self._call: Call | None = call
         self._metadata = metadata
+        self._began: float | None = None
 
     def _see(self, event: Mapping[str, Any]) -> None:
+        if self._began is None:
+            self._began = self._cache.now()
         if "metadata" in event and self._call is not None:
-            self._metadata[REPORT_KEY] = self._cache.settle(self._call, event)
+            self._metadata[REPORT_KEY] = self._cache.settle(self._call, event, first_token=self._began)
             self._call = None
 
     def _leave(self) -> None:

@@ -10,6 +10,8 @@ from threading import RLock
 from types import ModuleType
 from typing import Any
 
+from cachepoint.core import session
+from cachepoint.core.config import process_observers
 from cachepoint.core.diagnosis import Case, Recent, Trace, diagnose
 from cachepoint.core.dialects import DIALECTS
 from cachepoint.core.dialects.reading import Cuts
@@ -149,12 +151,19 @@ class PromptCache:
             self._fault("planning")
             return call
 
-    def settle(self, call: Call, response: Mapping[str, Any]) -> CallReport:
+    def now(self) -> float:
+        """Seconds, by this cache's clock."""
+        return self._clock()
+
+    def settle(
+        self, call: Call, response: Mapping[str, Any], *, first_token: float | None = None
+    ) -> CallReport:
         """Learn from the answer and say what it cost.
 
         Args:
             call: What `prepare` returned.
             response: The response, or the `metadata` event that ended a stream.
+            first_token: When the first event of a stream came, by `now()`.
 
         Returns:
             The report. It goes to the observers as well.
@@ -176,6 +185,8 @@ class PromptCache:
             plan=call.plan,
             miss=miss,
             conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
+            seconds=self._clock() - call.started,
+            first_token_seconds=None if first_token is None else first_token - call.started,
         )
         self._tell(report)
         return report
@@ -314,7 +325,7 @@ class PromptCache:
         return miss
 
     def _tell(self, report: CallReport) -> None:
-        for observer in tuple(self.observers):
+        for observer in (*self.observers, *process_observers(), *session.current()):
             try:
                 observer(report)
             except Exception:

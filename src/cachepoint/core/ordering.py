@@ -25,7 +25,7 @@ DEPTH = 4
 # A prefix that was seen is written when it comes back, and read from then on.
 _LIVE = 2
 # One question that names a document says nothing; the second shows that it comes back.
-_POPULAR = 2.0
+_POPULAR = 1.5
 # Popularity outlives an entry by far: an order that follows every hour is no order.
 _HALF_LIFE_IN_TTLS = 12
 

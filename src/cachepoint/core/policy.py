@@ -124,18 +124,9 @@ class _Default:
     policy: CachePolicy | None = None
 
 
-def configure(policy: CachePolicy | Mapping[str, Any] | str | None = None, **options: Any) -> None:
-    """Set the policy of this process for everything that names none of its own.
-
-    Args:
-        policy: A policy, its fields as a dict, a mode, or None: what the environment asks for.
-        options: Options of `CachePolicy` to change on top of it.
-
-    Raises:
-        ValueError: Where an option or a value is unknown.
-    """
-    base = CachePolicy.of(policy) or CachePolicy.from_env()
-    _Default.policy = base.but(**options)
+def set_default(policy: CachePolicy | None) -> None:
+    """Set the policy of this process; None: what the environment asks for."""
+    _Default.policy = policy
 
 
 def default_policy() -> CachePolicy:

@@ -27,6 +27,8 @@ class CallReport:
         miss: Why it read less than it could have; None where it read all there was.
         conversation: Tells calls of one conversation from others: a keyed digest of its first message;
             None where no checkpoint was considered.
+        seconds: From `prepare` to `settle`.
+        first_token_seconds: To the first event of a stream; None where the call was none.
     """
 
     model_id: str
@@ -37,6 +39,8 @@ class CallReport:
     plan: Plan
     miss: Miss | None
     conversation: str | None = None
+    seconds: float | None = None
+    first_token_seconds: float | None = None
 
     @property
     def cost(self) -> Decimal | None:
@@ -70,6 +74,8 @@ class CallReport:
             "model_id": self.model_id,
             "conversation": self.conversation,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
+            "duration_ms": _milliseconds(self.seconds),
+            "first_token_ms": _milliseconds(self.first_token_seconds),
             "usage": None if self.usage is None else self.usage.as_dict(),
             "checkpoints": [
                 {"where": c.where, "ttl": c.ttl, "reason": c.reason, "tokens": c.tokens}
@@ -102,6 +108,10 @@ def input_units(usage: Usage, multipliers: Mapping[str, float]) -> float | None:
     if any(n and name not in multipliers for name, n in counts.items()):
         return None
     return usage.uncached_tokens + sum(n * multipliers.get(k, 0.0) for k, n in counts.items())
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _text(money: Decimal | None) -> str | None:

@@ -1,0 +1,46 @@
+"""What holds for the whole process: the policy, the observers, own prices."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cachepoint.core import policy as policies
+from cachepoint.core import pricing
+from cachepoint.core.policy import CachePolicy
+from cachepoint.core.report import Observer
+
+
+class _Process:
+    observers: tuple[Observer, ...] = ()
+
+
+def configure(
+    policy: CachePolicy | Mapping[str, Any] | str | None = None,
+    *,
+    observers: Iterable[Observer] | None = None,
+    prices: Mapping[str, Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> None:
+    """Set what holds for this process; what is not named stays as it is.
+
+    Args:
+        policy: The policy of everything that names none of its own: a policy, its fields as a dict, or
+            a mode.
+        observers: Called with the report of every call, whatever cache it went through.
+        prices: Own prices by model id pattern, as `cachepoint.core.pricing.set_prices` takes them.
+        options: Options of `CachePolicy`, on top of `policy`, or of what the environment asks for.
+
+    Raises:
+        ValueError: Where an option, a value or a price is unknown; nothing was set then.
+    """
+    chosen = (CachePolicy.of(policy) or CachePolicy.from_env()).but(**options)
+    if prices is not None:
+        pricing.set_prices(prices)
+    if policy is not None or options:
+        policies.set_default(chosen)
+    if observers is not None:
+        _Process.observers = tuple(observers)
+
+
+def process_observers() -> tuple[Observer, ...]:
+    """The observers set with `configure`."""
+    return _Process.observers

@@ -1,0 +1,200 @@
+"""A chat memory for cached prompts: the cut moves in steps, so that the prefix holds between them."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+try:
+    from llama_index.core.base.llms.types import (
+        ChatMessage,
+        ImageBlock,
+        MessageRole,
+        TextBlock,
+        ThinkingBlock,
+        ToolCallBlock,
+    )
+    from llama_index.core.bridge.pydantic import Field, model_validator
+    from llama_index.core.llms.llm import LLM
+    from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY, BaseChatStoreMemory
+    from llama_index.core.storage.chat_store import BaseChatStore, SimpleChatStore
+    from llama_index.core.storage.chat_store.loading import load_chat_store
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
+        'pip install "cachepoint[llama-index]"'
+    ) from error
+
+from cachepoint.core.trimming import check, legal_starts, start_of
+
+# As Memory's; ChatMemoryBuffer takes the same share of the model's window.
+DEFAULT_TOKEN_LIMIT = 30_000
+WINDOW_SHARE = 0.75
+CHARS_PER_TOKEN = 4
+# Of an image, a page or a clip, whose size in the message says nothing about tokens (Memory's figures).
+_FLAT = 256
+
+
+class StableMemory(BaseChatStoreMemory):
+    """A chat memory that drops old turns in steps, and so leaves the prompt's beginning alone in between.
+
+    Takes the place of `ChatMemoryBuffer` or `Memory` as `memory=` of a chat engine or an agent. The chat
+    store keeps the whole history; `get` returns what is to be sent. It cuts at user turns, keeps tool
+    calls with their results, and cuts the same store the same way in another process.
+
+    `token_limit` holds for the history alone, as in `Memory`: what an engine puts in front changes with
+    every question, and the cut would move with it.
+
+    Args:
+        token_limit: Tokens of history to send at most. Only a newest turn that is larger on its own is
+            sent whole nevertheless.
+        step: Tokens by which the cut moves; None: `cachepoint.core.trimming.step_within`, at most half
+            of `token_limit`.
+        tokenizer_fn: Counts the tokens of a text by what it returns; None: 4 characters a token (no
+            tokenizer of Claude is public).
+        chat_store: Where the messages are kept.
+        chat_store_key: Under which key.
+
+    Raises:
+        ValueError: Where step and token_limit don't fit together.
+
+    Example:
+        ```python
+        memory = StableMemory.from_defaults(token_limit=40_000)
+        engine = SimpleChatEngine.from_defaults(llm=CachedBedrockConverse(...), memory=memory)
+        ```
+    """
+
+    token_limit: int = DEFAULT_TOKEN_LIMIT
+    step: int | None = None
+    tokenizer_fn: Callable[[str], Sequence[Any]] = Field(
+        default_factory=lambda: four_characters, exclude=True
+    )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which it is serialised."""
+        return "StableMemory"
+
+    @model_validator(mode="after")
+    def _checked(self) -> "StableMemory":
+        check(self.token_limit, self.step)
+        return self
+
+    @classmethod
+    def from_defaults(
+        cls,
+        chat_history: list[ChatMessage] | None = None,
+        llm: LLM | None = None,
+        chat_store: BaseChatStore | None = None,
+        chat_store_key: str = DEFAULT_CHAT_STORE_KEY,
+        token_limit: int | None = None,
+        tokenizer_fn: Callable[[str], Sequence[Any]] | None = None,
+        step: int | None = None,
+        **kwargs: Any,
+    ) -> "StableMemory":
+        """A memory as `ChatMemoryBuffer.from_defaults` makes one.
+
+        Args:
+            chat_history: Messages to begin with; they replace what the store has under this key.
+            llm: Where token_limit is None, three quarters of its context window are the limit.
+            chat_store: Where the messages are kept; None: in this object.
+            chat_store_key: Under which key.
+            token_limit: Tokens of history to send at most.
+            tokenizer_fn: Counts the tokens of a text; None: 4 characters a token.
+            step: Tokens by which the cut moves.
+            **kwargs: There are no others.
+
+        Returns:
+            The memory.
+
+        Raises:
+            ValueError: Where an argument is unknown, or step and limit don't fit together.
+        """
+        if kwargs:
+            raise ValueError(f"StableMemory has no option {next(iter(kwargs))!r}")
+        store = chat_store or SimpleChatStore()
+        if chat_history is not None:
+            store.set_messages(chat_store_key, list(chat_history))
+        window = DEFAULT_TOKEN_LIMIT if llm is None else int(llm.metadata.context_window * WINDOW_SHARE)
+        return cls(
+            token_limit=window if token_limit is None else token_limit,
+            step=step,
+            tokenizer_fn=tokenizer_fn or four_characters,
+            chat_store=store,
+            chat_store_key=chat_store_key,
+        )
+
+    def get(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
+        """What is to be sent of the history. The arguments are those of other memories; none is used."""
+        return self._kept(self.get_all())
+
+    async def aget(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
+        """What is to be sent of the history. The arguments are those of other memories; none is used."""
+        return self._kept(await self.aget_all())
+
+    def set(self, messages: list[ChatMessage]) -> None:
+        """Replace the history. The list stays the caller's: a `SimpleChatStore` would append to it."""
+        super().set(list(messages))
+
+    async def aset(self, messages: list[ChatMessage]) -> None:
+        """Replace the history. The list stays the caller's: a `SimpleChatStore` would append to it."""
+        await super().aset(list(messages))
+
+    def to_string(self) -> str:
+        """The memory as JSON."""
+        return self.to_json()
+
+    @classmethod
+    def from_string(cls, json_str: str) -> "StableMemory":
+        """A memory from its JSON."""
+        return cls.from_dict(json.loads(json_str))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> "StableMemory":
+        """A memory from `to_dict()`."""
+        fields = {k: v for k, v in (data | kwargs).items() if k != "class_name"}
+        return cls(**fields | {"chat_store": load_chat_store(fields["chat_store"])})
+
+    def _kept(self, history: list[ChatMessage]) -> list[ChatMessage]:
+        starts = legal_starts(
+            [m.role == MessageRole.USER for m in history],
+            [list(_calls(m)) for m in history],
+            [[str(i)] if (i := m.additional_kwargs.get("tool_call_id")) else () for m in history],
+        )
+        sizes = [self._count(m) for m in history]
+        return history[start_of(sizes, starts, self.token_limit, step=self.step) :]
+
+    def _count(self, message: ChatMessage) -> int:
+        return sum(
+            _FLAT if text is None else len(self.tokenizer_fn(text)) for text in _texts(message) if text != ""
+        )
+
+
+def four_characters(text: str) -> range:
+    """As many items as a text has tokens at 4 characters each."""
+    return range(-(-len(text) // CHARS_PER_TOKEN))
+
+
+def _texts(message: ChatMessage) -> Iterator[str | None]:
+    """The texts of a message; None for a part that is none."""
+    for block in message.blocks:
+        if isinstance(block, TextBlock):
+            yield block.text
+        elif isinstance(block, ThinkingBlock):
+            yield block.content or ""
+        elif isinstance(block, ToolCallBlock):
+            yield f"{block.tool_name}{block.tool_kwargs}"
+        else:
+            yield None if isinstance(block, ImageBlock) or block.block_type != "cache" else ""
+    if message.additional_kwargs:
+        yield str(message.additional_kwargs)
+
+
+def _calls(message: ChatMessage) -> Iterator[str]:
+    """The ids of the tool calls, in blocks or, as older integrations keep them, in additional_kwargs."""
+    for block in message.blocks:
+        if isinstance(block, ToolCallBlock) and block.tool_call_id:
+            yield block.tool_call_id
+    for call in message.additional_kwargs.get("tool_calls") or ():
+        ident = next((call[k] for k in ("toolUseId", "id") if isinstance(call, dict) and k in call), None)
+        yield str(ident if ident is not None else getattr(call, "id", ""))
