@@ -261,7 +261,8 @@ class PromptCache:
         outlook = foresee(Scene(prefix, view, sizes, call.rules, policy, here), self._forecast)
         decided = plan(prefix, view, call.rules, policy, outlook, sizes)
         trace = Trace.of(prefix, call.model_id)
-        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace), split.changing)
+        changing = split.changing if outlook.changing else None
+        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace), changing)
         self._advise(call, case, outlook, sizes)
         ends = [i for i in (head_of(prefix), end_of(prefix)) if i is not None] + branches(prefix)
         writing = [c.index for c in decided.checkpoints if c.index not in view.live]

@@ -31,7 +31,7 @@ PRIORS: dict[Shape, tuple[float, float]] = {
     "small_first": (1.1, 2.0),
     "large": (0.4, 2.0),
     "large_turn": (1.0, 3.0),
-    "again": (1.5, 2.0),
+    "again": (1.1, 2.0),
 }
 # Old evidence fades, so that an application that changes is learned anew.
 FADE_AT = 24.0
@@ -62,6 +62,10 @@ class Forecast:
             returned += tally.returned
             watched += tally.watched
         return returned / watched
+
+    def watched(self, kind: Kind) -> bool:
+        """Whether anything of this kind was watched so far."""
+        return kind in self._tallies
 
     def watch(self, digest: bytes, kind: Kind, until: float) -> None:
         """A call of this kind ended here; it counts as not returned until it is seen again."""

@@ -49,7 +49,10 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
         if index is not None and index not in view.entries:
             forecast.watch(prefix.digests[index], kind, until)
 
-    head, end, again = head_of(prefix), end_of(prefix), view.seen_from(0)
+    head, end = head_of(prefix), end_of(prefix)
+    depths = _depths(scene, head, end)
+    held = max(view.live, default=-1)
+    again = max((i for i, k in depths.items() if i > held and forecast.chance(k) > worth), default=None)
     kind = _kind(scene)
     likely = forecast.chance(kind) > worth
     doubt = _doubt(prefix)
@@ -61,9 +64,10 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
         head=head is not None and (head in view.entries or chance("head")),
         end=policy.tail == "always" or (policy.tail == "auto" and likely and trusted),
         whole=whole if trusted else None,
-        again=again if again is not None and again not in view.live and chance("again") else None,
+        again=again,
         documents=tuple(_documents(prefix)) if shared else (),
         stale=kind[1] == "history" and not likely,
+        changing=doubt == "clock" and not trusted and forecast.watched((scene.scope, doubt)),
     )
     watch(head, (scene.scope, "head"))
     if doubt is not None:
@@ -73,8 +77,8 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
         forecast.watch(prefix.digests[end], kind, until)
-    if again is not None and again not in {head, end}:
-        forecast.watch(prefix.digests[again], (scene.scope, "again"), until)
+    for index, deep in depths.items():
+        forecast.watch(prefix.digests[index], deep, until)
     return outlook
 
 
@@ -87,6 +91,19 @@ def branches(prefix: Prefix) -> list[int]:
         [prefix.head - 1] if prefix.head else []
     )
     return [*head[-MAX_BRANCHES:], *tail[:MAX_BRANCHES]]
+
+
+def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
+    """Places seen before, by block index; those at one depth behind the head are of one kind.
+
+    The first of many documents returns more often than the sixth.
+    """
+    behind = scene.prefix.head
+    return {
+        i: (scene.scope + (i - behind).to_bytes(4, "big", signed=True), "again")
+        for i in scene.view.entries
+        if i not in {head, end}
+    }
 
 
 def _doubt(prefix: Prefix) -> Shape | None:

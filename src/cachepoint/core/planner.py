@@ -68,7 +68,8 @@ class Outlook:
     `head` and `end` say whether these are worth a write; `whole` is the end of a head that holds what
     may change, where such heads are known to return; `again` is the block of a prefix that was seen
     before, is not held now and is worth a write; `documents` are blocks to be written at once.
-    `stale` says that histories of this kind no longer extend what was sent.
+    `stale` says that histories of this kind no longer extend what was sent, `changing` that the head
+    holds what was seen to change by the call.
     """
 
     head: bool
@@ -77,6 +78,7 @@ class Outlook:
     again: int | None = None
     documents: tuple[int, ...] = ()
     stale: bool = False
+    changing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

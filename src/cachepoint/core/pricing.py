@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
-from cachepoint.core.rules import base_model, rules_for
+from cachepoint.core.rules import Ttl, base_model, rules_for
 from cachepoint.core.usage import Usage
 
 MILLION = 1_000_000
@@ -54,6 +54,10 @@ class Rates:
     write_5m: Decimal | None = None
     write_1h: Decimal | None = None
 
+    def write(self, ttl: Ttl) -> Decimal | None:
+        """The price of writes for a TTL."""
+        return self.write_5m if ttl == "5m" else self.write_1h
+
     def times(self, factor: Decimal, output: Decimal | None = None) -> "Rates":
         """These rates, multiplied; the output's by a factor of its own where one is given."""
         return Rates(
@@ -83,6 +87,9 @@ class Rates:
             return None
         fresh, read, five, one_hour, output = (part or Decimal() for part in parts)
         return Amounts(fresh, read, five + one_hour, output)
+
+
+RATES = tuple(f.name for f in fields(Rates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +209,9 @@ def _paid(tokens: int, rate: Decimal | None) -> Decimal | None:
 
 
 def _own(pattern: str, given: Mapping[str, Any]) -> PriceList:
-    names = [f.name for f in fields(Rates)]
     for name in given:
-        if name not in names:
-            raise ValueError(f"prices[{pattern!r}] has no price {name!r}; it has {', '.join(names)}")
+        if name not in RATES:
+            raise ValueError(f"prices[{pattern!r}] has no price {name!r}; it has {', '.join(RATES)}")
     for name in ("input", "output"):
         if name not in given:
             raise ValueError(f"prices[{pattern!r}] lacks {name!r}: US dollars per million tokens")
