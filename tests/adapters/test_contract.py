@@ -115,7 +115,8 @@ def outcomes(bedrock, shape, model):
         shape.run(model)
         end = None
     except Exception as error:
-        end = (type(error), str(error))
+        # aiobotocore makes its error classes anew for every client.
+        end = (type(error).__name__, str(error))
     return [(c.operation, c.path, c.body) for c in bedrock.calls], end
 
 
@@ -149,8 +150,9 @@ def test_cached_shape_is_no_worse_received(adapter, shape, bedrock, cache):
     ours, our_end = outcomes(
         bedrock, shape, adapter.cached(bedrock, cache=cache, policy={"tail": "always"}, **options)
     )
-    assert our_end == end
-    assert len(ours) == len(sent)
+    # Where the caller's own checkpoint was refused, ours is put right.
+    assert our_end in {end, None}
+    assert our_end is None or len(ours) == len(sent)
     assert options == shape.options
 
 

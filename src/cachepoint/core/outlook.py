@@ -66,7 +66,7 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
         whole=whole if trusted else None,
         again=again,
         documents=tuple(_documents(prefix)) if shared else (),
-        stale=kind[1] == "history" and not likely,
+        stale=kind[1] == "history" and not likely and prefix.head - 1 in view.entries,
         changing=doubt == "clock" and not trusted and forecast.watched((scene.scope, doubt)),
     )
     watch(head, (scene.scope, "head"))

@@ -1,7 +1,7 @@
 """What a call cost, saved or missed, and why; and the totals of many."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -45,7 +45,9 @@ class CallReport:
     @property
     def cost(self) -> Decimal | None:
         """US dollars for input and output; None where price or usage is unknown."""
-        return None if self.usage is None else pricing.cost(self.usage, self.priced_as, self.started)
+        if self.usage is None:
+            return None
+        return pricing.cost(_split_as_planned(self.usage, self.plan), self.priced_as, self.started)
 
     @property
     def uncached_cost(self) -> Decimal | None:
@@ -108,6 +110,20 @@ def input_units(usage: Usage, multipliers: Mapping[str, float]) -> float | None:
     if any(n and name not in multipliers for name, n in counts.items()):
         return None
     return usage.uncached_tokens + sum(n * multipliers.get(k, 0.0) for k, n in counts.items())
+
+
+def _split_as_planned(usage: Usage, plan: Plan) -> Usage:
+    """Writes that no response split by TTL (an old botocore drops it), split as they were asked for."""
+    if not usage.write_tokens or usage.write_1h_tokens is not None:
+        return usage
+    deepest = max((c.tokens for c in plan.checkpoints if c.ttl == "1h"), default=0)
+    if not deepest:
+        return usage
+    all_1h = plan.checkpoints[-1].ttl == "1h"
+    hour = (
+        usage.write_tokens if all_1h else min(usage.write_tokens, max(0, deepest - (usage.read_tokens or 0)))
+    )
+    return replace(usage, write_5m_tokens=usage.write_tokens - hour, write_1h_tokens=hour)
 
 
 def _milliseconds(seconds: float | None) -> int | None:

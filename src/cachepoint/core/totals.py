@@ -25,8 +25,8 @@ class UsageTotals:
             saved: US dollars saved against no caching; None where that is not known.
         """
         with self._lock:
-            self._calls += 1
             self._usage[model] = self._usage.get(model, Usage()) + usage
+            self._calls += 1
             if saved is not None:
                 self._saved = (self._saved or Decimal(0)) + saved
 

@@ -1,0 +1,49 @@
+"""Options of ours that were misspelt: the frameworks would send them to AWS as fields of the model."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import fields
+from difflib import get_close_matches
+
+from cachepoint.core.policy import CachePolicy
+
+OURS = ("cache_policy", "prompt_cache")
+_POLICY = tuple(f.name for f in fields(CachePolicy))
+# Fields of models come near the short ones ("detail" is 0.8 from "tail"); those must match.
+_SHORT = 5
+_ALIKE = 0.75
+_LONG = (*OURS, *(name for name in _POLICY if len(name) > _SHORT))
+
+
+def refuse_misspelt(names: Iterable[str], known: Collection[str], *, otherwise: str = "") -> None:
+    """Refuse names that look like an option of ours and are none.
+
+    Args:
+        names: What was given.
+        known: What may be given.
+        otherwise: What is said of a name that is near none of ours, and what else there is.
+
+    Raises:
+        ValueError: It names the option and the one that was probably meant.
+    """
+    for name in names:
+        if name not in known and (hint := _hint(name.lower(), otherwise)) is not None:
+            raise ValueError(f"{name!r} is no option here: {hint}")
+
+
+def _hint(name: str, otherwise: str) -> str | None:
+    if name in _POLICY:
+        return f"write cache_policy={{{name!r}: ...}}"
+    if name == "cache_control":
+        return "it belongs to a call, as in invoke(..., cache_control=...)"
+    if name == "prompt_cache":
+        return "it belongs to the constructor"
+    near = get_close_matches(name, _LONG, n=1, cutoff=_ALIKE)
+    if near:
+        return f"did you mean {_written(near[0])}?"
+    if "cach" in name or "policy" in name:
+        return f"there are {', '.join(OURS)}{otherwise}"
+    return None
+
+
+def _written(name: str) -> str:
+    return f"{name}=" if name in OURS else f"cache_policy={{{name!r}: ...}}"

@@ -1,0 +1,26 @@
+"""Prompt caching for LlamaIndex's Bedrock model, and the account of what it saved."""
+
+try:
+    import llama_index.llms.bedrock_converse as _bedrock_converse  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"cachepoint.llama_index needs llama-index-llms-bedrock-converse ({error.name} is missing): "
+        'pip install "cachepoint[llama-index]"'
+    ) from error
+
+from cachepoint.llama_index.events import (
+    CacheUsageEventHandler,
+    CacheUsageLegacyHandler,
+    get_cache_usage_callback,
+)
+from cachepoint.llama_index.llms import CachedBedrockConverse
+from cachepoint.llama_index.retrieval import listen as _listen
+
+_listen()
+
+__all__ = [
+    "CacheUsageEventHandler",
+    "CacheUsageLegacyHandler",
+    "CachedBedrockConverse",
+    "get_cache_usage_callback",
+]

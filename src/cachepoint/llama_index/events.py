@@ -1,0 +1,242 @@
+"""What was read from the cache and written to it, over engines, workflows and agents."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.callbacks.schema import CBEventType, EventPayload
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChatStartEvent
+from llama_index_instrumentation import get_dispatcher
+
+from cachepoint.aws.client import REPORT_KEY
+from cachepoint.core.totals import UsageTotals
+from cachepoint.core.usage import Usage
+
+logger = logging.getLogger("cachepoint")
+
+_MAX_OPEN = 4_096
+
+
+class ResponseTotals(UsageTotals):
+    """Totals of chat responses: each counted once, whoever passes it on. Never raises.
+
+    Attributes:
+        errors: How many responses could not be counted. The first is logged as a warning.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors = 0
+        self._counted: WeakValueDictionary[int, ChatResponse] = WeakValueDictionary()
+        self._counting = Lock()
+
+    def count(self, response: Any, model: str = "unknown") -> None:
+        """Count a response that carries Bedrock's usage.
+
+        Args:
+            response: What an event carries; those of other models are passed over.
+            model: The model, where the response carries no report that names it.
+        """
+        try:
+            self._count(response, model)
+        except Exception:
+            self.errors += 1
+            level = logging.WARNING if self.errors == 1 else logging.DEBUG
+            logger.log(level, "cachepoint could not count a response", exc_info=True)
+
+    def _count(self, response: Any, model: str) -> None:
+        usage = _usage(response)
+        if usage is None or not self._is_new(response):
+            return
+        report = response.additional_kwargs.get(REPORT_KEY) or {}
+        saved = report.get("saved_usd")
+        # What can't be added up shows here, before it is counted.
+        self.add(report.get("model_id") or model, Usage() + usage, None if saved is None else Decimal(saved))
+
+    def _is_new(self, response: ChatResponse) -> bool:
+        with self._counting:
+            new = self._counted.get(id(response)) is not response
+            self._counted[id(response)] = response
+            return new
+
+
+def _usage(response: Any) -> Usage | None:
+    raw = getattr(response, "raw", None)
+    if not isinstance(raw, Mapping):
+        return None
+    wire = (raw.get("metadata") or raw).get("usage")
+    if not isinstance(wire, Mapping) or "inputTokens" not in wire:
+        return None
+    return Usage.from_converse(raw)
+
+
+class _Counts:
+    """The figures, by the names that LangChain's handler has."""
+
+    _totals: ResponseTotals
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The tokens of each model."""
+        return self._totals.usage_by_model
+
+    @property
+    def total(self) -> Usage:
+        """The tokens of all models: read, written (5m and 1h), uncached, output."""
+        return self._totals.total
+
+    @property
+    def calls(self) -> int:
+        """How many calls were counted."""
+        return self._totals.calls
+
+    @property
+    def hit_share(self) -> float | None:
+        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        return self._totals.hit_share
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved, over the calls whose report knows it; None where none does."""
+        return self._totals.saved
+
+    @property
+    def errors(self) -> int:
+        """How many responses could not be counted; the first was logged."""
+        return self._totals.errors
+
+    def __str__(self) -> str:
+        return str(self._totals)
+
+
+class CacheUsageEventHandler(_Counts, BaseEventHandler):
+    """Adds up the cache usage of every Bedrock chat call that the dispatcher tells of.
+
+    `complete()` tells of its chat call as well, so that counting these counts everything once. A stream
+    counts when it ends; one that is left early told no usage.
+
+    Examples:
+        ```python
+
+        usage = CacheUsageEventHandler()
+        get_dispatcher().add_event_handler(usage)
+        query_engine.query(question)
+        usage.total.read_tokens, usage.hit_share, usage.saved
+        ```
+    """
+
+    _totals: ResponseTotals = PrivateAttr(default_factory=ResponseTotals)
+    _models: OrderedDict[str, str] = PrivateAttr(default_factory=OrderedDict)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The handler's name."""
+        return "CacheUsageEventHandler"
+
+    def handle(self, event: BaseEvent, **_: Any) -> None:
+        """Count the response of a chat call that ended."""
+        if isinstance(event, LLMChatStartEvent):
+            self._models[event.span_id or ""] = str(event.model_dict.get("model_name", "unknown"))
+            while len(self._models) > _MAX_OPEN:
+                self._models.popitem(last=False)
+        elif isinstance(event, LLMChatEndEvent):
+            self._totals.count(event.response, self._models.get(event.span_id or "", "unknown"))
+
+    def __str__(self) -> str:
+        return str(self._totals)
+
+
+class _ScopedHandler(CacheUsageEventHandler):
+    """Counts what is called from within one block."""
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        """Count, where the event comes from the block."""
+        if any(handler is self for handler in _open.get()):
+            super().handle(event, **kwargs)
+
+
+_open: ContextVar[tuple[CacheUsageEventHandler, ...]] = ContextVar("cachepoint_usage_blocks", default=())
+_attaching = Lock()
+
+
+@contextmanager
+def get_cache_usage_callback() -> Generator[CacheUsageEventHandler, None, None]:
+    """Count the cache usage of every model call in the block, tasks and workflows begun in it included.
+
+    Yields:
+        The handler. After the block it counts no more, and the dispatcher is as it was.
+
+    Examples:
+        ```python
+        with get_cache_usage_callback() as usage:
+            chat_engine.chat("What is new?")
+        print(usage)
+        ```
+    """
+    handler = _ScopedHandler()
+    root = get_dispatcher()
+    token = _open.set((*_open.get(), handler))
+    with _attaching:
+        root.event_handlers = [*root.event_handlers, handler]
+    try:
+        yield handler
+    finally:
+        with _attaching:
+            root.event_handlers = [h for h in root.event_handlers if h is not handler]
+        _open.reset(token)
+
+
+class CacheUsageLegacyHandler(_Counts, BaseCallbackHandler):
+    """As `CacheUsageEventHandler`, for the legacy `CallbackManager`.
+
+    Examples:
+        ```python
+        usage = CacheUsageLegacyHandler()
+        Settings.callback_manager = CallbackManager([usage])
+        ```
+    """
+
+    def __init__(self) -> None:
+        super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
+        self._totals = ResponseTotals()
+
+    def on_event_start(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        parent_id: str = "",
+        **_: Any,
+    ) -> str:
+        """Nothing is counted at a start."""
+        del event_type, payload, parent_id
+        return event_id
+
+    def on_event_end(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        **_: Any,
+    ) -> None:
+        """Count the response of a chat call that ended."""
+        del event_id
+        if event_type == CBEventType.LLM:
+            self._totals.count((payload or {}).get(EventPayload.RESPONSE))
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        """Traces are of no concern."""
+
+    def end_trace(self, trace_id: str | None = None, trace_map: dict[str, list[str]] | None = None) -> None:
+        """Traces are of no concern."""

@@ -1,0 +1,279 @@
+"""BedrockConverse with every call cached."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    LLMMetadata,
+)
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.tools.types import BaseTool
+from llama_index.llms.bedrock_converse import BedrockConverse
+from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
+
+from cachepoint.aws import client as aws
+from cachepoint.core.cache import PromptCache
+from cachepoint.core.options import refuse_misspelt
+from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.rules import is_hidden, rules_for
+from cachepoint.llama_index import models
+from cachepoint.llama_index.points import copied
+from cachepoint.llama_index.seam import AsyncCallClient, CallClient, CallSession, Reports, Setting
+
+PolicyLike = CachePolicy | Mapping[str, Any] | str | None
+
+_FLAGS = frozenset({"tool_caching", "system_prompt_caching"})
+_OTHERWISE = ", and upstream's system_prompt_caching and tool_caching"
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _in_one_span(method: _F) -> _F:
+    """Upstream's method, called from ours, is the span already; a second one would count the call twice."""
+    setattr(method, DISPATCHER_SPAN_DECORATED_ATTR, True)
+    return method
+
+
+class CachedBedrockConverse(BedrockConverse):
+    """`BedrockConverse` with prompt caching: every call carries the right checkpoints.
+
+    Takes all that `BedrockConverse` takes, and two options more. `CachePoint` blocks keep their TTL and
+    work in system, user and tool messages; `system_prompt_caching` and `tool_caching` are honoured; our
+    checkpoints fill what remains of the four.
+
+    Examples:
+        `pip install "cachepoint[llama-index]"`
+
+        ```python
+        from llama_index.core import Settings
+        from cachepoint.llama_index import CachedBedrockConverse
+
+        Settings.llm = CachedBedrockConverse(
+            model="us.anthropic.claude-sonnet-4-6",
+            region_name="us-east-1",
+            cache_policy={"ttl": "1h"},
+        )
+        response = Settings.llm.complete("Why is the sky blue?")
+        response.additional_kwargs["cachepoint"]["usage"]["read_tokens"]
+        Settings.llm.chat(messages, cache_policy="off")  # of one call
+        ```
+
+    Args:
+        cache_policy: A `CachePolicy`, its fields as a dict, or a mode (`"auto"`, `"off"`). None: the
+            `PromptCache`'s own, else the process default (`cachepoint.configure`, `CACHEPOINT_*`).
+            One given to a call takes its place, whole.
+        prompt_cache: The `PromptCache` that remembers what Bedrock holds. None: the one that all
+            models of this process share.
+
+    Raises:
+        ValueError: Where an option of ours is misspelt or holds no valid value.
+        TypeError: Where an option is unknown.
+    """
+
+    cache_policy: CachePolicy | None = Field(default=None, description="How checkpoints are placed.")
+
+    _prompt_cache: PromptCache | None = PrivateAttr(default=None)
+    # Of the copy that one call runs on.
+    _reports: Reports | None = PrivateAttr(default=None)
+    _model_of_call: str | None = PrivateAttr(default=None)
+
+    def __init__(
+        self,
+        *args: Any,
+        cache_policy: PolicyLike = None,
+        prompt_cache: PromptCache | None = None,
+        **kwargs: Any,
+    ) -> None:
+        policy = CachePolicy.of(cache_policy)
+        refuse_misspelt(kwargs, type(self).model_fields, otherwise=_OTHERWISE)
+        model = args[0] if args else kwargs.get("model")
+        if model is not None:
+            # Upstream looks the id up while it is built, and raises on new ones.
+            known = models.stand_in(model)
+            args, kwargs = ((known, *args[1:]), kwargs) if args else (args, {**kwargs, "model": known})
+        super().__init__(*args, **kwargs)
+        if model is not None:
+            self.model = model
+        self.cache_policy = policy
+        self._prompt_cache = prompt_cache
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in `to_dict` and in events."""
+        return "CachedBedrockConverse"
+
+    @property
+    def prompt_cache(self) -> PromptCache:
+        """The cache that remembers what Bedrock holds."""
+        return aws.shared_cache() if self._prompt_cache is None else self._prompt_cache
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """Context size and tool support; from our table where upstream has none.
+
+        Raises:
+            ValueError: Where neither knows the model.
+        """
+        model = self._model_of_call or self.model
+        facts = models.facts(model)
+        if facts is None or models.is_known(model):
+            return self._known_metadata(model)
+        return LLMMetadata(
+            context_window=facts.context_window,
+            num_output=self.max_tokens,
+            is_chat_model=True,
+            model_name=model,
+            is_function_calling_model=facts.tools,
+        )
+
+    def _known_metadata(self, model: str) -> LLMMetadata:
+        """Upstream's own, asked under the id that it knows."""
+        asked = copy(self)
+        asked.model = models.stand_in(model)
+        known: LLMMetadata = BedrockConverse.metadata.fget(asked)  # type: ignore[attr-defined]
+        return known.model_copy(update={"model_name": model})
+
+    @_in_one_span
+    def chat(
+        self, messages: Sequence[ChatMessage], *, cache_policy: PolicyLike = None, **kwargs: Any
+    ) -> ChatResponse:
+        """Upstream's `chat`, cached.
+
+        Args:
+            messages: The messages; they stay as they are.
+            cache_policy: The policy of this call alone.
+            kwargs: As upstream's.
+        """
+        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
+        response: ChatResponse = super(CachedBedrockConverse, bound).chat(sent, **kwargs)
+        return response
+
+    @_in_one_span
+    def stream_chat(
+        self, messages: Sequence[ChatMessage], *, cache_policy: PolicyLike = None, **kwargs: Any
+    ) -> ChatResponseGen:
+        """Upstream's `stream_chat`, cached; the chunk that carries the usage carries the report.
+
+        Args:
+            messages: The messages; they stay as they are.
+            cache_policy: The policy of this call alone.
+            kwargs: As upstream's.
+        """
+        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
+        stream: ChatResponseGen = super(CachedBedrockConverse, bound).stream_chat(sent, **kwargs)
+        return stream
+
+    @_in_one_span
+    async def achat(
+        self, messages: Sequence[ChatMessage], *, cache_policy: PolicyLike = None, **kwargs: Any
+    ) -> ChatResponse:
+        """Upstream's `achat`, cached.
+
+        Args:
+            messages: The messages; they stay as they are.
+            cache_policy: The policy of this call alone.
+            kwargs: As upstream's.
+        """
+        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
+        response: ChatResponse = await super(CachedBedrockConverse, bound).achat(sent, **kwargs)
+        return response
+
+    @_in_one_span
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], *, cache_policy: PolicyLike = None, **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Upstream's `astream_chat`, cached; the chunk that carries the usage carries the report.
+
+        Args:
+            messages: The messages; they stay as they are.
+            cache_policy: The policy of this call alone.
+            kwargs: As upstream's.
+        """
+        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
+        stream: ChatResponseAsyncGen = await super(CachedBedrockConverse, bound).astream_chat(sent, **kwargs)
+        return stream
+
+    def _for_one_call(
+        self, messages: Sequence[ChatMessage], cache_policy: PolicyLike, named: Mapping[str, Any]
+    ) -> tuple["CachedBedrockConverse", Sequence[ChatMessage]]:
+        """A copy whose clients are ours for this call, and the messages to give it."""
+        refuse_misspelt(named, _FLAGS, otherwise=_OTHERWISE)
+        setting = self._setting(cache_policy)
+        bound = copy(self)
+        bound._bind(setting)  # noqa: SLF001
+        return bound, copied(messages, carry=setting.active)
+
+    def _bind(self, setting: Setting) -> None:
+        self._reports = setting.reports
+        self._client = CallClient(self._client, setting)
+        if self._async_client is not None:
+            self._async_client = AsyncCallClient(self._async_client, setting)
+        if self._asession is not None:
+            self._asession = CallSession(self._asession, setting)
+        if setting.active:
+            # They come in with the plan, once, in sync calls too.
+            self.system_prompt_caching = self.tool_caching = False
+        known = models.caching_stand_in if setting.active else models.stand_in
+        self._handled_as(known(self.model))
+
+    def _handled_as(self, known: str) -> None:
+        """Let upstream take the model for another, and send the id that was meant."""
+        if known == self.model:
+            return
+        self._model_of_call = self.model
+        self.application_inference_profile_arn = self.application_inference_profile_arn or self.model
+        self.model = known
+
+    def _setting(self, cache_policy: PolicyLike) -> Setting:
+        cache = self.prompt_cache
+        chosen = CachePolicy.of(cache_policy) or CachePolicy.of(self.cache_policy)
+        called = self.application_inference_profile_arn or self.model
+        # Upstream wants `model` to name what is behind the ARN of an application inference profile.
+        named = self.model if is_hidden(called) else called
+        return Setting(
+            policy=chosen or cache.policy or default_policy(),
+            cache=cache,
+            model=named,
+            rules=rules_for(named),
+            system_flag=self.system_prompt_caching,
+            tools_flag=self.tool_caching,
+        )
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_caching: bool = False,
+        tool_choice: dict[Any, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        # Upstream appends to the list that it is given.
+        prepared: dict[str, Any] = super()._prepare_chat_with_tools(
+            list(tools or ()),
+            user_msg=user_msg,
+            chat_history=list(chat_history or ()),
+            verbose=verbose,
+            allow_parallel_tool_calls=allow_parallel_tool_calls,
+            tool_required=tool_required,
+            tool_caching=tool_caching,
+            tool_choice=tool_choice,
+            **kwargs,
+        )
+        return prepared
+
+    def _get_response_token_counts(self, response: dict[str, Any] | None = None) -> dict[str, Any]:
+        counts: dict[str, Any] = super()._get_response_token_counts(response)
+        # The deltas of a stream come through here as well, while the stream is settled elsewhere.
+        if self._reports is None or not {"usage", "output"} & set(response or ()):
+            return counts
+        report = self._reports.take()
+        return counts if report is None else {**counts, aws.REPORT_KEY: report.as_dict()}

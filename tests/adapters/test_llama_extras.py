@@ -1,0 +1,50 @@
+"""What the extras bring along: LlamaIndex's no LangChain, LangChain's no LlamaIndex.
+
+Asks the package index through uv; without uv or without an index to ask there is nothing to see.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UV = shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
+
+
+def brings(extra):
+    if UV is None:
+        pytest.skip("uv is not there to resolve extras")
+    command = [
+        UV,
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+        "--no-annotate",
+        "--extra",
+        extra,
+        "pyproject.toml",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode and any(
+        w in done.stderr for w in ("error sending request", "Failed to fetch", "dns error")
+    ):
+        pytest.skip("no package index can be asked")
+    assert not done.returncode, done.stderr
+    return {line.partition("==")[0] for line in done.stdout.splitlines() if "==" in line}
+
+
+@pytest.mark.parametrize(
+    ("extra", "brought", "foreign"),
+    [
+        ("llama-index", "llama-index-llms-bedrock-converse", "langchain"),
+        ("langchain", "langchain-aws", "llama-index"),
+    ],
+)
+def test_an_extra_brings_one_framework(extra, brought, foreign):
+    names = brings(extra)
+    assert brought in names
+    assert not [n for n in names if n.startswith((foreign, "aioboto3"))]
