@@ -7,7 +7,7 @@ import threading
 from decimal import Decimal
 
 import pytest
-from builders import SONNET, assistant, marks, text, tool, usage, user
+from builders import SONNET, assistant, marks, result, text, tool, usage, use, user
 
 from cachepoint import CachePolicy, PromptCache, configure, session
 from cachepoint.core import cache as core
@@ -369,3 +369,30 @@ class TestProcess:
 
         assert (report.seconds, report.first_token_seconds) == (2.0, 0.5)
         assert report.as_dict()["first_token_ms"] == 500
+
+
+class TestRewriting:
+    def test_cleared_tool_results_are_named(self, cache):
+        tools = {"toolConfig": {"tools": [tool("a", 1_500)]}}
+        old = [user(text(40)), assistant(use("a", "t")), user(result("t", 300))]
+        run(cache, {**tools, "messages": old}, usage(write=1_900))
+        cleared = user({"toolResult": {"toolUseId": "t", "content": [{"text": "[cleared]"}]}})
+        more = [*old[:2], cleared, assistant({"text": "so"}), user(text(9))]
+        miss = run(cache, {**tools, "messages": more}, usage(read=1_500, write=80)).miss
+
+        assert (miss.cause, miss.where, miss.detail) == (
+            "messages_changed",
+            "messages[2].content[0]",
+            "tool results cleared",
+        )
+
+    def test_a_summary_is_named(self, cache):
+        run(cache, chat("a", "b"), usage(write=2_090))
+        summary = {"text": "Here is a summary of the conversation to date:\n\nmuch was said"}
+        request = {
+            "system": [text(2_000)],
+            "messages": [user(summary), assistant({"text": "ok"}), user(text(9))],
+        }
+        miss = run(cache, request, usage(read=2_000, write=60)).miss
+
+        assert (miss.cause, miss.detail) == ("messages_changed", "history summarised")

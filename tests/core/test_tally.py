@@ -39,11 +39,9 @@ def test_a_row_is_the_same_from_a_report_and_from_its_line():
     one = report(100, 50, one_hour=20, miss=Miss("expired", "system[0]", 70), first_token_seconds=0.25)
     read = Row.read_from(json.loads(json.dumps(one.as_dict())))
 
-    assert read._replace(quota=None) == Row.of(one)._replace(quota=None)
+    assert read == Row.of(one)
     assert read.usage == one.usage
     assert (read.cost, read.saved, read.at) == (one.cost, one.saved, one.started)
-    # Sonnet 4.6: output counts five times, reads don't.
-    assert Row.of(one).quota == 10 + 50 + 5 * 5
 
 
 def test_the_sums_are_those_of_the_reports():
@@ -70,6 +68,14 @@ def test_unknown_is_not_zero():
     assert Sums().usage == Usage()
     assert tally(report(model="made.up", conversation=None)).sums.money is None
     assert "cost unknown" in as_table(tally(report(model="made.up")))
+
+
+def test_quotas_count_no_reads_and_output_by_its_burndown():
+    """Sonnet 4.6: output counts five times (bedrock-facts §4.4)."""
+    assert tally(report(100, 50), report(100, 50), report(model="made.up")).quota_tokens == 2 * (
+        10 + 50 + 5 * 5
+    )
+    assert tally(report(model="made.up")).quota_tokens is None
 
 
 def test_what_was_held_and_paid_again_is_the_loss_where_the_report_cannot_say():
@@ -122,7 +128,7 @@ def test_the_table_says_it_all():
     shown = as_table(tally(*talk(6, breaks={4}), report(model="made.up", first_token_seconds=0.5)))
 
     assert "7 calls" in shown
-    assert "missed: expired, 1 calls, 3,500 tokens" in shown
+    assert "expired: 1 call, 3,500 tokens lost" in shown
     assert "1 calls are not in the money" in shown
     assert "re-write factor" in shown
     assert "streams began after 0.50 s (median of misses)" in shown

@@ -30,6 +30,7 @@ from cachepoint.core.policy import CachePolicy, default_policy
 from cachepoint.core.prefix import Digester, Prefix
 from cachepoint.core.refusals import is_refusal, stricter
 from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.rewriting import rewriting
 from cachepoint.core.rules import ModelRules, base_model, rules_for
 from cachepoint.core.sizes import Scale
 from cachepoint.core.splits import Split, Splitter
@@ -37,7 +38,10 @@ from cachepoint.core.usage import Usage
 
 logger = logging.getLogger("cachepoint")
 
-_USAGE = {"converse": Usage.from_converse, "messages": Usage.from_messages}
+_USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
+    "converse": Usage.from_converse,
+    "messages": lambda response, _: Usage.from_messages(response),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +174,7 @@ class PromptCache:
         """
         usage = miss = None
         try:
-            usage = _USAGE[call.dialect](response)
+            usage = _USAGE[call.dialect](response, call.priced_as)
             if call.case is not None and usage is not None:
                 with self._lock:
                     miss = self._learned(call, call.case, usage)
@@ -262,7 +266,9 @@ class PromptCache:
         decided = plan(prefix, view, call.rules, policy, outlook, sizes)
         trace = Trace.of(prefix, call.model_id)
         changing = split.changing if outlook.changing else None
-        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace), changing)
+        new = max(view.entries, default=-1) + 1
+        rewritten = {i: what for i, b in enumerate(split.raw[new:], new) if (what := rewriting(b))}
+        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace), changing, rewritten)
         self._advise(call, case, outlook, sizes)
         ends = [i for i in (head_of(prefix), end_of(prefix)) if i is not None] + branches(prefix)
         writing = [c.index for c in decided.checkpoints if c.index not in view.live]

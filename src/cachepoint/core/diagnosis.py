@@ -1,7 +1,8 @@
 """Expected against actual: why a call read less than it could have, and where in the prompt."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal
 
@@ -88,6 +89,7 @@ class Case:
     trace: Trace
     before: Trace | None
     changing: str | None = None
+    rewritten: Mapping[int, str] = field(default_factory=dict)
 
 
 def diagnose(case: Case, usage: Usage) -> Miss | None:
@@ -112,7 +114,7 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
     ):
         tokens = case.view.entries[out_of_reach].tokens
         return Miss("lookback_exceeded", _at(case, out_of_reach), tokens and tokens - read)
-    changed = _changed(case)
+    changed = _changed(case) or _summarised(case)
     if changed is not None:
         return changed
     return None if read else _cold(case, usage)
@@ -160,7 +162,16 @@ def _changed(case: Case) -> Miss | None:
             return None if known_head else Miss(cause, where)  # type: ignore[arg-type]
     if same >= len(now.digests):
         return None
-    return Miss("messages_changed", _at(case, same))
+    return Miss("messages_changed", _at(case, same), detail=case.rewritten.get(same))
+
+
+def _summarised(case: Case) -> Miss | None:
+    """A summary in the place of the first message makes it look like a new conversation."""
+    first = case.prefix.head
+    what = case.rewritten.get(first)
+    if case.before is not None or what != "history summarised":
+        return None
+    return Miss("messages_changed", _at(case, first), detail=what)
 
 
 def _cold(case: Case, usage: Usage) -> Miss | None:

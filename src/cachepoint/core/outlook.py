@@ -102,8 +102,12 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
     return {
         i: (scene.scope + (i - behind).to_bytes(4, "big", signed=True), "again")
         for i in scene.view.entries
-        if i not in {head, end}
+        if i not in {head, end} and (i < behind or scene.policy.tail != "never" or _ends_documents(scene, i))
     }
+
+
+def _ends_documents(scene: Scene, index: int) -> bool:
+    return scene.prefix.blocks[index].ends == "documents"
 
 
 def _doubt(prefix: Prefix) -> Shape | None:

@@ -9,13 +9,13 @@ from html import escape
 from cachepoint.core.tally import Conversation, Row, Tally
 from cachepoint.core.usage import Usage
 
-# (class, label, what a token of it costs): the order of the stack. The colours differ in lightness
-# too, so that they stay apart for every kind of colour vision and in grey.
+# (class, label), in the order of the stack, which is that of the prompt: 1h stands before 5m. The colours
+# differ in lightness too, so that they stay apart for every kind of colour vision and in grey.
 KINDS = (
-    ("read", "read", "at a tenth of the price or less"),
-    ("w5", "written for 5 min", "at a quarter more"),
-    ("w1", "written for 1 h", "at double the price"),
-    ("fresh", "fresh", "at the full price"),
+    ("read", "read"),
+    ("w1", "written for 1 h"),
+    ("w5", "written for 5 min"),
+    ("fresh", "fresh"),
 )
 COLOURS = {"read": "#2f7fc1", "w5": "#f2b134", "w1": "#b84a12", "fresh": "#9aa3ad", "miss": "#d1246f"}
 _SLOTS = 12
@@ -27,8 +27,8 @@ def parts(usage: Usage) -> tuple[int, int, int, int]:
     one_hour = usage.write_1h_tokens or 0
     return (
         usage.read_tokens or 0,
-        (usage.write_tokens or 0) - one_hour,
         one_hour,
+        (usage.write_tokens or 0) - one_hour,
         usage.uncached_tokens,
     )
 
@@ -57,7 +57,7 @@ def as_table(tally: Tally) -> str:
     if not sums.calls:
         return "no calls"
     lines = [f"{sums.calls:,} calls, {usage.input_tokens:,} input tokens"]
-    for (_, label, _), tokens in zip(KINDS, parts(usage), strict=True):
+    for (_, label), tokens in zip(KINDS, parts(usage), strict=True):
         share = tokens / usage.input_tokens if usage.input_tokens else 0.0
         lines.append(f"  {label:<18}{tokens:>15,}{share:>7.1%}")
     lines.append(f"  {'output':<18}{usage.output_tokens:>15,}")
@@ -77,27 +77,28 @@ def _money(tally: Tally) -> Iterable[str]:
 
 
 def _rest(tally: Tally) -> Iterable[str]:
-    factor, quota = tally.rewrite_factor, tally.sums.quota
+    factor, quota = tally.rewrite_factor, tally.quota_tokens
     if factor is not None:
-        yield f"re-write factor {factor:.2f} (written tokens over the largest context of each conversation)"
+        yield f"re-write factor {factor:.2f}: written tokens over the largest context of each conversation"
     if quota is not None:
         yield f"{quota:,} tokens counted by quotas"
     for kind, seconds in asdict(tally.first_tokens).items():
         if seconds is not None:
             yield f"streams began after {seconds:.2f} s (median of {kind})"
     for cause, (calls, tokens) in sorted(tally.waste.items(), key=lambda item: -item[1].tokens):
-        yield f"missed: {cause}, {calls:,} calls, {tokens:,} tokens"
+        lost = f"{tokens:,} tokens lost" if tokens else "nothing lost"
+        yield f"{cause}: {calls:,} call{'' if calls == 1 else 's'}, {lost}"
 
 
 def stack(rows: Sequence[Row]) -> str:
     """An SVG of one stacked bar per call, without text, that stretches to the room it is given."""
     largest = max((row.usage.input_tokens for row in rows), default=0) or 1
     slot = 100 / max(len(rows), _SLOTS)
-    paths: dict[str, list[str]] = {name: [] for name, *_ in KINDS}
+    paths: dict[str, list[str]] = {name: [] for name, _ in KINDS}
     touch = []
     for number, row in enumerate(rows):
         left, below = number * slot, 0.0
-        for (name, *_), tokens in zip(KINDS, parts(row.usage), strict=True):
+        for (name, _), tokens in zip(KINDS, parts(row.usage), strict=True):
             height = tokens * 100 / largest
             if height:
                 paths[name].append(_box(left + slot * 0.08, 100 - below - height, slot * 0.84, height))
@@ -128,7 +129,7 @@ def _box(x: float, y: float, width: float, height: float) -> str:
 
 def _told(number: int, row: Row) -> str:
     named = zip(KINDS, parts(row.usage), strict=True)
-    figures = ", ".join(f"{label} {tokens:,}" for (_, label, _), tokens in named if tokens)
+    figures = ", ".join(f"{label} {tokens:,}" for (_, label), tokens in named if tokens)
     missed = f"; {row.cause}" + (f" at {row.where}" if row.where else "") if row.cause else ""
     return escape(f"{number}. {moment(row.at)}: {figures or 'no tokens reported'}{missed}")
 
@@ -140,7 +141,7 @@ def in_notebook(name: str, tally: Tally) -> str:
         f".cachepoint{{{variables};font:13px/1.5 system-ui,sans-serif;max-width:44rem}}"
         ".cachepoint svg{width:100%;height:64px;display:block;margin:2px 0 10px}"
         ".cachepoint pre{margin:0 0 .8em;font:12px/1.5 ui-monospace,monospace;background:none;color:inherit}"
-        ".cachepoint i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 .9em}"
+        ".cachepoint i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 0}.cachepoint span{margin-right:1em}"
     )
     shown = [c for c in tally.conversations if c.calls][:_NOTEBOOK]
     return (
@@ -150,17 +151,21 @@ def in_notebook(name: str, tally: Tally) -> str:
 
 
 def _drawn(one: Conversation) -> str:
-    return f"<div>{escape(called(one))}</div>{stack(one.rows)}"
+    return f"<div>{escape(called(one))}, {counted(one)}</div>{stack(one.rows)}"
 
 
 def legend() -> str:
     """What the colours stand for."""
-    kinds = (*((name, label) for name, label, _ in KINDS), ("miss", "a break"))
+    kinds = (*KINDS, ("miss", "a break"))
     return "".join(f'<span><i style="background:var(--{k})"></i>{label}</span>' for k, label in kinds)
 
 
 def called(one: Conversation) -> str:
-    """A conversation's name and how many of its calls are drawn."""
-    name = "calls without a conversation" if one.name is None else f"conversation {one.name}"
+    """A conversation's name."""
+    return "without a conversation" if one.name is None else one.name
+
+
+def counted(one: Conversation) -> str:
+    """How many calls it has, and how many of them are drawn."""
     calls = f"{one.calls:,} call{'' if one.calls == 1 else 's'}"
-    return f"{name}: {calls}" + (f", the last {len(one.rows)} are drawn" if one.calls > len(one.rows) else "")
+    return calls + (f" (the last {len(one.rows)} are drawn)" if one.calls > len(one.rows) else "")

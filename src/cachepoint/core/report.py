@@ -74,6 +74,7 @@ class CallReport:
         """The report for JSON: figures and places, no prompt text. Money as strings."""
         return {
             "model_id": self.model_id,
+            "priced_as": self.priced_as,
             "conversation": self.conversation,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
             "duration_ms": _milliseconds(self.seconds),

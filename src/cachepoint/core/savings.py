@@ -148,7 +148,7 @@ def after(workload: Workload, rates: Rates, ttl: Ttl | None, cached: int | None 
     """
     if ttl is None:
         return before(workload, rates)
-    read, write = rates.read, _write(rates, ttl)
+    read, write = rates.read, rates.write(ttl)
     if read is None or write is None:
         raise ValueError(f"no price is known for reads and {ttl} writes; give their prices or multipliers")
     n, writes = workload.requests / MILLION, expected_writes(workload, ttl)
@@ -167,7 +167,7 @@ def choices(
     workload: Workload, rates: Rates, ttls: Iterable[Ttl], cached: int | None = None
 ) -> dict[Ttl | None, Bill]:
     """The bill without a cache and with each TTL that has a price."""
-    priced = [ttl for ttl in ttls if rates.read is not None and _write(rates, ttl) is not None]
+    priced = [ttl for ttl in ttls if rates.read is not None and rates.write(ttl) is not None]
     return {None: before(workload, rates)} | {t: after(workload, rates, t, cached) for t in priced}
 
 
@@ -182,7 +182,7 @@ def break_even(rates: Rates, ttl: Ttl) -> Decimal | None:
     Returns:
         None where there is no price, or reads cost as much as input.
     """
-    read, write = rates.read, _write(rates, ttl)
+    read, write = rates.read, rates.write(ttl)
     if read is None or write is None or read >= rates.input:
         return None
     return (write - rates.input) / (rates.input - read)
@@ -209,10 +209,6 @@ def share_needed(saved: Decimal, read_multiplier: Decimal) -> Decimal:
     return saved / (1 - read_multiplier)
 
 
-def _write(rates: Rates, ttl: Ttl) -> Decimal | None:
-    return rates.write_5m if ttl == "5m" else rates.write_1h
-
-
 @dataclass(slots=True)
 class Measured:
     """The bill of calls that were made, with their cache and without.
@@ -234,13 +230,17 @@ class Measured:
     before: Amounts = field(default_factory=Amounts)
     after: Amounts = field(default_factory=Amounts)
 
-    def add(self, usage: Usage | None, rates: Rates | None, at: float | None) -> None:
-        """Count one call."""
+    def add(self, usage: Usage | None, rates: Rates | None, at: float | None) -> bool:
+        """Count one call.
+
+        Returns:
+            Whether it is in the sums: it had usage and a price.
+        """
         spent = None if usage is None or rates is None else rates.amounts(usage)
         if usage is None or rates is None or spent is None:
             self.without += usage is None
             self.unpriced += usage is not None
-            return
+            return False
         self.calls += 1
         self.tokens += usage
         self.after += spent
@@ -248,6 +248,7 @@ class Measured:
         if at is not None:
             self.first = at if self.first is None else min(self.first, at)
             self.last = at if self.last is None else max(self.last, at)
+        return True
 
     @property
     def hours(self) -> Decimal | None:
@@ -274,15 +275,8 @@ class Mode:
 
 
 MODES: tuple[Mode, ...] = (
-    Mode("on-demand", "list price", "yes: the next row", "no", "+10 %, GovCloud +20 %", "§1.1"),
-    Mode(
-        "on-demand + caching",
-        "reads 0.025 to 0.25 of input; writes 1.25 (5m), 2 (1h); Nova 1",
-        "is it",
-        "no",
-        "on all four prices",
-        "§1.1, §1.2",
-    ),
-    Mode("batch", "half of on-demand", "no", "is it", "on the halved price", "§4.5"),
-    Mode("provisioned throughput", "an hourly price per model unit", "no", "no", "no figure here", "§4.5"),
+    Mode("on-demand", "the list", "see next", "no", "+10 %, GovCloud +20 %", "§1.1"),
+    Mode("+ caching", "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1", "-", "no", "the same", "§1"),
+    Mode("batch", "half of on-demand", "no", "-", "the same", "§4.5"),
+    Mode("provisioned", "an hourly price", "no", "no", "no figure known", "§4.5"),
 )

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from cachepoint.core.metrics import FirstTokens
 from cachepoint.core.pictures import as_table, in_notebook
-from cachepoint.core.report import CallReport
+from cachepoint.core.report import CallReport, Observer
 from cachepoint.core.tally import Row, Sums, Tally, Waste
 from cachepoint.core.usage import Usage
 
@@ -45,8 +45,8 @@ class Session:
     def __init__(self, name: str = "session", *, threads: bool = True) -> None:
         self.name = name
         self.strays = 0
-        self._threads = threads
-        self._thread: int | None = None
+        self.threads = threads
+        self.thread: int | None = None
         self._tally = Tally()
         self._lock = Lock()
 
@@ -55,7 +55,7 @@ class Session:
         with _lock:
             if self in _open:
                 raise RuntimeError(f"the session {self.name!r} is open already")
-            self._thread = get_ident()
+            self.thread = get_ident()
             _open = (*_open, self)
         _carried.set((*_carried.get(), self))
         return self
@@ -83,7 +83,12 @@ class Session:
         row = Row.of(report)
         with self._lock:
             self._tally.add(row)
-            self.strays += self in _open and self not in _carried.get()
+
+    def stray(self, report: CallReport) -> None:
+        """Count one call of a thread that carries no context."""
+        self(report)
+        with self._lock:
+            self.strays += 1
 
     @property
     def tally(self) -> Tally:
@@ -161,7 +166,8 @@ class Session:
     @property
     def quota_tokens(self) -> int | None:
         """What a tokens-per-minute quota counted; None where no call's model is known for it."""
-        return self._sums.quota
+        with self._lock:
+            return self._tally.quota_tokens
 
     def as_dict(self) -> dict[str, Any]:
         """The figures for JSON. Money as strings of US dollars."""
@@ -195,8 +201,8 @@ def session(name: str = "session", *, threads: bool = True) -> Session:
     return Session(name, threads=threads)
 
 
-def current() -> tuple[Session, ...]:
-    """The open sessions that a call made here and now belongs to."""
+def current() -> tuple[Observer, ...]:
+    """What counts a call that is made here and now: the open sessions that it belongs to."""
     if not _open:
         return ()
     carried = tuple(s for s in _carried.get() if s in _open)
@@ -204,4 +210,4 @@ def current() -> tuple[Session, ...]:
         return carried
     here = get_ident()
     # On a session's own thread a context that lacks it is another task's: known to be outside.
-    return tuple(s for s in _open if s._threads and s._thread != here)  # noqa: SLF001
+    return tuple(s.stray for s in _open if s.threads and s.thread != here)

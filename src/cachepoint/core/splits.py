@@ -94,20 +94,21 @@ class Splitter:
         Returns:
             The blocks, those cut as two, where they were cut, and what was found to change.
         """
+        found = {
+            i: cut
+            for i, block in enumerate(raw)
+            if _may_split(block) and (cut := self._cut(block, mode, documents != "off", scope))
+        }
+        if not found:
+            return Split(raw)
         out: list[RawBlock] = []
         cuts: Cuts = {}
-        what = None
-        for block in raw:
-            cut = self._cut(block, mode, documents != "off", scope) if _may_split(block) else None
-            if cut is None:
-                out.append(block)
-                continue
-            pieces = _pieces(block, cut)
+        for i, block in enumerate(raw):
+            pieces = _pieces(block, found[i]) if i in found else [block]
             if len(pieces) > 1:
-                cuts[block.layer, block.path] = cut.at
+                cuts[block.layer, block.path] = found[i].at
             out += pieces
-            if what is None and cut.end == "stable":
-                what = cut.what
+        what = next((cut.what for cut in found.values() if cut.end == "stable"), None)
         return Split(out, cuts, what)
 
     def _cut(self, block: RawBlock, mode: str, documents: bool, scope: str) -> Cut | None:
@@ -166,12 +167,7 @@ class Splitter:
 
 
 def _may_split(block: RawBlock) -> bool:
-    return (
-        block.kind == "text"
-        and block.role != "assistant"
-        and isinstance(block.payload, str)
-        and len(block.payload) >= MIN_PIECE
-    )
+    return block.kind == "text" and block.role != "assistant" and len(block.payload) >= MIN_PIECE
 
 
 def _common(now: list[bytes], before: list[bytes]) -> int:

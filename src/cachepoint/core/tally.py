@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from cachepoint.core.metrics import FirstTokens, first_tokens, quota_tokens
 from cachepoint.core.report import CallReport
+from cachepoint.core.rules import rules_for
 from cachepoint.core.usage import Usage
 
 OTHER = "other"
@@ -26,8 +27,8 @@ _MAX_TIMED = 1_000
 class Row(NamedTuple):
     """One call: seconds since 1970, tokens, US dollars. None where it is not known.
 
-    `lost` is how many more tokens could have been read, as the report says; `quota` what a tokens-per-minute
-    quota counts; `first_token` how many seconds a stream took to begin.
+    `lost` is how many more tokens could have been read, as the report says; `first_token` how many seconds a
+    stream took to begin.
     """
 
     at: float
@@ -45,15 +46,12 @@ class Row(NamedTuple):
     cause: str | None
     where: str | None
     lost: int | None
-    quota: int | None
     first_token: float | None
 
     @classmethod
     def of(cls, report: CallReport) -> "Row":
         """The row of a report."""
-        usage, burndown = report.usage, report.rules.output_burndown
-        quota = None if usage is None else quota_tokens(usage, burndown)
-        return cls.read_from({**report.as_dict(), "quota_tokens": quota})
+        return cls.read_from({**report.as_dict(), "priced_as": report.priced_as})
 
     @classmethod
     def read_from(cls, line: Mapping[str, Any]) -> "Row":
@@ -65,6 +63,7 @@ class Row(NamedTuple):
         usage, miss = line["usage"], line["miss"] or _NOTHING
         tokens = usage.get if usage is not None else _NOTHING.get
         cost, saved, model = line["cost_usd"], line["saved_usd"], line["model_id"]
+        began = line.get("first_token_ms")
         # By position: a million lines come through here.
         return cls(
             datetime.fromisoformat(line["started"]).timestamp(),
@@ -82,8 +81,7 @@ class Row(NamedTuple):
             miss.get("cause"),
             miss.get("where"),
             miss.get("tokens"),
-            line.get("quota_tokens"),
-            line.get("first_token_seconds"),
+            None if began is None else began / 1000,
         )
 
     @property
@@ -117,13 +115,16 @@ class Waste(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over calls. Money over the `priced` ones alone; a figure that no call knew stays None."""
+    """Sums over calls. Money over the `priced` ones alone; a figure that no call knew stays None.
 
+    `model` is the one whose price and quota hold; empty over many.
+    """
+
+    model: str = ""
     calls: int = 0
     priced: int = 0
     cost: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
-    quota: int | None = None
     fresh: int = 0
     output: int = 0
     read: int | None = None
@@ -140,7 +141,6 @@ class Sums:
         self.write = _plus(self.write, row.write)
         self.write_5m = _plus(self.write_5m, row.write_5m)
         self.write_1h = _plus(self.write_1h, row.write_1h)
-        self.quota = _plus(self.quota, row.quota)
         if row.cost is not None and row.saved is not None:
             self.priced += 1
             self.cost += row.cost
@@ -148,12 +148,17 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         """The sums of both."""
-        return Sums(*(_plus(getattr(self, f.name), getattr(other, f.name)) for f in fields(Sums)))
+        return Sums("", *(_plus(getattr(self, f.name), getattr(other, f.name)) for f in fields(Sums)[1:]))
 
     @property
     def usage(self) -> Usage:
         """The tokens."""
         return Usage(self.fresh, self.output, self.read, self.write, self.write_5m, self.write_1h)
+
+    @property
+    def quota_tokens(self) -> int | None:
+        """What a tokens-per-minute quota counted; None where it is not known of the model."""
+        return quota_tokens(self.usage, rules_for(self.model).output_burndown)
 
     @property
     def money(self) -> tuple[Decimal, Decimal] | None:
@@ -273,7 +278,7 @@ class Tally:
 
     def add(self, row: Row) -> None:
         """Count one call."""
-        (self.by_model.get(row.model) or self._sums_of(row.model)).add(row)
+        (self.by_model.get(row.model) or self._sums_of(row)).add(row)
         self.course.add(row)
         if self.first is None or row.at < self.first:
             self.first = row.at
@@ -285,9 +290,9 @@ class Tally:
         if row.first_token is not None:
             self._timed.append((row.usage, row.first_token))
 
-    def _sums_of(self, model: str) -> Sums:
-        name = model if len(self.by_model) < _MAX_MODELS else OTHER
-        return self.by_model.setdefault(name, Sums())
+    def _sums_of(self, row: Row) -> Sums:
+        full = len(self.by_model) >= _MAX_MODELS
+        return self.by_model.setdefault(OTHER if full else row.model, Sums("" if full else row.priced_as))
 
     def _miss(self, cause: str, lost: int, row: Row) -> None:
         calls, tokens = self.waste.get(cause, _NO_WASTE)
@@ -322,6 +327,12 @@ class Tally:
     def sums(self) -> Sums:
         """Of all models."""
         return sum(self.by_model.values(), Sums())
+
+    @property
+    def quota_tokens(self) -> int | None:
+        """What tokens-per-minute quotas counted, over the models of which that is known; None for none."""
+        known = [n for sums in self.by_model.values() if (n := sums.quota_tokens) is not None]
+        return sum(known) if known else None
 
     @property
     def conversations(self) -> list[Conversation]:
@@ -359,6 +370,7 @@ class Tally:
             "from": _iso(self.first),
             "to": _iso(self.last),
             **figures(self.sums),
+            "quota_tokens": self.quota_tokens,
             "rewrite_factor": None if self.rewrite_factor is None else round(self.rewrite_factor, 4),
             "first_token_seconds": asdict(self.first_tokens),
             "waste": {cause: waste._asdict() for cause, waste in self.waste.items()},
@@ -381,7 +393,7 @@ def figures(sums: Sums) -> dict[str, Any]:
         "cost_usd": _money(paid),
         "uncached_cost_usd": _money(uncached),
         "saved_usd": None if paid is None or uncached is None else _money(uncached - paid),
-        "quota_tokens": sums.quota,
+        "quota_tokens": sums.quota_tokens,
     }
 
 

@@ -1,5 +1,8 @@
 """Prompt caching for LangChain's Bedrock models, and the account of what it saved."""
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
 try:
     import langchain_aws as _langchain_aws  # noqa: F401
 except ModuleNotFoundError as error:
@@ -9,13 +12,41 @@ except ModuleNotFoundError as error:
     ) from error
 
 from cachepoint.core.pricing import warm as _warm
+from cachepoint.langchain import retrieval as _retrieval  # noqa: F401 -- registers itself
 from cachepoint.langchain.callbacks import CacheUsageCallbackHandler, get_cache_usage_callback
 from cachepoint.langchain.chat_models import CachedChatBedrockConverse
 
+if TYPE_CHECKING:
+    from cachepoint.langchain.documents import StableDocumentOrder
+    from cachepoint.langchain.editing import ClearToolUsesInBatches
+    from cachepoint.langchain.history import StableTrimMiddleware, trim_messages_stable
+    from cachepoint.langchain.middleware import CachepointMiddleware
+
+# `langchain` is half a second to import and may not be there: what is for agents is loaded when asked for.
+_LAZY = {
+    "CachepointMiddleware": "middleware",
+    "ClearToolUsesInBatches": "editing",
+    "StableDocumentOrder": "documents",
+    "StableTrimMiddleware": "history",
+    "trim_messages_stable": "history",
+}
+
 _warm()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
+
 
 __all__ = [
     "CacheUsageCallbackHandler",
     "CachedChatBedrockConverse",
+    "CachepointMiddleware",
+    "ClearToolUsesInBatches",
+    "StableDocumentOrder",
+    "StableTrimMiddleware",
     "get_cache_usage_callback",
+    "trim_messages_stable",
 ]

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +15,6 @@ from langchain_core.tracers.context import register_configure_hook
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.totals import UsageTotals
 from cachepoint.core.usage import Usage
-
-_FIELDS = tuple(f.name for f in fields(Usage))
 
 
 class CacheUsageCallbackHandler(BaseCallbackHandler):
@@ -95,30 +92,9 @@ def _replayed(message: AIMessage) -> bool:
 
 
 def _usage(message: AIMessage, report: Mapping[str, Any]) -> Usage | None:
-    reported = report.get("usage")
-    if reported is not None:
-        return Usage(**{name: reported[name] for name in _FIELDS})
-    return None if message.usage_metadata is None else _of_metadata(message.usage_metadata)
-
-
-def _of_metadata(metadata: Mapping[str, Any]) -> Usage:
-    """Usage from LangChain's form, whose `input_tokens` is all of it.
-
-    Where Bedrock split the writes by TTL, upstream sets `cache_creation` to 0 and puts them beside it.
-    """
-    details = metadata.get("input_token_details") or {}
-    by_ttl = [details.get(f"ephemeral_{ttl}_input_tokens") for ttl in ("5m", "1h")]
-    unsplit, read = details.get("cache_creation"), details.get("cache_read")
-    split = any(n is not None for n in by_ttl) or unsplit == 0
-    write = None if unsplit is None and not split else (unsplit or 0) + sum(n or 0 for n in by_ttl)
-    return Usage(
-        uncached_tokens=metadata.get("input_tokens", 0) - (read or 0) - (write or 0),
-        output_tokens=metadata.get("output_tokens", 0),
-        read_tokens=read,
-        write_tokens=write,
-        write_5m_tokens=(by_ttl[0] or 0) if split else None,
-        write_1h_tokens=(by_ttl[1] or 0) if split else None,
-    )
+    if report.get("usage") is not None:
+        return Usage.from_report(report)
+    return None if message.usage_metadata is None else Usage.from_langchain(message.usage_metadata)
 
 
 def _money(text: str | None) -> Decimal | None:

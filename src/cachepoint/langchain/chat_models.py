@@ -119,11 +119,16 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
             prompt_cache: As in the constructor.
 
         Raises:
-            TypeError: Where `existing` is no `ChatBedrockConverse`.
+            TypeError: Where `existing` is no `ChatBedrockConverse`, or a subclass with ways of its own.
             ValueError: Where `cache_policy` is not valid.
         """
         if not isinstance(existing, ChatBedrockConverse):
             raise TypeError(f"from_model takes a ChatBedrockConverse, not {type(existing).__name__}")
+        if type(existing) not in {ChatBedrockConverse, *cls.__mro__}:
+            raise TypeError(
+                f"from_model would lose what {type(existing).__name__} overrides: "
+                "let it subclass CachedChatBedrockConverse instead"
+            )
         ours = {"cache_policy": CachePolicy.of(cache_policy), "prompt_cache": prompt_cache}
         values = {k: v for k, v in existing.__dict__.items() if k in cls.model_fields}
         chosen = {k: v for k, v in ours.items() if v is not None}

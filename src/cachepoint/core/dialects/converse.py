@@ -33,9 +33,10 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
         if items:
             kinds = None if layer in rules.fields else NOTHING
             orphans += _blocks(raw, layer, (), items, kinds)  # type: ignore[arg-type]
+    usual = MARKABLE if "messages" in rules.fields else NOTHING
     for index, message in enumerate(request.get("messages") or ()):
         content = message.get("content") or ()
-        kinds = _markable_kinds(content, rules)
+        kinds = _nova_markable(content) if rules.is_nova else usual
         orphans += _blocks(raw, "messages", (index,), content, kinds, message.get("role", ""))
     choice = tool_config.get("toolChoice") or {}
     return Reading(
@@ -84,12 +85,8 @@ def _blocks(
     return orphans
 
 
-def _markable_kinds(content: Sequence[Mapping[str, Any]], rules: ModelRules) -> frozenset[str]:
-    if "messages" not in rules.fields:
-        return NOTHING
-    if not rules.is_nova:
-        return MARKABLE
-    # Nova: "#/messages/6/content/0: extraneous key [cachePoint] is not permitted" in any message
+def _nova_markable(content: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    # "#/messages/6/content/0: extraneous key [cachePoint] is not permitted" in any message
     # with tool blocks (pi#2053, zeroclaw#8943).
     return NOTHING if any(TOOL_BLOCKS & set(item) for item in content) else NOVA_MARKABLE
 

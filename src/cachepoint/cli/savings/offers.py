@@ -1,0 +1,89 @@
+"""What a model costs, with what the command line says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from cachepoint.core.pricing import RATES, Rates, completed, prices
+from cachepoint.core.rules import UNKNOWN, ModelRules, Ttl, rules_for
+from cachepoint.core.savings import TTLS
+
+Given = Mapping[str, Decimal | None]
+
+# Claude's (bedrock-facts §1.1), where no model is named.
+CLAUDE = {"read": 0.1, "write_5m": 1.25, "write_1h": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model and a day.
+
+    Attributes:
+        model: An id or a profile; None: the prices are all given.
+        at: Prices as of then, in seconds since 1970.
+        given: Prices that replace the model's, US dollars per million tokens.
+        multipliers: The same, of the input price.
+    """
+
+    model: str | None
+    at: float
+    given: Given = field(default_factory=dict)
+    multipliers: Given = field(default_factory=dict)
+
+    @property
+    def rules(self) -> ModelRules:
+        """The model's row."""
+        return UNKNOWN if self.model is None else rules_for(self.model)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a row."""
+        return self.rules is not UNKNOWN
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.rules.name if self.known else str(self.model)
+
+    @property
+    def ttls(self) -> tuple[Ttl, ...]:
+        """The TTLs that the model knows."""
+        return self.rules.ttls if self.known else TTLS
+
+    def rates(self, tokens: int, model: str | None = None, at: float | None = None) -> Rates | None:
+        """The rates of a call with so many input tokens; None where no price is known.
+
+        Args:
+            tokens: Input tokens.
+            model: The model that was called, where the command line names none.
+            at: When it was called.
+        """
+        model = self.model or model
+        listed = None if model is None else prices(model, self.at if at is None else at)
+        row = {} if listed is None else {n: getattr(listed.at(tokens), n) for n in RATES}
+        given = {name: price for name, price in self.given.items() if price is not None}
+        if "input" in given:
+            row = {"output": row.get("output")}
+        times = {name: value for name, value in self.multipliers.items() if value is not None}
+        merged = row | given
+        if merged.get("input") is None or merged.get("output") is None:
+            return None
+        # What is left out follows from the input price, as the command line or else the model's row says.
+        merged = {name: price for name, price in merged.items() if name in given or name not in times}
+        rest = rules_for(model).multipliers if model is not None else CLAUDE
+        return completed(Rates(**merged), {**(rest if "input" in given else {}), **times})
+
+    def needed(self, tokens: int) -> Rates:
+        """The rates.
+
+        Raises:
+            ValueError: Where no price is known; it says what to give.
+        """
+        rates = self.rates(tokens)
+        if rates is not None:
+            return rates
+        if self.model is None:
+            raise ValueError(
+                "no prices: give --model, or --input-price and --output-price per million tokens"
+            )
+        raise ValueError(f"no price is known for {self.model!r}; give --input-price and --output-price")

@@ -1,0 +1,274 @@
+import doctest
+import json
+import re
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cachepoint import Usage
+from cachepoint.cli import build
+from cachepoint.core import pricing
+
+DOCS = Path(__file__).parents[2] / "docs" / "savings.md"
+CHATBOT = shlex.split(
+    "--requests 200000 --prefix 4000 --user 500 --output 400 --input-price 3 --output-price 15"
+)
+SONNET = "global.anthropic.claude-sonnet-4-6"
+
+
+@pytest.fixture(autouse=True)
+def _eighty_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def run(*args):
+    return CliRunner().invoke(build(), ["savings", *map(str, args)])
+
+
+def shown(*args):
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def figures(*args):
+    return json.loads(shown(*args, "--json"))
+
+
+def refused(*args):
+    result = run(*args)
+    assert result.exit_code == 2, result.output
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())
+
+
+def test_the_worked_example_to_the_cent():
+    lines = shown(*CHATBOT).splitlines()
+    before, after = (line for line in lines if line.split()[:1] == ["total"])
+    writes = next(line for line in lines if line.split()[:1] == ["writes"])
+
+    assert before.split()[-1] == "$3,900.00"
+    assert writes.split()[-1] == "$4.97"
+    assert after.split()[-1] == "$1,744.97"
+    assert any("200,000 x 4,500 x $3.00/M" in line for line in lines)
+    assert any("200,000 x 4,000 x $0.30/M" in line for line in lines)
+    assert any("-55 %, input -80 %" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_worked_example_as_json():
+    said = figures(*CHATBOT)
+
+    assert said["before"] == {"input": 2_700, "output": 1_200, "total": 3_900}
+    assert list(said["after"]) == ["reads", "writes", "uncached", "output", "total"]
+    assert {k: said["after"][k] for k in ("reads", "uncached", "output")} == {
+        "reads": 240,
+        "uncached": 300,
+        "output": 1_200,
+    }
+    assert round(said["after"]["total"], 6) == round(1_740 + said["after"]["writes"], 6)
+    assert (said["ttl"], said["break_even_reads"]) == ("5m", {"5m": 1, "1h": 2})
+
+
+def commands():
+    """The commands of the docs, and what stands below each."""
+    blocks = re.findall(
+        r"```console\n\$ cachepoint savings (.*?)\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL
+    )
+    return [pytest.param(shlex.split(args), output, id=str(n)) for n, (args, output) in enumerate(blocks)]
+
+
+@pytest.mark.parametrize(("args", "expected"), commands())
+def test_every_figure_of_the_docs_is_printed(args, expected):
+    printed = "\n".join(line.rstrip() for line in shown(*args).splitlines())
+    assert printed.strip() == expected.strip()
+
+
+def test_the_python_of_the_docs():
+    done = doctest.testfile(str(DOCS), module_relative=False)
+    assert (done.failed, done.attempted) == (0, 3)
+
+
+def test_an_expiring_entry_is_said():
+    slow = [*CHATBOT, "--rate", 5, "--ttl", "5m"]
+    assert "Entries expire" in shown(*slow)
+    assert figures(*slow)["miss_share"] > 0.6
+    assert "Entries expire" not in shown(*CHATBOT)
+
+
+def test_a_checkpoint_that_never_pays_is_a_loss():
+    forced = [*CHATBOT, "--reuse", 1, "--ttl", "5m"]
+    assert figures(*forced)["saved"] == pytest.approx(-200_000 * 4_000 * 0.75 / 1e6)
+    assert "Caching costs $600.00: +15 %, input +22 %" in shown(*forced)
+    assert figures(*CHATBOT, "--reuse", 1)["ttl"] is None
+
+
+def test_levers():
+    args = ["--smaller", "global.amazon.nova-2-lite-v1:0", "--provisioned-hourly", 20, "--credits", 10_000]
+    said = figures(*CHATBOT, *args)
+    ways = {way["name"]: way for way in said["ways"]}
+
+    assert ways["batch"]["total"] == 1_950
+    assert ways["provisioned"]["total"] == 14_400
+    assert ways["no cache"]["months_of_credits"] == pytest.approx(2.56)
+    assert ways["cache, 5m"]["months_of_credits"] == pytest.approx(5.73)
+    assert ways["Nova 2 Lite"]["total"] == pytest.approx(200_000 * (4_500 * 0.3 + 400 * 2.5) / 1e6)
+    assert ways["Nova 2 Lite, 5m"]["total"] < ways["Nova 2 Lite"]["total"]
+    assert said["provisioned_break_even_hourly"]["before"] == pytest.approx(3_900 / 720, abs=1e-6)
+    assert said["provisioned_break_even_requests"]["before"] == round(200_000 * 14_400 / 3_900)
+
+
+def test_a_prefix_below_the_minimum_caches_nothing():
+    model = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
+    args = ["--requests", 1_000, "--prefix", 4_000, "--model", model]
+    said = figures(*args)
+    assert said["before"]["total"] == said["after"]["total"]
+    assert "Claude Haiku 4.5 caches from 4,096 tokens on." in said["notes"]
+    assert figures(*args[:3], 5_000, *args[4:])["saved"] > 0
+
+
+def test_a_model_that_takes_no_checkpoints():
+    said = figures("--requests", 1_000, "--prefix", 4_000, "--model", "meta.llama3-3-70b-instruct-v1:0")
+    assert said["saved"] == 0
+    assert said["ttl"] is None
+
+
+def test_nova_caches_so_much_and_no_more():
+    said = figures("--requests", 100_000, "--prefix", 30_000, "--model", "us.amazon.nova-pro-v1:0")
+    assert said["after"]["reads"] == pytest.approx(100_000 * 20_000 * 0.2 / 1e6)
+    assert said["after"]["uncached"] == pytest.approx(100_000 * 10_000 * 0.8 / 1e6)
+
+
+def test_multipliers_and_prices_replace_the_models():
+    said = figures(
+        *CHATBOT,
+        "--read-multiplier",
+        0.05,
+        "--write-price",
+        3.6,
+        "--write-1h-multiplier",
+        1.9,
+        "--model",
+        SONNET,
+    )
+    assert said["prices_per_million"] == {
+        "input": 3,
+        "output": 15,
+        "read": 0.15,
+        "write_5m": 3.6,
+        "write_1h": 5.7,
+    }
+    own = figures("--requests", 10, "--prefix", 5_000, "--model", SONNET, "--input-price", 2)
+    assert own["prices_per_million"] == {
+        "input": 2,
+        "output": 15,
+        "read": 0.2,
+        "write_5m": 2.5,
+        "write_1h": 4,
+    }
+
+
+def test_prices_as_of_a_date():
+    model = ["--requests", 1_000_000, "--user", 1, "--model", "global.openai.gpt-5.6-sol"]
+    assert figures(*model, "--date", "2026-08-20")["before"]["input"] == 5
+    assert figures(*model, "--date", "2026-08-22")["before"]["input"] == 4
+
+
+def lines_of(path, *lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+WRITE, READ = Usage(500, 400, 0, 4_000, 4_000, 0), Usage(500, 400, 4_000, 0, 0, 0)
+
+
+def report(usage, minute, model=SONNET):
+    started = datetime(2026, 11, 22, 12, minute, tzinfo=UTC).isoformat(timespec="milliseconds")
+    return {"model_id": model, "started": started, "usage": None if usage is None else usage.as_dict()}
+
+
+def test_measured_calls(tmp_path):
+    path = lines_of(
+        tmp_path / "calls.jsonl",
+        report(WRITE, 0),
+        report(READ, 2),
+        report(None, 2),
+        report(READ, 3, "meta.made-up"),
+    )
+    said = figures("--from", path)
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+
+    assert (said["calls"], said["unpriced_calls"], said["lines_without_usage"]) == (2, 1, 1)
+    for name, amount in said["after"].items():
+        parts = [pricing.amounts(usage, SONNET, at) for usage in (WRITE, READ)]
+        assert amount == pytest.approx(float(sum(getattr(part, name) for part in parts)))
+    assert said["before"]["total"] == pytest.approx(2 * (4_500 * 3 + 400 * 15) / 1e6)
+    assert "meta.made-up" in said["notes"][0]
+    month = figures("--from", path, "--requests", 2_000)
+    assert month["before"]["total"] == pytest.approx(1_000 * said["before"]["total"])
+    assert "2 measured calls over 2.0 minutes" in shown("--from", path)
+
+
+def test_measured_usage_in_other_shapes(tmp_path):
+    path = lines_of(
+        tmp_path / "usage.jsonl",
+        {"inputTokens": 500, "outputTokens": 400, "cacheReadInputTokens": 4_000, "cacheWriteInputTokens": 0},
+        {"usage": {"input_tokens": 500, "output_tokens": 400, "cache_read_input_tokens": 4_000}},
+        READ.as_dict(),
+        {
+            "modelId": SONNET,
+            "timestamp": "2026-11-22T12:00:00Z",
+            "input": {
+                "inputTokenCount": 500,
+                "cacheReadInputTokenCount": 4_000,
+                "cacheWriteInputTokenCount": 0,
+            },
+            "output": {"outputTokenCount": 400},
+        },
+    )
+    said = figures(
+        "--from", path, "--model", SONNET, "--smaller", "global.amazon.nova-2-lite-v1:0", "--credits", 5
+    )
+    assert said["calls"] == 4
+    assert said["after"]["reads"] == pytest.approx(4 * 4_000 * 0.3 / 1e6)
+    assert [way["name"] for way in said["ways"]][2:] == ["Nova 2 Lite", "Nova 2 Lite, same reads", "batch"]
+    assert any("carry no times" in note for note in said["notes"])
+
+
+def test_the_pricing_modes():
+    rows = [line.split()[0] for line in shown("--table").splitlines() if line[:1].strip()]
+    assert {"on-demand", "+", "batch", "provisioned"} <= set(rows)
+    assert len(json.loads(shown("--table", "--json"))["modes"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "--requests is missing"),
+        (["--requests", 5], "no prices: give --model, or --input-price and --output-price"),
+        (["--requests", 5, "--model", "meta.made-up"], "no price is known for 'meta.made-up'"),
+        (["--requests", 0, "--model", SONNET], "requests is 0; give a number of at least 1"),
+        ([*CHATBOT, "--ttl", "2h"], "--ttl is '2h'; use auto or one of 5m, 1h"),
+        ([*CHATBOT, "--rate", 0], "rate is 0"),
+        ([*CHATBOT, "--rate", "nan"], "--rate is nan; give a number of at least 0"),
+        ([*CHATBOT, "--credits", "-5"], "--credits is -5; give a number of at least 0"),
+        ([*CHATBOT, "--read-price", "free"], "--read-price is 'free'; give US dollars per million"),
+        (
+            ["--requests", 5, "--prefix", 5_000, "--ttl", "1h", "--model", "us.amazon.nova-pro-v1:0"],
+            "--ttl is 1h, and us.amazon.nova-pro-v1:0 has no price for 1h writes",
+        ),
+        (["--from", "/nowhere.jsonl"], "does not exist"),
+    ],
+)
+def test_errors_name_the_value_and_what_to_do(args, message):
+    assert message in refused(*args)
+
+
+def test_errors_in_a_file_name_the_line(tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"usage": null}\n[1]\n', "utf-8")
+    assert "line 2 is no JSON object" in refused("--from", path)
+    assert "no line has usage" in refused("--from", lines_of(path, {"usage": None}))
+    assert "no price is known for meta.x" in refused("--from", lines_of(path, report(READ, 1, "meta.x")))
