@@ -4,7 +4,9 @@ LangChain's own chains, unchanged, over boto3 against the emulator. Figures are 
 input costs without a cache: a read 0.1, a write 1.25. The document is botocore's description of
 the operations of DynamoDB; where no document is shared, four operations of S3 a question.
 
-  langchain-aws      `cache_control=` on every call, as BedrockPromptCachingMiddleware puts it
+  framework's own    LangChain: `cache_control=` on every call, as langchain-aws'
+                     BedrockPromptCachingMiddleware puts it; LlamaIndex: BedrockConverse with
+                     `system_prompt_caching` and `tool_caching`
   cachepoint         CachedChatBedrockConverse as it comes
   cachepoint shared  with `cache_policy={"documents": "shared"}`
 
@@ -43,6 +45,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 from langchain_core.tools import tool
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.retrievers import BaseRetriever as LlamaRetriever
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.llms.bedrock_converse import BedrockConverse
 
 from cachepoint import PromptCache
 from cachepoint.core.report import input_units
@@ -50,6 +56,7 @@ from cachepoint.core.rules import rules_for
 from cachepoint.core.usage import Usage
 from cachepoint.emulator import BedrockEmulator, Reply, ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, ClearToolUsesInBatches
+from cachepoint.llama_index import CachedBedrockConverse
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
 PAGE = 2_500
@@ -154,8 +161,9 @@ def clients(bedrock: BedrockEmulator) -> dict[str, object]:
     }
 
 
+PEER = "framework's own"
 LAYOUTS: dict[str, Callable[[BedrockEmulator], Runnable]] = {
-    "langchain-aws": lambda bedrock: ChatBedrockConverse(model=MODEL, **clients(bedrock)).bind(
+    PEER: lambda bedrock: ChatBedrockConverse(model=MODEL, **clients(bedrock)).bind(
         cache_control={"type": "ephemeral", "ttl": "5m"}
     ),
     "cachepoint": lambda bedrock: CachedChatBedrockConverse(
@@ -174,6 +182,37 @@ def of_langchain(build: Callable[[Runnable, BaseRetriever], Ask]) -> Front:
     return lambda bedrock, layout, held: build(LAYOUTS[layout](bedrock), Shelf(held=held))
 
 
+class Nodes(LlamaRetriever):
+    """The same for LlamaIndex."""
+
+    def __init__(self, held: Mapping[str, list[str]]) -> None:
+        super().__init__()
+        self._held = held
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return [
+            NodeWithScore(node=TextNode(text=text), score=1.0) for text in self._held[query_bundle.query_str]
+        ]
+
+
+def query_engine(bedrock: BedrockEmulator, layout: str, held: Mapping[str, list[str]]) -> Ask:
+    """LlamaIndex's query engine with its own templates; the peer is BedrockConverse with both its flags."""
+    made = clients(bedrock)
+    if layout == PEER:
+        llm = BedrockConverse(
+            model=MODEL, client=made["client"], system_prompt_caching=True, tool_caching=True
+        )
+    else:
+        llm = CachedBedrockConverse(
+            model=MODEL,
+            client=made["client"],
+            prompt_cache=PromptCache(clock=bedrock.now),
+            cache_policy={"documents": "shared"} if layout == "cachepoint shared" else None,
+        )
+    engine = RetrieverQueryEngine.from_args(Nodes(held), llm=llm, response_mode="compact")
+    return engine.query
+
+
 def not_announced(bedrock: BedrockEmulator, layout: str, held: Mapping[str, list[str]]) -> Ask:
     """Documents that no retriever returned, as of `vector_store.similarity_search`."""
     search = RunnableLambda(lambda x: [Document(text) for text in held[x["input"]]])
@@ -185,6 +224,7 @@ FRONTS: dict[str, Front] = {
     "LCEL pipe": of_langchain(
         pipe("Answer the question based only on the following context:\n{context}\n\nQuestion: {question}\n")
     ),
+    "LlamaIndex query engine": query_engine,
 }
 QUESTION_FIRST = of_langchain(
     pipe("Use the following pieces of retrieved context.\nQuestion: {question}\nContext: {context}\nAnswer:")

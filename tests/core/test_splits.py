@@ -6,12 +6,15 @@ import threading
 
 import pytest
 from builders import SONNET, assistant, marks, text, user
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cachepoint import CachePolicy, PromptCache, Usage, volatile
-from cachepoint.core.documents import retrieved
+from cachepoint.core.documents import Announced, retrieved
+from cachepoint.core.prefix import RawBlock
 from cachepoint.core.report import input_units
 from cachepoint.core.rules import rules_for
-from cachepoint.core.splits import MIN_PIECE
+from cachepoint.core.splits import MIN_PIECE, Splitter
 from cachepoint.emulator import BedrockEmulator, Reply
 from cachepoint.emulator.service import Incoming
 
@@ -250,3 +253,25 @@ def test_documents_that_do_come_back_are_soon_written_at_once():
 
     assert writes[0] == 0
     assert writes[-3] > 0
+
+
+PARTS = st.lists(
+    st.text("abc dé汉.\n", min_size=45, max_size=400).map(str.strip).filter(lambda t: len(t) > 44)
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PARTS.filter(bool), st.sampled_from(["\n\n", "\n---\n", " | "]), st.text(max_size=80), st.booleans())
+def test_a_split_depends_on_the_content_alone(texts, separator, question, in_history):
+    """Two processes with keys of their own, one with more documents, in another order, and the text in history."""
+    prompt = "Read this. " * 100 + separator.join(texts) + "\n\n" + question
+    ask = [RawBlock("messages", (0, 0), "text", prompt, "user", opens=True)]
+    later = [RawBlock("messages", (1, 0), "text", "It says so.", "assistant", opens=True)]
+    one, two = Announced(), Announced()
+    one.announce(texts)
+    two.announce([*reversed(texts), "a document that nobody asked for, but which was retrieved as well"])
+    first = Splitter(b"one", one, Announced()).split(ask, "learned", "auto", "here")
+    second = Splitter(b"two", two, Announced()).split(ask + later * in_history, "learned", "auto", "there")
+
+    assert first.cuts == second.cuts
+    assert "".join(b.payload for b in first.raw) == prompt
