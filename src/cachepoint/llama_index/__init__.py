@@ -8,19 +8,25 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.core.pricing import warm as _warm
 from cachepoint.llama_index.events import (
     CacheUsageEventHandler,
     CacheUsageLegacyHandler,
     get_cache_usage_callback,
 )
 from cachepoint.llama_index.llms import CachedBedrockConverse
+from cachepoint.llama_index.memory import StableMemory
+from cachepoint.llama_index.ordering import StableNodeOrder
 from cachepoint.llama_index.retrieval import listen as _listen
 
 _listen()
+_warm()
 
 __all__ = [
     "CacheUsageEventHandler",
     "CacheUsageLegacyHandler",
     "CachedBedrockConverse",
+    "StableMemory",
+    "StableNodeOrder",
     "get_cache_usage_callback",
 ]
