@@ -36,6 +36,7 @@ def test_there_is_one_for_each_way_of_use():
         "langchain_chat",
         "langchain_usage_callback",
         "plain_boto3",
+        "session",
         "test_cache_hits",
     }
 

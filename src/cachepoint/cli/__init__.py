@@ -9,7 +9,7 @@ except ImportError as error:
     raise ImportError('the command line needs typer and rich: pip install "cachepoint[cli]"') from error
 
 # A command is a module here with a function `command`; its name is the module's.
-COMMANDS = ("demo", "emulator", "models")
+COMMANDS = ("demo", "emulator", "models", "report", "savings")
 
 
 def build() -> typer.Typer:

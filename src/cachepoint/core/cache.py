@@ -57,6 +57,7 @@ class Call:
     dialect: str
     original: Mapping[str, Any] = field(repr=False)
     case: Case | None = field(default=None, repr=False)
+    sessions: tuple[Observer, ...] = field(default=(), repr=False)
 
 
 class PromptCache:
@@ -145,6 +146,8 @@ class PromptCache:
             priced_as=str(named),
             dialect=dialect,
             original=request,
+            # A stream may be settled where the context of its caller is lost.
+            sessions=session.current(),
         )
         if (why := self._stands_aside(call, chosen)) is not None:
             return replace(call, plan=Plan(note=why))
@@ -192,7 +195,7 @@ class PromptCache:
             seconds=self._clock() - call.started,
             first_token_seconds=None if first_token is None else first_token - call.started,
         )
-        self._tell(report)
+        self._tell(report, call)
         return report
 
     def abandon(self, call: Call) -> None:
@@ -331,8 +334,8 @@ class PromptCache:
         self._mirror.forget(prefix, below)
         return miss
 
-    def _tell(self, report: CallReport) -> None:
-        for observer in (*self.observers, *process_observers(), *session.current()):
+    def _tell(self, report: CallReport, call: Call) -> None:
+        for observer in (*self.observers, *process_observers(), *call.sessions):
             try:
                 observer(report)
             except Exception:

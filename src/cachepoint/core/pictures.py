@@ -141,7 +141,8 @@ def in_notebook(name: str, tally: Tally) -> str:
         f".cachepoint{{{variables};font:13px/1.5 system-ui,sans-serif;max-width:44rem}}"
         ".cachepoint svg{width:100%;height:64px;display:block;margin:2px 0 10px}"
         ".cachepoint pre{margin:0 0 .8em;font:12px/1.5 ui-monospace,monospace;background:none;color:inherit}"
-        ".cachepoint i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 0}.cachepoint span{margin-right:1em}"
+        ".cachepoint i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 0}"
+        ".cachepoint span{margin-right:1em}"
     )
     shown = [c for c in tally.conversations if c.calls][:_NOTEBOOK]
     return (

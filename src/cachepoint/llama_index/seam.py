@@ -3,13 +3,14 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from cachepoint.aws.async_client import AsyncCachingClient
 from cachepoint.aws.client import REPORT_KEY, CachingClient, Carrier
+from cachepoint.core import session
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.report import CallReport
@@ -71,8 +72,13 @@ class _ForOneCall(Carrier):
     def __init__(self, client: Any, setting: Setting) -> None:
         super().__init__(client, policy=setting.policy, cache=setting.cache, base_model_id=setting.model)
         self._setting = setting
+        # Upstream streams async calls in a thread that has lost the context.
+        self._sessions = session.current()
 
     def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
+        return replace(self._planned(request, policy), sessions=self._sessions)
+
+    def _planned(self, request: dict[str, Any], policy: Any) -> Call:
         if not self._setting.active:
             return super()._prepare(request, policy)
         try:
@@ -132,8 +138,8 @@ class AsyncCallClient(_ForOneCall, AsyncCachingClient):
 class CallSession:
     """An aioboto3 session whose clients are for one call: upstream makes one per call."""
 
-    def __init__(self, session: Any, setting: Setting) -> None:
-        self._session = session
+    def __init__(self, made: Any, setting: Setting) -> None:
+        self._session = made
         self._setting = setting
 
     @asynccontextmanager

@@ -1,0 +1,198 @@
+"""OpenTelemetry: spans and metrics with the GenAI names."""
+
+import time
+from collections.abc import Iterable, Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
+
+from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.tally import Row, Tally
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.trace import Span, Tracer, TracerProvider
+
+Spans = Literal["auto", "current", "off"]
+_SPANS: tuple[Spans, ...] = ("auto", "current", "off")
+
+# open-telemetry/semantic-conventions-genai, 2026-11: `cache_write` was `cache_creation` before #440, and
+# readers in the wild know one or the other.
+_OPERATION = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "aws.bedrock"}
+_USAGE = "gen_ai.client.inference.usage."
+# Bedrock does not say which modality its tokens are of.
+_MODALITY = {"gen_ai.token.modality": "unknown"}
+# How the span of a model call is known, whoever made it: OpenTelemetry now and before 1.37,
+# OpenInference, OpenLLMetry, Langfuse. None: any value will do.
+_MODEL_SPANS: Mapping[str, tuple[str, ...] | None] = {
+    "gen_ai.operation.name": ("chat", "text_completion", "generate_content"),
+    "gen_ai.system": None,
+    "openinference.span.kind": ("LLM",),
+    "llm.request.type": None,
+    "langfuse.observation.type": ("generation",),
+}
+
+
+def otel(
+    *,
+    spans: Spans = "auto",
+    tracer_provider: "TracerProvider | None" = None,
+    meter_provider: "MeterProvider | None" = None,
+) -> Observer:
+    """Report every call to OpenTelemetry.
+
+    Where the current span is a model call's own, the figures are set on it, so that no exporter gets them
+    twice; else a span `chat {model}` is made.
+
+    Args:
+        spans: `"auto"`: as said. `"current"`: only ever set on a model call's span, for programs in which
+            something else makes those. `"off"`: metrics alone.
+        tracer_provider: None: the global one.
+        meter_provider: None: the global one.
+
+    Raises:
+        ImportError: Where opentelemetry-api is not installed.
+        ValueError: Where `spans` is none of these.
+    """
+    if spans not in _SPANS:
+        raise ValueError(f"spans is {spans!r}; use one of {', '.join(map(repr, _SPANS))}")
+    try:
+        from opentelemetry import metrics, trace  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError('this needs opentelemetry-api: pip install "cachepoint[otel]"') from error
+    tracer = trace.get_tracer("cachepoint", tracer_provider=tracer_provider)
+    meter = metrics.get_meter("cachepoint", meter_provider=meter_provider)
+    return _Otel(_Spans(tracer, spans), _Metrics(meter))
+
+
+class _Otel:
+    def __init__(self, spans: "_Spans", metrics: "_Metrics") -> None:
+        self._spans, self._metrics = spans, metrics
+
+    def __call__(self, report: CallReport) -> None:
+        self._spans.tell(report)
+        self._metrics.tell(report)
+
+
+class _Spans:
+    def __init__(self, tracer: "Tracer", mode: Spans) -> None:
+        self._tracer, self._mode = tracer, mode
+
+    def tell(self, report: CallReport) -> None:
+        from opentelemetry.trace import SpanKind, get_current_span  # noqa: PLC0415
+
+        if self._mode == "off":
+            return
+        current = get_current_span()
+        if _is_model_call(current):
+            current.set_attributes(_attributes(report))
+        elif self._mode == "auto":
+            now = time.time_ns()
+            start = now - round(max(0.0, report.seconds or 0.0) * 1e9)
+            span = self._tracer.start_span(
+                f"chat {report.model_id}",
+                kind=SpanKind.CLIENT,
+                attributes=_attributes(report),
+                start_time=start,
+            )
+            span.end(now)
+
+
+class _Metrics:
+    def __init__(self, meter: "Meter") -> None:
+        tokens = ("input_tokens", "output_tokens", "cache_read.input_tokens", "cache_write.input_tokens")
+        self._usage = {name: meter.create_counter(_USAGE + name, "{token}") for name in tokens}
+        self._duration = meter.create_histogram("gen_ai.client.inference.duration", "s")
+        self._first = meter.create_histogram("gen_ai.client.inference.time_to_first_chunk", "s")
+        self._waste = meter.create_counter(
+            "cachepoint.waste_tokens", "{token}", "Tokens that could have been read and were not"
+        )
+        self._missed = meter.create_counter("cachepoint.missed_calls", "{call}", "Calls that missed")
+        self._downgraded = meter.create_counter(
+            "cachepoint.ttl_downgraded", "{call}", "Calls that asked for 1h and were written for 5m alone"
+        )
+        self._cost = meter.create_counter("cachepoint.cost", "{USD}", "What the calls cost")
+        self._saved = meter.create_up_down_counter("cachepoint.saved", "{USD}", "Saved against no caching")
+        self._tally, self._lock = Tally(), Lock()
+        meter.create_observable_gauge(
+            "cachepoint.rewrite_factor",
+            [lambda _: self._rewrites()],
+            "1",
+            "Written tokens over the largest context of each conversation",
+        )
+
+    def tell(self, report: CallReport) -> None:
+        where = {**_OPERATION, "gen_ai.request.model": report.model_id}
+        for name, tokens in _counts(report).items():
+            if tokens:
+                self._usage[name].add(tokens, {**where, **_MODALITY})
+        if report.seconds is not None:
+            self._duration.record(report.seconds, where)
+        if report.first_token_seconds is not None:
+            self._first.record(report.first_token_seconds, where)
+        if report.cost is not None and report.saved is not None:
+            self._cost.add(float(report.cost), where)
+            self._saved.add(float(report.saved), where)
+        if _downgraded(report):
+            self._downgraded.add(1, where)
+        if report.miss is not None:
+            cause = {**where, "cause": report.miss.cause}
+            self._missed.add(1, cause)
+            self._waste.add(report.miss.tokens or 0, cause)
+        with self._lock:
+            self._tally.add(Row.of(report))
+
+    def _rewrites(self) -> Iterable[Any]:
+        from opentelemetry.metrics import Observation  # noqa: PLC0415
+
+        with self._lock:
+            factor = self._tally.rewrite_factor
+        return [] if factor is None else [Observation(factor)]
+
+
+def _counts(report: CallReport) -> dict[str, int | None]:
+    usage = report.usage
+    if usage is None:
+        return {}
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read.input_tokens": usage.read_tokens,
+        "cache_write.input_tokens": usage.write_tokens,
+    }
+
+
+def _attributes(report: CallReport) -> dict[str, str | int | float]:
+    miss, counts = report.miss, _counts(report)
+    known: dict[str, Any] = {
+        **_OPERATION,
+        "gen_ai.request.model": report.model_id,
+        **{f"gen_ai.usage.{name}": tokens for name, tokens in counts.items()},
+        "gen_ai.usage.cache_creation.input_tokens": counts.get("cache_write.input_tokens"),
+        "gen_ai.response.time_to_first_chunk": report.first_token_seconds,
+        "cachepoint.conversation": report.conversation,
+        "cachepoint.checkpoints": len(report.plan.checkpoints),
+        "cachepoint.cost_usd": None if report.cost is None else float(report.cost),
+        "cachepoint.saved_usd": None if report.saved is None else float(report.saved),
+        "cachepoint.miss.cause": None if miss is None else miss.cause,
+        "cachepoint.miss.where": None if miss is None else miss.where,
+        "cachepoint.miss.tokens": None if miss is None else miss.tokens,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _is_model_call(span: "Span") -> bool:
+    # Only the SDK's spans show their attributes; the API promises no way to read them.
+    attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+    return span.is_recording() and any(
+        name in attributes and (values is None or attributes[name] in values)
+        for name, values in _MODEL_SPANS.items()
+    )
+
+
+def _downgraded(report: CallReport) -> bool:
+    """Bedrock wrote for 5m alone though the plan asked for 1h (bedrock-facts §2)."""
+    usage = report.usage
+    asked = {c.ttl for c in report.plan.checkpoints}
+    return (
+        asked == {"1h"} and usage is not None and bool(usage.write_5m_tokens) and usage.write_1h_tokens == 0
+    )
