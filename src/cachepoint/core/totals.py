@@ -62,6 +62,40 @@ class UsageTotals:
         return "\n".join([f"{self.calls} calls{saved}", *lines])
 
 
+class TotalsView:
+    """The figures of a handler that keeps `UsageTotals` in `_totals`."""
+
+    _totals: UsageTotals
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The tokens of each model."""
+        return self._totals.usage_by_model
+
+    @property
+    def total(self) -> Usage:
+        """The tokens of all models: read, written (5m and 1h), uncached, output."""
+        return self._totals.total
+
+    @property
+    def calls(self) -> int:
+        """How many calls were counted."""
+        return self._totals.calls
+
+    @property
+    def hit_share(self) -> float | None:
+        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        return self._totals.hit_share
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved, over the calls whose report knows it; None where none does."""
+        return self._totals.saved
+
+    def __str__(self) -> str:
+        return str(self._totals)
+
+
 def _line(model: str, usage: Usage) -> str:
     share = usage.hit_share
     return (

@@ -13,11 +13,11 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from cachepoint.aws.client import REPORT_KEY
-from cachepoint.core.totals import UsageTotals
+from cachepoint.core.totals import TotalsView, UsageTotals
 from cachepoint.core.usage import Usage
 
 
-class CacheUsageCallbackHandler(BaseCallbackHandler):
+class CacheUsageCallbackHandler(TotalsView, BaseCallbackHandler):
     """Adds up the cache usage of every model call it sees.
 
     Counts the calls of any chat model that reports `usage_metadata`, cached by us or not. Answers that
@@ -36,31 +36,6 @@ class CacheUsageCallbackHandler(BaseCallbackHandler):
         super().__init__()
         self._totals = UsageTotals()
 
-    @property
-    def usage_by_model(self) -> Mapping[str, Usage]:
-        """The tokens of each model, by `response_metadata["model_name"]`."""
-        return self._totals.usage_by_model
-
-    @property
-    def total(self) -> Usage:
-        """The tokens of all models: read, written (5m and 1h), uncached, output."""
-        return self._totals.total
-
-    @property
-    def calls(self) -> int:
-        """How many calls were counted."""
-        return self._totals.calls
-
-    @property
-    def hit_share(self) -> float | None:
-        """Read tokens over all input tokens, 0 to 1; None where there were none."""
-        return self._totals.hit_share
-
-    @property
-    def saved(self) -> Decimal | None:
-        """US dollars saved, over the calls whose report knows it; None where none does."""
-        return self._totals.saved
-
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         """Count the messages of one result."""
         for message in _messages(response):
@@ -72,9 +47,6 @@ class CacheUsageCallbackHandler(BaseCallbackHandler):
 
     def __repr__(self) -> str:
         return f"CacheUsageCallbackHandler(calls={self.calls}, total={self.total!r}, saved={self.saved!r})"
-
-    def __str__(self) -> str:
-        return str(self._totals)
 
 
 def _messages(response: LLMResult) -> Iterator[AIMessage]:

@@ -20,7 +20,7 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChat
 from llama_index_instrumentation import get_dispatcher
 
 from cachepoint.aws.client import REPORT_KEY
-from cachepoint.core.totals import UsageTotals
+from cachepoint.core.totals import TotalsView, UsageTotals
 from cachepoint.core.usage import Usage
 
 logger = logging.getLogger("cachepoint")
@@ -81,43 +81,15 @@ def _usage(response: Any) -> Usage | None:
     return Usage.from_converse(raw)
 
 
-class _Counts:
+class _Counts(TotalsView):
     """The figures, by the names that LangChain's handler has."""
 
     _totals: ResponseTotals
 
     @property
-    def usage_by_model(self) -> Mapping[str, Usage]:
-        """The tokens of each model."""
-        return self._totals.usage_by_model
-
-    @property
-    def total(self) -> Usage:
-        """The tokens of all models: read, written (5m and 1h), uncached, output."""
-        return self._totals.total
-
-    @property
-    def calls(self) -> int:
-        """How many calls were counted."""
-        return self._totals.calls
-
-    @property
-    def hit_share(self) -> float | None:
-        """Read tokens over all input tokens, 0 to 1; None where there were none."""
-        return self._totals.hit_share
-
-    @property
-    def saved(self) -> Decimal | None:
-        """US dollars saved, over the calls whose report knows it; None where none does."""
-        return self._totals.saved
-
-    @property
     def errors(self) -> int:
         """How many responses could not be counted; the first was logged."""
         return self._totals.errors
-
-    def __str__(self) -> str:
-        return str(self._totals)
 
 
 class CacheUsageEventHandler(_Counts, BaseEventHandler):
