@@ -1,10 +1,16 @@
+import sys
+from importlib import import_module
+from types import SimpleNamespace
+
 import pytest
 from rich.console import Console
 
-from cachepoint.cli.demo import sources, tools, work
+from cachepoint import documents
+from cachepoint.cli.demo import FRAMEWORKS, _undisturbed, sources, tools, work
 from cachepoint.cli.demo.bars import Bars, widths_of
-from cachepoint.cli.demo.bench import Result, Run
+from cachepoint.cli.demo.bench import Result, Run, run_job
 from cachepoint.cli.demo.estimate import estimate
+from cachepoint.cli.demo.places import Local
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.script import STEPS
 from cachepoint.core.usage import Usage
@@ -132,3 +138,37 @@ def test_questions_fall_on_documents_again():
     retriever = ApiRetriever.over(work.documents())
     found = [retriever.invoke(question)[0].metadata["source"] for question in work.DOCUMENT_QUESTIONS]
     assert {"Converse", "ApplyGuardrail", "CountTokens"} <= {name for name in found if found.count(name) > 2}
+
+
+def test_the_frameworks_retrieve_the_same_documents():
+    from cachepoint.cli.demo import langchain_jobs, llama_index_jobs
+
+    one = langchain_jobs.ApiRetriever.over(work.documents())
+    other = llama_index_jobs.ApiRetriever(work.documents())
+    for question in work.DOCUMENT_QUESTIONS:
+        (found,), (node,) = one.invoke(question), other.retrieve(question)
+        assert node.node.get_content() == found.page_content
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_chat_is_not_changed_by_what_another_job_retrieved(name):
+    with _undisturbed():
+        framework = import_module(f"cachepoint.cli.demo.{name}")
+        documents(sources.section("ApplyGuardrail"))
+        assert run_job(framework, "chat", Local(), SONNET, lambda: None).ratio < 0.21
+
+
+def test_with_aioboto3_the_agent_calls_where_the_stage_is(monkeypatch):
+    with _undisturbed():
+        from llama_index.llms.bedrock_converse import base, utils
+
+        from cachepoint.cli.demo import llama_index_jobs
+
+        session = SimpleNamespace(client=lambda *_, **__: pytest.fail("a client of its own"))
+        monkeypatch.setitem(sys.modules, "aioboto3", SimpleNamespace(Session=lambda **_: session))
+        for module in base, utils:
+            monkeypatch.setattr(module, "HAS_AIOBOTO3", True)
+        result = run_job(llama_index_jobs, "agent", Local(), SONNET, lambda: None)
+    assert len(result.without.usages) == len(result.cached.usages) == len(STEPS) + 1
+    assert result.notes == ()
+    assert result.ratio < 0.25

@@ -1,11 +1,12 @@
 """`cachepoint demo`: an agent, a chat and questions about documents, without and with `cachepoint`."""
 
+import gc
 import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from cachepoint.cli.demo.bench import Framework, Result
     from cachepoint.cli.demo.places import Place
 
-# A framework is a module here with NAME, JOBS, plain and cached.
-FRAMEWORKS = ("langchain_jobs",)
+# A framework is a module here with NAME, JOBS, check, plain and cached.
+FRAMEWORKS = ("langchain_jobs", "llama_index_jobs")
 DEFAULT_MODEL = "us.anthropic.claude-sonnet-4-6"
 # Progress is measured in calls; a real model may take more or fewer.
 _EXPECTED_CALLS = {"agent": 14, "chat": 12, "documents": 14}
+# No traces to LangSmith, and the tokenizer file that LlamaIndex brings along instead of a download.
+_ENVIRONMENT = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "TIKTOKEN_CACHE_DIR": None}
 
 
 def command(
@@ -43,7 +46,7 @@ def command(
 def _locally(model: str) -> "list[Result]":
     from cachepoint.cli.demo.places import Local
 
-    return _run(Local(), model)
+    return _run(Local(), model, _frameworks(model))
 
 
 def _on_aws(model: str, yes: bool) -> "list[Result]":
@@ -51,11 +54,12 @@ def _on_aws(model: str, yes: bool) -> "list[Result]":
     from cachepoint.cli.demo.work import MAX_TOKENS
 
     place = Aws()
+    frameworks = _frameworks(model)
     typer.echo("Running the jobs on the local emulator first, to see what they would cost.", err=True)
-    typer.echo(_price(_run(Local(), model), model, MAX_TOKENS, place.region), err=True)
+    typer.echo(_price(_run(Local(), model, frameworks), model, MAX_TOKENS, place.region), err=True)
     if not yes and not _agreed("Run them on AWS? [y/N] "):
         raise ValueError("nothing was sent to AWS; --yes runs it without asking")
-    return _run(place, model)
+    return _run(place, model, frameworks)
 
 
 def _agreed(question: str) -> bool:
@@ -71,14 +75,11 @@ def _price(results: "list[Result]", model: str, longest: int, region: str) -> st
     return estimate(runs, model, longest, region)
 
 
-def _run(place: "Place", model: str) -> "list[Result]":
+def _run(place: "Place", model: str, frameworks: "Iterable[Framework]") -> "list[Result]":
     from cachepoint.cli.demo.bench import run_job
 
     results = []
     with _progress() as progress:
-        loading = progress.add_task("loading", total=None)
-        frameworks = list(_frameworks())
-        progress.remove_task(loading)
         for framework in frameworks:
             for name in framework.JOBS:
                 task = progress.add_task(f"{framework.NAME} {name}", total=2 * _EXPECTED_CALLS[name])
@@ -87,15 +88,33 @@ def _run(place: "Place", model: str) -> "list[Result]":
     return results
 
 
-def _frameworks() -> "Iterator[Framework]":
-    for name in FRAMEWORKS:
-        try:
-            module: Any = import_module(f"{__name__}.{name}")
-        except ImportError as error:
-            raise ImportError(
-                f'the demo lacks {error.name or error}: pip install "cachepoint[demo]"'
-            ) from error
-        yield module
+def _frameworks(model: str) -> "list[Framework]":
+    """Those that are installed and know the model; what is left out is said."""
+    found = []
+    faults: dict[str, Exception] = {}
+    with _progress() as progress:
+        progress.add_task("loading", total=None)
+        for name in FRAMEWORKS:
+            try:
+                found.append(_framework(name, model))
+            except (ImportError, ValueError) as error:
+                faults[name.removesuffix("_jobs")] = error
+    if not found:
+        # That one is installed and refuses the model says more than that another is not.
+        raise min(faults.values(), key=lambda fault: isinstance(fault, ImportError))
+    for name, fault in faults.items():
+        typer.echo(f"cachepoint: the jobs of {name} are left out: {fault}", err=True)
+    return found
+
+
+def _framework(name: str, model: str) -> "Framework":
+    try:
+        module: Any = import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        raise ImportError(f'the demo lacks {error.name or error}: pip install "cachepoint[demo]"') from error
+    module.check(model)
+    framework: Framework = module
+    return framework
 
 
 def _progress() -> Any:
@@ -120,26 +139,32 @@ def _print(results: "list[Result]", as_json: bool) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Nothing of upstream's warnings in the output, and no traces to LangSmith."""
+    """Nothing of upstream's warnings in the output, and nothing over the network but the calls."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
-    with warnings.catch_warnings(), _environment(LANGSMITH_TRACING="false", LANGCHAIN_TRACING_V2="false"):
+    with warnings.catch_warnings(), _environment(**_ENVIRONMENT):
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
+            # LlamaIndex's Memory leaves its database for Python to close, which warns.
+            gc.collect()
             logging.disable(level)
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def _environment(**values: str | None) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _set(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 __all__ = ["FRAMEWORKS", "command"]

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from cachepoint.cli.demo.places import Place, Stage
+from cachepoint.cli.demo.work import POLICIES
 from cachepoint.core.pricing import cost
 from cachepoint.core.report import input_units
 from cachepoint.core.rules import rules_for
@@ -25,11 +27,14 @@ class Framework(Protocol):
     NAME: str
     JOBS: Mapping[str, Job]
 
+    def check(self, model_id: str) -> None:
+        """Raises ValueError where the framework takes no such model."""
+
     def plain(self, stage: Stage, model_id: str) -> Any:
         """The framework's own model."""
 
-    def cached(self, stage: Stage, model_id: str) -> Any:
-        """The same, with `cachepoint`, knowing nothing of earlier runs."""
+    def cached(self, stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> Any:
+        """The same, with `cachepoint` and this policy, knowing nothing of earlier runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def run_job(framework: Framework, name: str, place: Place, model_id: str, tick: 
     """Run one job twice, each time at a place that holds nothing of the other run."""
     without, cached = (
         _run(framework.JOBS[name], make, name, place, model_id, tick)
-        for make in (framework.plain, framework.cached)
+        for make in (framework.plain, partial(framework.cached, policy=POLICIES.get(name)))
     )
     return Result(name, framework.NAME, model_id, without, cached)
 

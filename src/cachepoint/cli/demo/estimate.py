@@ -24,8 +24,7 @@ def estimate(runs: list[Run], model_id: str, longest: int, region: str) -> str:
         return f"{head}. The price of this model is not known here."
     return (
         f"{head}: about ${likely:.2f}, or ${largest:.2f} with answers of {longest:,} tokens.\n"
-        "A real model may take more steps than the emulator's. List prices, before tax.\n"
-        "Run again within five minutes, it reads what this run wrote and looks cheaper than it is."
+        "A real model may take more steps than the emulator's. List prices, before tax."
     )
 
 

@@ -27,14 +27,20 @@ from cachepoint.langchain import CachedChatBedrockConverse
 NAME = "langchain"
 
 
+def check(model_id: str) -> None:
+    """Nothing to check: which models there are is left to the service."""
+
+
 def plain(stage: Stage, model_id: str) -> BaseChatModel:
     """LangChain's own model."""
     return ChatBedrockConverse(**_settings(stage, model_id))
 
 
-def cached(stage: Stage, model_id: str) -> BaseChatModel:
+def cached(stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> BaseChatModel:
     """The same with `cachepoint`, knowing nothing of earlier runs."""
-    return CachedChatBedrockConverse(**_settings(stage, model_id), prompt_cache=PromptCache())
+    return CachedChatBedrockConverse(
+        **_settings(stage, model_id), cache_policy=policy, prompt_cache=PromptCache()
+    )
 
 
 def _settings(stage: Stage, model_id: str) -> dict[str, Any]:

@@ -23,8 +23,9 @@ _HELP = {
     "last step added is written.",
     "chat": "A turn sends the reference and the talk so far again; with cachepoint they are read, and only "
     "the last question and answer are written.",
-    "documents": "The first question about a document writes it, those that follow read it. What is asked "
-    "about once pays the write for nothing; what is below the model's minimum stays fresh.",
+    "documents": 'With documents="shared" the first question about a document writes it, those that follow '
+    "read it; by default the second one writes. What is asked about once pays the write for nothing; what is "
+    "below the model's minimum stays fresh.",
 }
 
 

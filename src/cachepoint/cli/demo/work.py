@@ -1,10 +1,20 @@
 """The work of the three jobs, the same for every framework: instructions, questions, tools, texts."""
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from cachepoint.cli.demo.sources import glossary, section, sections
 
 MAX_TOKENS = 1_024
+
+# By job; what is not named runs on the default. The documents are few, and the questions about them many.
+# The chat retrieves nothing: its reference is one of those documents, and whether another job of this
+# process retrieved it must not count.
+POLICIES: Mapping[str, Mapping[str, Any]] = {
+    "chat": {"documents": "off"},
+    "documents": {"documents": "shared"},
+}
 
 _AGENT = """\
 You write requests for the Amazon Bedrock runtime API on behalf of developers who are about to send them.
