@@ -10,7 +10,7 @@ were written, so that what was refused once can be learned again.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Shape = Literal[
     "head", "clock", "documents", "extends", "tools", "history", "small_first", "large", "large_turn", "again"
@@ -50,13 +50,20 @@ class Forecast:
 
     def __init__(self, capacity: int = 4_096, watch: int = 16_384) -> None:
         self._tallies: OrderedDict[Kind, _Tally] = OrderedDict()
-        self._watched: OrderedDict[bytes, tuple[Kind, float]] = OrderedDict()
+        self._watched: OrderedDict[bytes, tuple[tuple[Kind, ...], float]] = OrderedDict()
         self._capacity = capacity
         self._watch_capacity = watch
 
-    def chance(self, kind: Kind) -> float:
-        """The chance, 0 to 1, that a prefix of this kind comes back in time."""
+    def chance(self, kind: Kind, among: Kind | None = None) -> float:
+        """The chance, 0 to 1, that a prefix of this kind comes back in time.
+
+        Args:
+            kind: The kind.
+            among: A wider kind, from whose chance this one's is guessed at first.
+        """
         returned, watched = PRIORS[kind[1]]
+        if among is not None:
+            returned = watched * self.chance(among)
         tally = self._tallies.get(kind)
         if tally is not None:
             returned += tally.returned
@@ -67,29 +74,35 @@ class Forecast:
         """Whether anything of this kind was watched so far."""
         return kind in self._tallies
 
-    def watch(self, digest: bytes, kind: Kind, until: float) -> None:
+    def watch(self, digest: bytes, kind: Kind, until: float, among: Kind | None = None) -> None:
         """A call of this kind ended here; it counts as not returned until it is seen again."""
         if digest in self._watched:
             return
+        kinds = (kind,) if among is None else (kind, among)
+        for each in kinds:
+            self._count(each)
+        self._watched[digest] = (kinds, until)
+        _trim(self._tallies, self._capacity)
+        _trim(self._watched, self._watch_capacity)
+
+    def _count(self, kind: Kind) -> None:
         tally = self._tallies.setdefault(kind, _Tally(0.0, 0.0))
         tally.watched += 1
         if tally.watched > FADE_AT:
             tally.returned /= 2
             tally.watched /= 2
         self._tallies.move_to_end(kind)
-        self._watched[digest] = (kind, until)
-        _trim(self._tallies, self._capacity)
-        _trim(self._watched, self._watch_capacity)
 
     def saw(self, digests: Sequence[bytes], now: float) -> None:
         """These prefixes are in a request now: those that were watched have come back."""
         for digest in [d for d in digests if d in self._watched]:
-            kind, until = self._watched.pop(digest)
-            tally = self._tallies.get(kind)
-            if now <= until and tally is not None:
-                tally.returned += 1
+            kinds, until = self._watched.pop(digest)
+            for kind in kinds:
+                tally = self._tallies.get(kind)
+                if now <= until and tally is not None:
+                    tally.returned += 1
 
 
-def _trim(table: OrderedDict[bytes, tuple[Kind, float]] | OrderedDict[Kind, _Tally], size: int) -> None:
+def _trim(table: OrderedDict[Any, Any], size: int) -> None:
     while len(table) > size:
         table.popitem(last=False)

@@ -52,7 +52,10 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
     head, end = head_of(prefix), end_of(prefix)
     depths = _depths(scene, head, end)
     held = max(view.live, default=-1)
-    again = max((i for i, k in depths.items() if i > held and forecast.chance(k) > worth), default=None)
+    anywhere: Kind = (scene.scope, "again")
+    again = max(
+        (i for i, k in depths.items() if i > held and forecast.chance(k, anywhere) > worth), default=None
+    )
     kind = _kind(scene)
     likely = forecast.chance(kind) > worth
     doubt = _doubt(prefix)
@@ -78,7 +81,7 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
         forecast.watch(prefix.digests[end], kind, until)
     for index, deep in depths.items():
-        forecast.watch(prefix.digests[index], deep, until)
+        forecast.watch(prefix.digests[index], deep, until, anywhere)
     return outlook
 
 
