@@ -54,7 +54,7 @@ def test_no_text_is_kept():
     known = Announced()
     known.announce(["a most secret document that nobody else may ever read"])
 
-    assert b"secret" not in pickle.dumps((known._texts, known._by_anchor, known._lengths))
+    assert b"secret" not in pickle.dumps((known._texts, known._buckets, known._starts))
 
 
 def test_the_words_come_back_as_they_are():
@@ -97,3 +97,26 @@ def test_another_process_splits_the_same_way():
     content = json.loads(only)["messages"][0]["content"]
     assert [list(b) for b in content] == [["text"], ["cachePoint"], ["text"]]
     assert content[0]["text"].endswith("revolutions.")
+
+
+def test_documents_with_a_common_beginning_are_told_apart():
+    """Nodes of LlamaIndex begin with the path of their file."""
+    texts = [
+        f"file_path: manuals/pump.pdf\n\nPage {i}: {'turn it ' * (5 + i % 7)}slowly" for i in range(3_000)
+    ]
+    known = Announced()
+    known.announce(texts)
+    prompt = "Context:\n" + "\n\n".join(texts[100:110])
+
+    assert len(known.spans(prompt)) == 10
+    assert known.spans(prompt)[-1][1] == len(prompt)
+
+
+def test_what_was_dropped_is_forgotten_whole():
+    known = Announced(capacity=2)
+    known.announce([f"file_path: manuals/pump.pdf page {i}, which is long enough" for i in range(50)])
+    known.announce(["short", "brief"])
+
+    assert len(known) == 2
+    assert len(known._buckets) == 2
+    assert list(known._starts) == [5]

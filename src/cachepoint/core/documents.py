@@ -9,7 +9,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from threading import Lock
 
@@ -19,6 +19,24 @@ _STARTS = re.compile(r"(?<![^\W_])\S")
 _ANCHOR = 12
 # A document shorter than this says nothing about where documents end.
 MIN_DOCUMENT = 40
+
+
+class _Bucket:
+    """Announced texts that begin alike, by length: Python's hash of each, and how many share it."""
+
+    def __init__(self) -> None:
+        self.lengths: dict[int, Counter[int]] = {}
+
+    def add(self, length: int, hashed: int) -> None:
+        self.lengths.setdefault(length, Counter())[hashed] += 1
+
+    def drop(self, length: int, hashed: int) -> None:
+        left = self.lengths[length]
+        left[hashed] -= 1
+        if not left[hashed]:
+            del left[hashed]
+        if not left:
+            del self.lengths[length]
 
 
 class Announced:
@@ -34,14 +52,14 @@ class Announced:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._key = secrets.token_bytes(16)
-        self._texts: OrderedDict[tuple[bytes, int], tuple[int, float]] = OrderedDict()
-        self._by_anchor: dict[int, set[tuple[bytes, int]]] = {}
-        self._lengths: dict[int, int] = {}
+        # By digest and length: the bucket, Python's hash of the text, and when it was announced.
+        self._texts: OrderedDict[tuple[bytes, int], tuple[int, int, float]] = OrderedDict()
+        self._buckets: dict[int, _Bucket] = {}
+        self._starts: Counter[int] = Counter()
         self._capacity = capacity
         self._max_age = max_age
         self._clock = clock
         self._lock = Lock()
-        self.version = 0
 
     def announce(self, texts: Iterable[str]) -> None:
         """Remember these texts for a while."""
@@ -50,68 +68,64 @@ class Announced:
             for text in texts:
                 self._keep(text.strip(), now)
             while self._texts and (
-                len(self._texts) > self._capacity or now - next(iter(self._texts.values()))[1] > self._max_age
+                len(self._texts) > self._capacity or now - next(iter(self._texts.values()))[2] > self._max_age
             ):
                 self._drop()
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where announced texts stand in a text: (start, end) in characters, in order."""
+        found: list[tuple[int, int]] = []
+        end = 0
         with self._lock:
-            lengths = sorted(self._lengths)
-            if not lengths:
-                return []
-            found: list[tuple[int, int]] = []
-            end = 0
+            sizes = sorted(self._starts, reverse=True)
+            if not sizes:
+                return found
             for match in _STARTS.finditer(text):
                 start = match.start()
-                if start < end:
-                    continue
-                length = self._match(text, start, lengths)
-                if length:
+                if start >= end and (length := self._match(text, start, sizes)):
                     end = start + length
                     found.append((start, end))
-            return found
+        return found
 
     def __len__(self) -> int:
         return len(self._texts)
 
-    def _match(self, text: str, start: int, lengths: list[int]) -> int:
+    def _match(self, text: str, start: int, sizes: list[int]) -> int:
         """The length of the longest announced text that begins here; 0 for none."""
-        best = 0
-        for anchor_length in lengths:
-            anchor = text[start : start + anchor_length]
-            if len(anchor) < anchor_length:
-                break
-            for digest, length in self._by_anchor.get(hash(anchor), ()):
-                if length > best and self._digest(text[start : start + length]) == digest:
-                    best = length
-        return best
+        for size in sizes:
+            bucket = self._buckets.get(hash(text[start : start + size]))
+            if bucket is None:
+                continue
+            for length in sorted(bucket.lengths, reverse=True):
+                found = text[start : start + length]
+                if hash(found) in bucket.lengths[length] and (self._digest(found), length) in self._texts:
+                    return length
+        return 0
 
     def _keep(self, text: str, now: float) -> None:
         if not text:
             return
         key = (self._digest(text), len(text))
-        anchor_length = min(_ANCHOR, len(text))
         if key not in self._texts:
-            anchor = hash(text[:anchor_length])
-            self._by_anchor.setdefault(anchor, set()).add(key)
-            self._lengths[anchor_length] = self._lengths.get(anchor_length, 0) + 1
-            self._texts[key] = (anchor, now)
-            self.version += 1
+            size = min(_ANCHOR, len(text))
+            start, hashed = hash(text[:size]), hash(text)
+            self._buckets.setdefault(start, _Bucket()).add(len(text), hashed)
+            self._starts[size] += 1
+            self._texts[key] = (start, hashed, now)
         else:
-            self._texts[key] = (self._texts[key][0], now)
+            self._texts[key] = (*self._texts[key][:2], now)
         self._texts.move_to_end(key)
 
     def _drop(self) -> None:
-        key, (anchor, _) = self._texts.popitem(last=False)
-        self._by_anchor[anchor].discard(key)
-        if not self._by_anchor[anchor]:
-            del self._by_anchor[anchor]
-        anchor_length = min(_ANCHOR, key[1])
-        self._lengths[anchor_length] -= 1
-        if not self._lengths[anchor_length]:
-            del self._lengths[anchor_length]
-        self.version += 1
+        (_, length), (start, hashed, _) = self._texts.popitem(last=False)
+        bucket = self._buckets[start]
+        bucket.drop(length, hashed)
+        if not bucket.lengths:
+            del self._buckets[start]
+        size = min(_ANCHOR, length)
+        self._starts[size] -= 1
+        if not self._starts[size]:
+            del self._starts[size]
 
     def _digest(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
