@@ -275,3 +275,25 @@ def test_a_split_depends_on_the_content_alone(texts, separator, question, in_his
 
     assert first.cuts == second.cuts
     assert "".join(b.payload for b in first.raw) == prompt
+
+
+@pytest.mark.parametrize(
+    ("block", "marked_behind"),
+    [
+        pytest.param(
+            {"document": {"format": "pdf", "name": "d", "source": {"bytes": "JVBERg==" * 4_000}}}, 1, id="pdf"
+        ),
+        pytest.param(
+            {"document": {"format": "txt", "name": "d", "source": {"bytes": "YWJj" * 4_000}}}, None, id="txt"
+        ),
+    ],
+)
+def test_document_blocks_are_documents_as_they_are(block, marked_behind):
+    """Behind a PDF a checkpoint may stand, behind any other document it may not."""
+    run = Run(documents="shared")
+    request = {"messages": [user(text(1_500), block, {"text": "What does it say?"})]}
+    content = run.cache.prepare(request, model_id=SONNET).request["messages"][0]["content"]
+
+    assert [i - 1 for i, b in enumerate(content) if "cachePoint" in b] == (
+        [] if marked_behind is None else [marked_behind]
+    )

@@ -182,6 +182,7 @@ def _cold(case: Case, usage: Usage) -> Miss | None:
     marked = [c.index for c in case.plan.checkpoints if c.index in entries]
     if any(entries[i].writing for i in marked):
         return Miss("in_flight", _at(case, marked[-1]))
-    if any(entries[i].expires for i in entries):
-        return Miss("expired", _at(case, max(i for i in entries if entries[i].expires)))
+    dead = [i for i in entries if entries[i].expires]
+    if dead:
+        return Miss("expired", _at(case, dead[-1]), entries[dead[-1]].tokens)
     return Miss("first_write")

@@ -41,6 +41,7 @@ _MAX_LINES = 2_048
 _KEEP_TEXTS = 8_192
 _KEEP_SLOTS = 512
 _KEEP_EARLIER = 4
+_DOCUMENTS = frozenset({"document", "searchResult", "search_result"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Splitter:
             for i, block in enumerate(raw)
             if _may_split(block) and (cut := self._cut(block, mode, documents != "off", scope))
         }
+        if documents != "off":
+            raw = _with_document_blocks(raw)
         if not found:
             return Split(raw)
         out: list[RawBlock] = []
@@ -164,6 +167,15 @@ class Splitter:
         if not 0 < shared < len(ends) or ends[shared - 1] < MIN_PIECE:
             return None
         return ends[shared - 1]
+
+
+def _with_document_blocks(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:
+    """Blocks that are documents by their kind; the last of a message is where its documents end."""
+    last = {b.path[0]: i for i, b in enumerate(raw) if b.layer == "messages" and b.kind in _DOCUMENTS}
+    if not last:
+        return raw
+    ends = set(last.values())
+    return [b._replace(ends="documents") if i in ends else b for i, b in enumerate(raw)]
 
 
 def _may_split(block: RawBlock) -> bool:
