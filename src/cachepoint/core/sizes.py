@@ -32,14 +32,14 @@ class Scale:
         ratio = self._ratios.get(model, rules.bytes_per_token)
         known = view.sized
         if known is None:
-            return Sizes(tuple(int(size / ratio) for size in prefix.sizes))
+            return Sizes(tuple([int(size / ratio) for size in prefix.sizes]))
         index, tokens = known
         base = prefix.sizes[index]
         share = tokens / base if base else 0.0
         return Sizes(
-            tuple(
-                int(size * share) if i <= index else tokens + int((size - base) / ratio)
-                for i, size in enumerate(prefix.sizes)
+            (
+                *[int(size * share) for size in prefix.sizes[: index + 1]],
+                *[tokens + int((size - base) / ratio) for size in prefix.sizes[index + 1 :]],
             )
         )
 

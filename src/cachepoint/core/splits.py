@@ -98,7 +98,10 @@ class Splitter:
         found = {
             i: cut
             for i, block in enumerate(raw)
-            if _may_split(block) and (cut := self._cut(block, mode, documents != "off", scope))
+            if block.kind == "text"
+            and block.role != "assistant"
+            and len(block.payload) >= MIN_PIECE
+            and (cut := self._cut(block, mode, documents != "off", scope))
         }
         if documents != "off":
             raw = _with_document_blocks(raw)
@@ -171,15 +174,11 @@ class Splitter:
 
 def _with_document_blocks(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:
     """Blocks that are documents by their kind; the last of a message is where its documents end."""
-    last = {b.path[0]: i for i, b in enumerate(raw) if b.layer == "messages" and b.kind in _DOCUMENTS}
-    if not last:
+    if _DOCUMENTS.isdisjoint({b.kind for b in raw}):
         return raw
+    last = {b.path[0]: i for i, b in enumerate(raw) if b.layer == "messages" and b.kind in _DOCUMENTS}
     ends = set(last.values())
     return [b._replace(ends="documents") if i in ends else b for i, b in enumerate(raw)]
-
-
-def _may_split(block: RawBlock) -> bool:
-    return block.kind == "text" and block.role != "assistant" and len(block.payload) >= MIN_PIECE
 
 
 def _common(now: list[bytes], before: list[bytes]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cachepoint.core.dialects.reading import Cuts, Marks, Reading, Touched, effort_settings
-from cachepoint.core.prefix import Layer, Mark, RawBlock
+from cachepoint.core.prefix import Layer, Mark, RawBlock, quick
 from cachepoint.core.rules import ModelRules
 
 # Blocks behind which Bedrock takes a cachePoint (bedrock-facts §2.6, 2026-11-22). Not here:
@@ -76,10 +76,11 @@ def _blocks(
             orphans += not _attach(out, start, item)
             continue
         kind = next(iter(item), "")
-        text = item["text"] if kind == "text" else None
         may = (markable is None or kind in markable) and _takes_mark(kind, item)
-        payload = item if text is None else text
-        out.append(RawBlock(layer, (*stem, i), kind, payload, role, len(out) == start, may))
+        payload = item["text"] if kind == "text" else item
+        out.append(
+            quick(RawBlock, (layer, (*stem, i), kind, payload, role, len(out) == start, may, None, ""))
+        )
         if kind == "toolResult":
             _lift_nested(out, start, item["toolResult"])
     return orphans
