@@ -12,11 +12,9 @@ from cachepoint import PromptCache
 from cachepoint.emulator import EmulatedError, ScriptedResponder, ToolResponder
 from tests.adapters.contract import LLAMA, MANUAL, Tool, ToolCall
 
-splits = pytest.mark.skipif(
-    "cacheDetails"
-    not in Loader().load_service_model("bedrock-runtime", "service-2")["shapes"]["TokenUsage"]["members"],
-    reason="the botocore of aioboto3 15.5 drops cacheDetails, so the split by TTL is not known",
-)
+SHAPES = Loader().load_service_model("bedrock-runtime", "service-2")["shapes"]
+DROPS_SPLIT = "cacheDetails" not in SHAPES["TokenUsage"]["members"]
+splits = pytest.mark.skipif(DROPS_SPLIT, reason="the botocore of aioboto3 15.5 drops cacheDetails")
 TOOLS = tuple(Tool(name) for name in ("zeta", "alpha", "mid"))
 
 

@@ -90,7 +90,7 @@ def test_everything_counts_once(legacy, llm, bedrock, attached):
 
 def test_the_split_by_ttl_is_kept(llm, bedrock, attached):
     if not knows_ttl(bedrock.client()):
-        pytest.skip("this botocore drops cacheDetails")
+        pytest.skip(reason="this botocore drops cacheDetails")
     llm.chat([message("system", MANUAL, point("1h")), message("user", "First: " + MANUAL, point())])
     assert attached.total.write_1h_tokens > 1_024
     assert attached.total.write_5m_tokens > 1_024

@@ -16,7 +16,7 @@ UV = shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
 
 def brings(extra):
     if UV is None:
-        pytest.skip("uv is not there to resolve extras")
+        pytest.skip(reason="uv is not there to resolve extras")
     command = [
         UV,
         "pip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -135,3 +136,10 @@ def replay_alone(calls, call):
         usage = send(client, call)
         client.close()
     return [usage]
+
+
+def test_what_is_not_sent_is_named():
+    """InvokeModel, which the emulator does not model: two Claude calls of one file."""
+    calls = [json.loads(line) for line in PATH.read_text("utf-8").splitlines()]
+    left_out = [c["file"] for c in calls if (c["file"], c["n"]) not in CALLS]
+    assert left_out == ["pydantic-ai/invoke_model_bedrock_cache.yaml"] * 2
