@@ -51,9 +51,9 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.llms.bedrock_converse import BedrockConverse
 
 from cachepoint import PromptCache
-from cachepoint.core.report import input_units
-from cachepoint.core.rules import rules_for
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.report import input_units
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import rules_for
 from cachepoint.emulator import BedrockEmulator, Reply, ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, ClearToolUsesInBatches
 from cachepoint.llama_index import CachedBedrockConverse

@@ -25,11 +25,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from cachepoint import CachePolicy, PromptCache
-from cachepoint.core.documents import retrieved
-from cachepoint.core.ordering import DocumentOrder
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.prompt.documents import retrieved
 from cachepoint.emulator import BedrockEmulator, Reply
-from cachepoint.emulator.service import Incoming
+from cachepoint.emulator.service.operations import Incoming
+from cachepoint.shaping.documents import DocumentOrder
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
 MINIMUM = 1_024

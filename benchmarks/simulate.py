@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from cachepoint import CachePolicy, PromptCache, Usage, rules_for
-from cachepoint.core.report import input_units
+from cachepoint.core.accounting.report import input_units
 from cachepoint.emulator import BedrockEmulator, Reply
-from cachepoint.emulator.service import Incoming
+from cachepoint.emulator.service.operations import Incoming
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
 WORKLOADS = Path(__file__).parents[2] / "shared" / "workloads"

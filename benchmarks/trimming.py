@@ -30,12 +30,12 @@ from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.memory.types import BaseMemory
 
 from cachepoint import CachePolicy, PromptCache
-from cachepoint.core.trimming import best_step
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
 from cachepoint.emulator import BedrockEmulator, Reply
-from cachepoint.emulator.service import Incoming
+from cachepoint.emulator.service.operations import Incoming
 from cachepoint.langchain.history import trim_messages_stable
 from cachepoint.llama_index.memory import StableMemory, four_characters
+from cachepoint.shaping.history import best_step
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
 KEEP = 20_000

@@ -23,7 +23,7 @@ from langchain_core.tools import create_retriever_tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from benchmarks import documents
-from cachepoint.core.documents import Announced, retrieved
+from cachepoint.core.prompt.documents import Announced, retrieved
 from cachepoint.emulator import ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, get_cache_usage_callback, retrieval
 from tests.adapters.contract import CLAUDE

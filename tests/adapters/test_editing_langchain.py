@@ -12,9 +12,9 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import tool
 
-from cachepoint.core.report import input_units
-from cachepoint.core.rules import rules_for
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.report import input_units
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import rules_for
 from cachepoint.emulator import ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, ClearToolUsesInBatches
 from tests.adapters.contract import CLAUDE, MANUAL

@@ -15,7 +15,7 @@ from langchain_core.runnables import ConfigurableField, RunnableBinding, Runnabl
 from langchain_core.tools import tool
 
 from cachepoint import CachePolicy, PromptCache
-from cachepoint.core.report import CallReport
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.emulator import BedrockEmulator, ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, get_cache_usage_callback
 from tests.adapters.contract import CLAUDE, MANUAL

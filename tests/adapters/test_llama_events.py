@@ -14,7 +14,7 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent
 from llama_index.llms.bedrock_converse import BedrockConverse
 
 from cachepoint.aws.ttl import knows_ttl
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
 from cachepoint.emulator import ToolResponder
 from cachepoint.llama_index import (
     CachedBedrockConverse,

@@ -19,7 +19,7 @@ from llama_index.llms.bedrock_converse import BedrockConverse
 import cachepoint
 from cachepoint import CachePolicy
 from cachepoint.aws import ttl
-from cachepoint.core.report import CallReport
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.emulator import BedrockEmulator
 from cachepoint.llama_index import CachedBedrockConverse, CacheUsageLegacyHandler
 from tests.adapters.contract import CLAUDE, MANUAL

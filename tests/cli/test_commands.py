@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import cachepoint
 from cachepoint.cli import COMMANDS, build
-from cachepoint.core.rules import table
+from cachepoint.core.models.rules import table
 
 
 def invoke(*args):

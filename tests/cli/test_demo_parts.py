@@ -13,7 +13,7 @@ from cachepoint.cli.demo.estimate import estimate
 from cachepoint.cli.demo.places import Local
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.script import STEPS
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
 
 SONNET = "us.anthropic.claude-sonnet-4-6"
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cachepoint import Usage
 from cachepoint.cli import build
-from cachepoint.core import pricing
+from cachepoint.core.accounting import pricing
 
 DOCS = Path(__file__).parents[2] / "docs" / "savings.md"
 CHATBOT = shlex.split(

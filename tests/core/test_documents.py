@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachepoint import documents, volatile
-from cachepoint.core.documents import Announced, changing, retrieved
+from cachepoint.core.prompt.documents import Announced, changing, retrieved
 
 TEXTS = st.text(min_size=45, max_size=300).filter(lambda t: t.strip() == t and len(t) >= 45)
 
@@ -69,7 +69,7 @@ def test_the_words_come_back_as_they_are():
 
 SPLITS = """
 from cachepoint import CachePolicy, PromptCache
-from cachepoint.core.documents import retrieved
+from cachepoint.core.prompt.documents import retrieved
 import json, sys
 retrieved.announce([sys.argv[1]])
 cache = PromptCache(policy=CachePolicy(documents="shared"))

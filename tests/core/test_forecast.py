@@ -1,4 +1,4 @@
-from cachepoint.core.forecast import FADE_AT, PRIORS, Forecast
+from cachepoint.core.placement.forecast import FADE_AT, PRIORS, Forecast
 
 WORTH = (1.25 - 1) / (1.25 - 0.1)
 KIND = (b"app", "small_first")

@@ -8,8 +8,8 @@ import genai_prices
 import pytest
 
 from cachepoint import Usage
-from cachepoint.core import pricing
-from cachepoint.core.pricing import Rates
+from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.pricing import Rates
 
 KNOWN = Path(__file__).parents[3] / "shared" / "knowledge" / "models.json"
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachepoint import CachePolicy, PromptCache
-from cachepoint.core.documents import retrieved
+from cachepoint.core.prompt.documents import retrieved
 from cachepoint.emulator import BedrockEmulator
-from cachepoint.emulator.service import Incoming
+from cachepoint.emulator.service.operations import Incoming
 
 CONVERSATIONS = 1_000
 POLICIES = st.builds(

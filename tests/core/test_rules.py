@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cachepoint.core.rules import UNKNOWN, base_model, is_hidden, rules_for, table
+from cachepoint.core.models.rules import UNKNOWN, base_model, is_hidden, rules_for, table
 
 SHARED = Path(__file__).parents[3] / "shared" / "knowledge" / "models.json"
 ACCOUNT = "123456789012"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cachepoint import Usage
-from cachepoint.core.metrics import FirstTokens, first_tokens, quota_tokens, rewrite_factor
-from cachepoint.core.usage import READERS
+from cachepoint.core.accounting.usage import READERS
+from cachepoint.reporting.metrics import FirstTokens, first_tokens, quota_tokens, rewrite_factor
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings" / "calls.jsonl"
 

@@ -7,7 +7,7 @@ from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachepoint.emulator.eventstream import encode_event, encode_exception
+from cachepoint.emulator.wire.eventstream import encode_event, encode_exception
 
 
 def decode(data: bytes):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachepoint.emulator import AutoResponder, CacheEngine, default_sizer
-from cachepoint.emulator.service import Incoming, Service
+from cachepoint.emulator.service.operations import Incoming, Service
 from tests.emulator.wire import HAIKU, NOVA, POINT, SONNET, TOOL, assistant, result, use, user
 
 BODY = {

@@ -16,7 +16,7 @@ from cachepoint.emulator import (
     TextResponder,
     ToolResponder,
 )
-from cachepoint.emulator.schema import Hints, valid_value
+from cachepoint.emulator.service.schema import Hints, valid_value
 from tests.emulator import wire
 from tests.emulator.schemas import faults
 from tests.emulator.wire import POINT, SONNET, TOOL, assistant, result, use, user

@@ -1,10 +1,10 @@
 """Reports in few words."""
 
-from cachepoint.core.diagnosis import Miss
-from cachepoint.core.planner import Checkpoint, Plan
-from cachepoint.core.report import CallReport
-from cachepoint.core.rules import rules_for
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.diagnosis import Miss
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import rules_for
+from cachepoint.core.placement.planner import Checkpoint, Plan
 
 SONNET = "us.anthropic.claude-sonnet-4-6"
 START = 1_795_392_000.0

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from cachepoint.core.diagnosis import Miss
-from cachepoint.core.tally import Row, Tally
+from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.observers import page
 from cachepoint.observers.charts import scale
+from cachepoint.reporting.tally import Row, Tally
 from tests.observers.reports import START, report, talk
 
 CHROMIUM = shutil.which("chromium")

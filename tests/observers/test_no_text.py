@@ -6,8 +6,8 @@ import logging
 
 import cachepoint
 from cachepoint import PromptCache, observers
-from cachepoint.core.pictures import as_table, in_notebook
 from cachepoint.emulator import Reply
+from cachepoint.reporting.pictures import as_table, in_notebook
 from tests.adapters.contract import CLAUDE
 from tests.observers.test_otel import Telemetry
 

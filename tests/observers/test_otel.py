@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from cachepoint import Usage, observers
-from cachepoint.core.diagnosis import Miss
+from cachepoint.core.accounting.diagnosis import Miss
 from tests.observers.reports import SONNET, report, talk
 
 WHERE = {

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cachepoint import PromptCache, Usage, configure, observers
-from cachepoint.core.diagnosis import Miss
+from cachepoint.core.accounting.diagnosis import Miss
 from tests.observers.reports import SONNET, START, report
 
 

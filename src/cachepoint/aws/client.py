@@ -9,8 +9,8 @@ from typing import Any
 from cachepoint.aws.profiles import Profiles
 from cachepoint.aws.ttl import passed
 from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.models.refusals import is_refusal
 from cachepoint.core.policy import CachePolicy
-from cachepoint.core.refusals import is_refusal
 
 REPORT_KEY = "cachepoint"
 

@@ -4,7 +4,7 @@ import logging
 from threading import Lock
 from typing import Any
 
-from cachepoint.core.rules import base_model, is_hidden
+from cachepoint.core.models.rules import base_model, is_hidden
 
 logger = logging.getLogger("cachepoint")
 

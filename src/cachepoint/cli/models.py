@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachepoint.core.rules import ModelRules, table
+from cachepoint.core.models.rules import ModelRules, table
 
 _COLUMNS = ("model", "min", "TTLs", "read", "5m", "1h", "checked", "sources")
 _WORDS = ("model", "TTLs", "sources")

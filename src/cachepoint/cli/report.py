@@ -12,8 +12,8 @@ from typing import IO, Annotated, Any
 import typer
 
 from cachepoint.cli.faults import told
-from cachepoint.core.pictures import as_table
-from cachepoint.core.tally import Row, Tally
+from cachepoint.reporting.pictures import as_table
+from cachepoint.reporting.tally import Row, Tally
 
 _STDIN = Path("-")
 _PAUSE = 0.5

@@ -10,15 +10,18 @@ from threading import RLock
 from types import ModuleType
 from typing import Any
 
-from cachepoint.core import session
-from cachepoint.core.config import process_observers
-from cachepoint.core.diagnosis import Case, Recent, Trace, diagnose
-from cachepoint.core.dialects import DIALECTS
-from cachepoint.core.dialects.reading import Cuts
-from cachepoint.core.forecast import Forecast
-from cachepoint.core.mirror import CacheMirror, MemoryStore, Store
-from cachepoint.core.outlook import Scene, branches, foresee
-from cachepoint.core.planner import (
+from cachepoint.core import listeners
+from cachepoint.core.accounting.diagnosis import Case, Recent, Trace, diagnose
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.listeners import Observer
+from cachepoint.core.memory.mirror import CacheMirror, MemoryStore, Store
+from cachepoint.core.memory.sizes import Scale
+from cachepoint.core.models.refusals import is_refusal, stricter
+from cachepoint.core.models.rules import ModelRules, base_model, rules_for
+from cachepoint.core.placement.forecast import Forecast
+from cachepoint.core.placement.outlook import Scene, branches, foresee
+from cachepoint.core.placement.planner import (
     Outlook,
     Plan,
     Sizes,
@@ -27,14 +30,11 @@ from cachepoint.core.planner import (
     plan,
 )
 from cachepoint.core.policy import CachePolicy, default_policy
-from cachepoint.core.prefix import Digester, Prefix
-from cachepoint.core.refusals import is_refusal, stricter
-from cachepoint.core.report import CallReport, Observer
-from cachepoint.core.rewriting import rewriting
-from cachepoint.core.rules import ModelRules, base_model, rules_for
-from cachepoint.core.sizes import Scale
-from cachepoint.core.splits import Split, Splitter
-from cachepoint.core.usage import Usage
+from cachepoint.core.prompt.cuts import Split, Splitter
+from cachepoint.core.prompt.dialects import DIALECTS
+from cachepoint.core.prompt.dialects.reading import Cuts
+from cachepoint.core.prompt.prefix import Digester, Prefix
+from cachepoint.core.prompt.rewriting import rewriting
 
 logger = logging.getLogger("cachepoint")
 
@@ -147,7 +147,7 @@ class PromptCache:
             dialect=dialect,
             original=request,
             # A stream may be settled where the context of its caller is lost.
-            sessions=session.current(),
+            sessions=listeners.of_context(),
         )
         if (why := self._stands_aside(call, chosen)) is not None:
             return replace(call, plan=Plan(note=why))
@@ -335,7 +335,7 @@ class PromptCache:
         return miss
 
     def _tell(self, report: CallReport, call: Call) -> None:
-        for observer in (*self.observers, *process_observers(), *call.sessions):
+        for observer in (*self.observers, *listeners.of_process(), *call.sessions):
             try:
                 observer(report)
             except Exception:

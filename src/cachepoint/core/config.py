@@ -4,13 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cachepoint.core import policy as policies
-from cachepoint.core import pricing
+from cachepoint.core.accounting import pricing
+from cachepoint.core.listeners import Observer, observe
 from cachepoint.core.policy import CachePolicy
-from cachepoint.core.report import Observer
-
-
-class _Process:
-    observers: tuple[Observer, ...] = ()
 
 
 def configure(
@@ -26,7 +22,7 @@ def configure(
         policy: The policy of everything that names none of its own: a policy, its fields as a dict, or
             a mode.
         observers: Called with the report of every call, whatever cache it went through.
-        prices: Own prices by model id pattern, as `cachepoint.core.pricing.set_prices` takes them.
+        prices: Own prices by model id pattern, as `cachepoint.core.accounting.pricing.set_prices` takes them.
         options: Options of `CachePolicy`, on top of `policy`, or of what the environment asks for.
 
     Raises:
@@ -38,9 +34,4 @@ def configure(
     if policy is not None or options:
         policies.set_default(chosen)
     if observers is not None:
-        _Process.observers = tuple(observers)
-
-
-def process_observers() -> tuple[Observer, ...]:
-    """The observers set with `configure`."""
-    return _Process.observers
+        observe(observers)

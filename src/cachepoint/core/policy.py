@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from cachepoint.core.rules import Ttl
+from cachepoint.core.models.rules import Ttl
 
 Mode = Literal["auto", "off"]
 Tail = Literal["auto", "always", "never"]

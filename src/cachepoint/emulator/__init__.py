@@ -7,10 +7,11 @@ life of old models, structured output as a part of the prefix. Token counts are 
 knows better.
 """
 
-from .engine import CacheEngine, Outcome, Scope
-from .prompt import Block, Marker, Prompt, read_prompt
-from .reading import ParsedRequest
-from .responders import (
+from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
+from cachepoint.emulator.cache.prompt import Block, Marker, Prompt, read_prompt
+from cachepoint.emulator.cache.rules import ModelRules, resolve
+from cachepoint.emulator.cache.tokens import Sizer, default_sizer
+from cachepoint.emulator.responders import (
     AutoResponder,
     EmulatedError,
     ReplayResponder,
@@ -20,10 +21,9 @@ from .responders import (
     TextResponder,
     ToolResponder,
 )
-from .rules import ModelRules, resolve
-from .server import BedrockEmulator
-from .service import EmulatedCall
-from .tokens import Sizer, default_sizer
+from cachepoint.emulator.service.operations import EmulatedCall
+from cachepoint.emulator.service.reading import ParsedRequest
+from cachepoint.emulator.wire.server import BedrockEmulator
 
 __all__ = [
     "AutoResponder",

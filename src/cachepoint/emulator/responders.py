@@ -10,10 +10,10 @@ from hashlib import blake2b
 from threading import Lock
 from typing import Any, Protocol
 
-from .reading import ParsedRequest, keywords
-from .rules import ModelRules
-from .schema import Hints, valid_value
-from .tokens import count_text
+from cachepoint.emulator.cache.rules import ModelRules
+from cachepoint.emulator.cache.tokens import count_text
+from cachepoint.emulator.service.reading import ParsedRequest, keywords
+from cachepoint.emulator.service.schema import Hints, valid_value
 
 __all__ = [
     "AutoResponder",

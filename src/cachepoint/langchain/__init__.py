@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[langchain]"'
     ) from error
 
-from cachepoint.core.pricing import warm as _warm
+from cachepoint.core.accounting.pricing import warm as _warm
 from cachepoint.langchain import retrieval as _retrieval  # noqa: F401 -- registers itself
 from cachepoint.langchain.callbacks import CacheUsageCallbackHandler, get_cache_usage_callback
 from cachepoint.langchain.chat_models import CachedChatBedrockConverse

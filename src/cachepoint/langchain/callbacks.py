@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from cachepoint.aws.client import REPORT_KEY
-from cachepoint.core.totals import TotalsView, UsageTotals
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.reporting.totals import TotalsView, UsageTotals
 
 
 class CacheUsageCallbackHandler(TotalsView, BaseCallbackHandler):

@@ -8,7 +8,7 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
 from pydantic import Field, PrivateAttr
 
-from cachepoint.core.ordering import DocumentOrder, rank_note
+from cachepoint.shaping.documents import DocumentOrder, rank_note
 
 
 class StableDocumentOrder(BaseDocumentCompressor, BaseDocumentTransformer):

@@ -18,7 +18,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from cachepoint.core.trimming import check, legal_starts, start_of
+from cachepoint.shaping.history import check, legal_starts, start_of
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -97,7 +97,7 @@ def trim_messages_stable(
             newest turn that is larger on its own is kept whole nevertheless.
         token_counter: As in `trim_messages`; it is asked message by message.
         strategy: `"last"`, the only one that needs this.
-        step: Tokens by which the cut moves; None: `cachepoint.core.trimming.step_within`, at most
+        step: Tokens by which the cut moves; None: `cachepoint.shaping.history.step_within`, at most
             half of `max_tokens`.
         allow_partial: Must be False: half a message is another prefix.
         end_on: As in `trim_messages`: the kinds of message to end on; what follows the last is left out.

@@ -10,8 +10,8 @@ from langchain_aws import ChatBedrockConverse
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.cache import PromptCache
+from cachepoint.core.models.rules import base_model, rules_for
 from cachepoint.core.policy import CachePolicy, default_policy
-from cachepoint.core.rules import base_model, rules_for
 from cachepoint.langchain.binding import BoundModel
 from cachepoint.langchain.chat_models import CachedChatBedrockConverse, PolicyLike
 from cachepoint.langchain.options import to_bind

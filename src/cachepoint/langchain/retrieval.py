@@ -8,7 +8,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.tracers.context import register_configure_hook
 
-from cachepoint.core.documents import MIN_DOCUMENT, retrieved
+from cachepoint.core.prompt.documents import MIN_DOCUMENT, retrieved
 
 
 class RetrievalHandler(BaseCallbackHandler):

@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
-from cachepoint.core.pricing import warm as _warm
+from cachepoint.core.accounting.pricing import warm as _warm
 from cachepoint.llama_index.events import (
     CacheUsageEventHandler,
     CacheUsageLegacyHandler,

@@ -26,12 +26,12 @@ from llama_index.core.chat_engine.condense_plus_context import (
 )
 from llama_index.core.chat_engine.context import DEFAULT_REFINE_TEMPLATE
 
-from cachepoint.core import pricing
+from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.cache import Call
-from cachepoint.core.documents import retrieved
+from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
-from cachepoint.core.rules import ModelRules
-from cachepoint.core.usage import Usage
+from cachepoint.core.prompt.documents import retrieved
 from cachepoint.llama_index.points import point, without_points
 
 logger = logging.getLogger("cachepoint")

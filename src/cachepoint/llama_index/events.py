@@ -20,8 +20,8 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChat
 from llama_index_instrumentation import get_dispatcher
 
 from cachepoint.aws.client import REPORT_KEY
-from cachepoint.core.totals import TotalsView, UsageTotals
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.reporting.totals import TotalsView, UsageTotals
 
 logger = logging.getLogger("cachepoint")
 

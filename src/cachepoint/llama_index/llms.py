@@ -18,9 +18,9 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 
 from cachepoint.aws import client as aws
 from cachepoint.core.cache import PromptCache
+from cachepoint.core.models.rules import is_hidden, rules_for
 from cachepoint.core.options import refuse_misspelt
 from cachepoint.core.policy import CachePolicy, default_policy
-from cachepoint.core.rules import is_hidden, rules_for
 from cachepoint.llama_index import models
 from cachepoint.llama_index.points import copied
 from cachepoint.llama_index.seam import AsyncCallClient, CallClient, CallSession, Reports, Setting

@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
-from cachepoint.core.trimming import check, legal_starts, start_of
+from cachepoint.shaping.history import check, legal_starts, start_of
 
 # As Memory's; ChatMemoryBuffer takes the same share of the model's window.
 DEFAULT_TOKEN_LIMIT = 30_000
@@ -47,7 +47,7 @@ class StableMemory(BaseChatStoreMemory):
     Args:
         token_limit: Tokens of history to send at most. Only a newest turn that is larger on its own is
             sent whole nevertheless.
-        step: Tokens by which the cut moves; None: `cachepoint.core.trimming.step_within`, at most half
+        step: Tokens by which the cut moves; None: `cachepoint.shaping.history.step_within`, at most half
             of `token_limit`.
         tokenizer_fn: Counts the tokens of a text by what it returns; None: 4 characters a token (no
             tokenizer of Claude is public).

@@ -14,7 +14,7 @@ from llama_index.llms.bedrock_converse.utils import (
     is_bedrock_prompt_caching_supported_model,
 )
 
-from cachepoint.core.rules import base_model
+from cachepoint.core.models.rules import base_model
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
-from cachepoint.core.ordering import DocumentOrder, rank_note
+from cachepoint.shaping.documents import DocumentOrder, rank_note
 
 
 class StableNodeOrder(BaseNodePostprocessor):

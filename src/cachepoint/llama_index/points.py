@@ -10,7 +10,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import CacheControl, CachePoint, ChatMessage
 
-from cachepoint.core.rules import Ttl
+from cachepoint.core.models.rules import Ttl
 
 CACHE_POINT = "cachePoint"
 

@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.events.synthesis import GetResponseStartEv
 from llama_index.core.schema import MetadataMode
 from llama_index_instrumentation import get_dispatcher
 
-from cachepoint.core.documents import MIN_DOCUMENT, retrieved
+from cachepoint.core.prompt.documents import MIN_DOCUMENT, retrieved
 
 logger = logging.getLogger("cachepoint")
 

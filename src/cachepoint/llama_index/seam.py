@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 
 from cachepoint.aws.async_client import AsyncCachingClient
 from cachepoint.aws.client import REPORT_KEY, CachingClient, Carrier
-from cachepoint.core import session
+from cachepoint.core import listeners
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
-from cachepoint.core.report import CallReport
-from cachepoint.core.rules import ModelRules
 from cachepoint.llama_index.engines import Arranged, SystemTexts, arrange, spared
 from cachepoint.llama_index.points import with_system_point, with_tools_point, with_ttls
 
@@ -73,7 +73,7 @@ class _ForOneCall(Carrier):
         super().__init__(client, policy=setting.policy, cache=setting.cache, base_model_id=setting.model)
         self._setting = setting
         # Upstream streams async calls in a thread that has lost the context.
-        self._sessions = session.current()
+        self._sessions = listeners.of_context()
 
     def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
         return replace(self._planned(request, policy), sessions=self._sessions)

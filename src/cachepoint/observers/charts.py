@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, count
 
-from cachepoint.core.pictures import dollars, percent
-from cachepoint.core.tally import Course, Tally
+from cachepoint.reporting.pictures import dollars, percent
+from cachepoint.reporting.tally import Course, Tally
 
 _COLUMNS = 60
 _TICKS = 4

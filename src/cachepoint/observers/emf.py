@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TextIO
 
-from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.listeners import Observer
 
 # CloudWatch's Count is a number of anything; it has no unit for tokens or dollars.
 _UNITS = {

@@ -8,8 +8,10 @@ from importlib.resources import files
 from itertools import islice
 from string import Template
 
-from cachepoint.core import pricing
-from cachepoint.core.pictures import (
+from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.observers import charts
+from cachepoint.reporting.pictures import (
     KINDS,
     broke,
     called,
@@ -21,9 +23,7 @@ from cachepoint.core.pictures import (
     percent,
     stack,
 )
-from cachepoint.core.tally import Conversation, Loss, Row, Sums, Tally
-from cachepoint.core.usage import Usage
-from cachepoint.observers import charts
+from cachepoint.reporting.tally import Conversation, Loss, Row, Sums, Tally
 
 _BARS = 5_000
 _OPEN_CARDS = 18

@@ -7,7 +7,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TextIO
 
-from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.listeners import Observer
 
 
 def jsonl(target: str | os.PathLike[str] | TextIO) -> Observer:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cachepoint.core.report import CallReport, Observer
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.listeners import Observer
 
 _TOKENS = ("read", "write_5m", "write_1h", "uncached", "output")
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
-from cachepoint.core.report import CallReport, Observer
-from cachepoint.core.tally import Row, Tally
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.listeners import Observer
+from cachepoint.reporting.tally import Row, Tally
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider

@@ -6,7 +6,7 @@ from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
 from rich.text import Text
 
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
 
 # Told apart without colour too; the second set is for a terminal or a pipe that knows no Unicode.
 _GLYPHS = {False: "█▓░", True: "#=."}

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from cachepoint.cli.demo.places import Place, Stage
 from cachepoint.cli.demo.work import POLICIES
-from cachepoint.core.pricing import cost
-from cachepoint.core.report import input_units
-from cachepoint.core.rules import rules_for
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.pricing import cost
+from cachepoint.core.accounting.report import input_units
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import rules_for
 
 # Within this share two runs count as the same prompts; a token estimate may round a text once or twice.
 _SAME = 0.001

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from cachepoint.cli.demo.bench import Run
-from cachepoint.core.pricing import cost
+from cachepoint.core.accounting.pricing import cost
 
 
 def estimate(runs: list[Run], model_id: str, longest: int, region: str) -> str:

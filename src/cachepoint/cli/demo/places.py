@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 
 from cachepoint.cli.demo.script import agent_script
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.usage import Usage
 from cachepoint.emulator import BedrockEmulator, TextResponder
 
 _SERVICES = ("bedrock-runtime", "bedrock")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cachepoint.cli.demo.bars import Bars, Legend
 from cachepoint.cli.demo.bench import Result, Run
-from cachepoint.core.rules import ModelRules, rules_for
+from cachepoint.core.models.rules import ModelRules, rules_for
 
 _HEADS = ("", "calls", "input", "read", "written", "uncached", "input cost", "ratio")
 _TITLES = {

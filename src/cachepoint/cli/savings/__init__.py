@@ -14,9 +14,9 @@ import typer
 from cachepoint.cli.savings.answers import Answer, add_levers, estimated, measured
 from cachepoint.cli.savings.offers import Given, Offer
 from cachepoint.cli.savings.text import show, show_modes
-from cachepoint.core.pricing import number
-from cachepoint.core.rules import Ttl
-from cachepoint.core.savings import LOSSES_A_DAY, TTLS, Workload
+from cachepoint.core.accounting.pricing import number
+from cachepoint.core.models.rules import Ttl
+from cachepoint.reporting.savings import LOSSES_A_DAY, TTLS, Workload
 
 
 def command(

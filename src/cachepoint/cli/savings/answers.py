@@ -9,11 +9,11 @@ from typing import Any
 from cachepoint.cli.savings.calls import read_calls
 from cachepoint.cli.savings.figures import count, rate, span
 from cachepoint.cli.savings.offers import Offer
-from cachepoint.core import savings
-from cachepoint.core.pricing import RATES, Amounts, Rates
-from cachepoint.core.rules import TTL_SECONDS, Ttl
-from cachepoint.core.savings import BATCH_FACTOR, HOURS_A_MONTH, Bill, Measured, Workload
-from cachepoint.core.usage import Usage
+from cachepoint.core.accounting.pricing import RATES, Amounts, Rates
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import TTL_SECONDS, Ttl
+from cachepoint.reporting import savings
+from cachepoint.reporting.savings import BATCH_FACTOR, HOURS_A_MONTH, Bill, Measured, Workload
 
 _SAME_TOKENS = "the same tokens; tokenizers differ"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cachepoint.core.usage import Shape, Usage
+from cachepoint.core.accounting.usage import Shape, Usage
 
 # A field that only this shape has, and the shape.
 _SHAPES: tuple[tuple[str, Shape], ...] = (

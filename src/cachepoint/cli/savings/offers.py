@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from cachepoint.core.pricing import RATES, Rates, completed, prices
-from cachepoint.core.rules import UNKNOWN, ModelRules, Ttl, rules_for
-from cachepoint.core.savings import TTLS
+from cachepoint.core.accounting.pricing import RATES, Rates, completed, prices
+from cachepoint.core.models.rules import UNKNOWN, ModelRules, Ttl, rules_for
+from cachepoint.reporting.savings import TTLS
 
 Given = Mapping[str, Decimal | None]
 

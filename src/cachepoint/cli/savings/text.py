@@ -7,8 +7,8 @@ import typer
 
 from cachepoint.cli.savings.answers import Answer
 from cachepoint.cli.savings.figures import dollars, percent, places, rate
-from cachepoint.core.pricing import RATES, Rates
-from cachepoint.core.savings import MODES
+from cachepoint.core.accounting.pricing import RATES, Rates
+from cachepoint.reporting.savings import MODES
 
 _BEFORE = ("input", "output")
 _AFTER = ("reads", "writes", "uncached", "output")

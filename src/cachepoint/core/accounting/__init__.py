@@ -1,0 +1,1 @@
+"""One call: its tokens, its money, its report, and why it missed."""

@@ -1,0 +1,135 @@
+"""What a call cost, saved or missed, and why; and the totals of many."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.diagnosis import Miss
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.placement.planner import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """One call. `usage` is what Bedrock reported, money what we computed from it, `plan` what we expected.
+
+    Attributes:
+        model_id: The id that was called.
+        priced_as: The model whose prices hold; behind an ARN, the one that was named or resolved.
+        rules: The row of the model.
+        started: Seconds since 1970.
+        usage: The tokens; None where the response reported none.
+        plan: The checkpoints that were sent, each with its reason.
+        miss: Why it read less than it could have; None where it read all there was.
+        conversation: Tells calls of one conversation from others: a keyed digest of its first message;
+            None where no checkpoint was considered.
+        seconds: From `prepare` to `settle`.
+        first_token_seconds: To the first event of a stream; None where the call was none.
+    """
+
+    model_id: str
+    priced_as: str
+    rules: ModelRules = field(repr=False)
+    started: float
+    usage: Usage | None
+    plan: Plan
+    miss: Miss | None
+    conversation: str | None = None
+    seconds: float | None = None
+    first_token_seconds: float | None = None
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars for input and output; None where price or usage is unknown."""
+        if self.usage is None:
+            return None
+        return pricing.cost(_split_as_planned(self.usage, self.plan), self.priced_as, self.started)
+
+    @property
+    def uncached_cost(self) -> Decimal | None:
+        """US dollars for the same tokens without a cache."""
+        if self.usage is None:
+            return None
+        return pricing.cost(pricing.uncached(self.usage), self.priced_as, self.started)
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved against no caching; negative where a write premium did not pay (yet)."""
+        cost, uncached = self.cost, self.uncached_cost
+        return None if cost is None or uncached is None else uncached - cost
+
+    @property
+    def input_units(self) -> float | None:
+        """The input's cost in uncached input tokens: reads at 0.1, writes at 1.25, as the model's row says.
+
+        None where usage or the model's multipliers are unknown.
+        """
+        return None if self.usage is None else input_units(self.usage, self.rules.multipliers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for JSON: figures and places, no prompt text. Money as strings."""
+        return {
+            "model_id": self.model_id,
+            "priced_as": self.priced_as,
+            "conversation": self.conversation,
+            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
+            "duration_ms": _milliseconds(self.seconds),
+            "first_token_ms": _milliseconds(self.first_token_seconds),
+            "usage": None if self.usage is None else self.usage.as_dict(),
+            "checkpoints": [
+                {"where": c.where, "ttl": c.ttl, "reason": c.reason, "tokens": c.tokens}
+                for c in self.plan.checkpoints
+            ],
+            "expected_read_tokens": self.plan.expected_read_tokens,
+            "note": self.plan.note,
+            "cost_usd": _text(self.cost),
+            "saved_usd": _text(self.saved),
+            "miss": None if self.miss is None else asdict(self.miss),
+        }
+
+
+def input_units(usage: Usage, multipliers: Mapping[str, float]) -> float | None:
+    """What input tokens cost, in units of one uncached input token.
+
+    Args:
+        usage: The tokens.
+        multipliers: `read`, `write_5m`, `write_1h` of the input price, from the model's row.
+
+    Returns:
+        None where tokens were read or written and the row names no multiplier for them.
+    """
+    one_hour = usage.write_1h_tokens or 0
+    counts = {
+        "read": usage.read_tokens or 0,
+        "write_5m": (usage.write_tokens or 0) - one_hour,
+        "write_1h": one_hour,
+    }
+    if any(n and name not in multipliers for name, n in counts.items()):
+        return None
+    return usage.uncached_tokens + sum(n * multipliers.get(k, 0.0) for k, n in counts.items())
+
+
+def _split_as_planned(usage: Usage, plan: Plan) -> Usage:
+    """Writes that no response split by TTL (an old botocore drops it), split as they were asked for."""
+    if not usage.write_tokens or usage.write_1h_tokens is not None:
+        return usage
+    deepest = max((c.tokens for c in plan.checkpoints if c.ttl == "1h"), default=0)
+    if not deepest:
+        return usage
+    all_1h = plan.checkpoints[-1].ttl == "1h"
+    hour = (
+        usage.write_tokens if all_1h else min(usage.write_tokens, max(0, deepest - (usage.read_tokens or 0)))
+    )
+    return replace(usage, write_5m_tokens=usage.write_tokens - hour, write_1h_tokens=hour)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _text(money: Decimal | None) -> str | None:
+    return None if money is None else f"{money:f}"

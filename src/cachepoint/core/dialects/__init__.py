@@ -1,7 +1,0 @@
-"""The wire forms, as plain dicts: each reads a request into raw blocks and writes a plan into a copy."""
-
-from types import ModuleType
-
-from cachepoint.core.dialects import converse, messages
-
-DIALECTS: dict[str, ModuleType] = {"converse": converse, "messages": messages}

@@ -1,0 +1,1 @@
+"""What is remembered: the protocol, its records, and the memory of one process."""

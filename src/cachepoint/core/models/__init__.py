@@ -1,0 +1,1 @@
+"""What each model allows, and what its refusals teach."""

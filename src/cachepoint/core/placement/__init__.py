@@ -1,0 +1,1 @@
+"""The decision: which checkpoints a request gets."""

@@ -1,0 +1,1 @@
+"""A request as Bedrock's cache sees it."""

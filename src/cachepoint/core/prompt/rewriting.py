@@ -1,0 +1,30 @@
+"""What rewrote a history: the shapes that LangChain's context editing leaves behind."""
+
+from typing import Any
+
+from cachepoint.core.prompt.prefix import RawBlock
+
+# langchain 1.4.7: DEFAULT_TOOL_PLACEHOLDER, and SummarizationMiddleware._build_new_messages.
+_CLEARED = frozenset({"[cleared]"})
+_SUMMARY = "Here is a summary of the conversation to date:"
+
+
+def rewriting(block: RawBlock) -> str | None:
+    """What rewrote the history at this block; None where it does not tell."""
+    if block.layer != "messages":
+        return None
+    if block.kind == "text" and block.role != "assistant" and str(block.payload).startswith(_SUMMARY):
+        return "history summarised"
+    if block.kind in {"toolResult", "tool_result"} and _only_text(block.payload) in _CLEARED:
+        return "tool results cleared"
+    return None
+
+
+def _only_text(payload: Any) -> str | None:
+    content = payload.get("toolResult", payload).get("content") if isinstance(payload, dict) else None
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or len(content) != 1:
+        return None
+    text = content[0].get("text")
+    return text if isinstance(text, str) else None

@@ -1,0 +1,1 @@
+"""The rules of Bedrock's prompt cache."""

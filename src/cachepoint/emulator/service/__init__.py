@@ -1,0 +1,1 @@
+"""The operations, and what they refuse."""

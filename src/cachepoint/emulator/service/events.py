@@ -1,0 +1,68 @@
+"""A reply as the events of a ConverseStream answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cachepoint.emulator.responders import Reply
+
+__all__ = ["stream_events"]
+
+_Event = tuple[str, dict[str, Any]]
+
+
+def stream_events(reply: Reply, metadata: dict[str, Any]) -> Iterator[_Event]:
+    """From messageStart to metadata, as 71 recorded streams: usage last, no contentBlockStart for text."""
+    yield "messageStart", {"role": "assistant"}
+    for index, block in enumerate(reply.content):
+        yield from _block_events(block, index, reply.chunk_chars)
+    yield "messageStop", {"stopReason": reply.stop_reason}
+    yield "metadata", metadata
+
+
+def _block_events(block: dict[str, Any], index: int, size: int) -> Iterator[_Event]:
+    if "toolUse" in block:
+        start = {key: block["toolUse"][key] for key in ("toolUseId", "name")}
+        yield "contentBlockStart", {"start": {"toolUse": start}, "contentBlockIndex": index}
+    for delta in _deltas(block, size):
+        yield "contentBlockDelta", {"delta": delta, "contentBlockIndex": index}
+    yield "contentBlockStop", {"contentBlockIndex": index}
+
+
+def _deltas(block: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    key = next(iter(block))
+    if key not in _DELTAS:
+        raise ValueError(f"A streamed reply holds {', '.join(_DELTAS)}, not {key!r}.")
+    return _DELTAS[key](block[key], size)
+
+
+def _text_deltas(text: str, size: int) -> Iterator[dict[str, Any]]:
+    return ({"text": piece} for piece in _pieces(text, size))
+
+
+def _tool_deltas(use: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    arguments = json.dumps(use["input"], ensure_ascii=False) if use["input"] else ""
+    return ({"toolUse": {"input": piece}} for piece in _pieces(arguments, size))
+
+
+def _reasoning_deltas(reasoning: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    if "redactedContent" in reasoning:
+        yield {"reasoningContent": {"redactedContent": reasoning["redactedContent"]}}
+        return
+    text = reasoning["reasoningText"]
+    yield from ({"reasoningContent": {"text": piece}} for piece in _pieces(text["text"], size))
+    if text.get("signature"):
+        yield {"reasoningContent": {"signature": text["signature"]}}
+
+
+def _pieces(text: str, size: int) -> Iterator[str]:
+    return (text[start : start + size] for start in range(0, len(text), size)) if text else iter([""])
+
+
+_DELTAS: dict[str, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
+    "text": _text_deltas,
+    "toolUse": _tool_deltas,
+    "reasoningContent": _reasoning_deltas,
+}

@@ -1,0 +1,1 @@
+"""Many calls: sessions, totals, pictures, and what caching would save."""

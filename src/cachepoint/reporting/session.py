@@ -1,0 +1,218 @@
+"""`with cachepoint.session("nightly") as s:` totals every call inside, over frameworks, threads and tasks."""
+
+import json
+from collections.abc import Mapping
+from contextvars import ContextVar
+from decimal import Decimal
+from threading import Lock, get_ident
+from types import TracebackType
+from typing import Any, Self
+
+from cachepoint.core import listeners
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.listeners import Observer
+from cachepoint.reporting.metrics import FirstTokens
+from cachepoint.reporting.pictures import as_table, in_notebook
+from cachepoint.reporting.tally import Row, Sums, Tally, Waste
+
+_carried: ContextVar[tuple["Session", ...]] = ContextVar("cachepoint_sessions", default=())
+# Replaced, never changed: it is read without the lock on every call.
+_open: tuple["Session", ...] = ()
+_lock = Lock()
+
+
+class Session:
+    """The totals of the calls made in a block. A context manager, with `with` or `async with`.
+
+    A call belongs to the sessions that its context carries: tasks, and the threads that LangChain,
+    LlamaIndex and `asyncio.to_thread` start, carry the context of whoever started them. A plain thread
+    carries none; its calls are counted by every session that another thread has open, and again as
+    `strays`. Nested sessions count the same calls each.
+
+    Example:
+        .. code-block:: python
+
+            with cachepoint.session("nightly") as s:
+                chain.batch(questions)
+            print(s)
+            s.saved, s.hit_share, s.rewrite_factor, s.waste
+
+    Args:
+        name: What the table and the picture are called.
+        threads: Whether calls of threads without a context count. Turn it off in a server, where other
+            requests may run in such threads.
+    """
+
+    def __init__(self, name: str = "session", *, threads: bool = True) -> None:
+        self.name = name
+        self.strays = 0
+        self.threads = threads
+        self.thread: int | None = None
+        self._tally = Tally()
+        self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        global _open  # noqa: PLW0603 -- the sessions of the process
+        with _lock:
+            if self in _open:
+                raise RuntimeError(f"the session {self.name!r} is open already")
+            self.thread = get_ident()
+            _open = (*_open, self)
+        _carried.set((*_carried.get(), self))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        global _open  # noqa: PLW0603
+        with _lock:
+            _open = tuple(s for s in _open if s is not self)
+        # Not a token's reset: a generator may be closed in another context than it was begun in.
+        _carried.set(tuple(s for s in _carried.get() if s is not self))
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
+    def __call__(self, report: CallReport) -> None:
+        """Count one call; a session is an Observer."""
+        row = Row.of(report)
+        with self._lock:
+            self._tally.add(row)
+
+    def stray(self, report: CallReport) -> None:
+        """Count one call of a thread that carries no context."""
+        self(report)
+        with self._lock:
+            self.strays += 1
+
+    @property
+    def tally(self) -> Tally:
+        """All figures, as `cachepoint.observers.page` takes them."""
+        return self._tally
+
+    @property
+    def _sums(self) -> Sums:
+        with self._lock:
+            return self._tally.sums
+
+    @property
+    def calls(self) -> int:
+        """How many calls were answered."""
+        return self._sums.calls
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all models."""
+        return self._sums.usage
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The tokens of each model, by the id that was called."""
+        with self._lock:
+            return {model: sums.usage for model, sums in self._tally.by_model.items()}
+
+    @property
+    def hit_share(self) -> float | None:
+        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        return self.usage.hit_share
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars, over the calls whose price is known; None where none is."""
+        money = self._sums.money
+        return None if money is None else money[0]
+
+    @property
+    def uncached_cost(self) -> Decimal | None:
+        """US dollars that the same calls would have cost without a cache."""
+        money = self._sums.money
+        return None if money is None else money[1]
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved against no caching; negative where writes have not paid."""
+        money = self._sums.money
+        return None if money is None else money[1] - money[0]
+
+    @property
+    def unpriced(self) -> int:
+        """Calls that are missing from the money, because their price or usage is unknown."""
+        sums = self._sums
+        return sums.calls - sums.priced
+
+    @property
+    def rewrite_factor(self) -> float | None:
+        """Written tokens over the largest context of each conversation; 1 is a text written once."""
+        with self._lock:
+            return self._tally.rewrite_factor
+
+    @property
+    def waste(self) -> Mapping[str, Waste]:
+        """Calls and tokens that could have been read and were not, by cause."""
+        with self._lock:
+            return dict(self._tally.waste)
+
+    @property
+    def first_tokens(self) -> FirstTokens:
+        """Median seconds to the first token of streams that read and of those that did not."""
+        with self._lock:
+            return self._tally.first_tokens
+
+    @property
+    def quota_tokens(self) -> int | None:
+        """What a tokens-per-minute quota counted; None where no call's model is known for it."""
+        with self._lock:
+            return self._tally.quota_tokens
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for JSON. Money as strings of US dollars."""
+        with self._lock:
+            return {"name": self.name, "strays": self.strays, **self._tally.as_dict()}
+
+    def to_json(self) -> str:
+        """The figures as JSON."""
+        return json.dumps(self.as_dict(), indent=2)
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, calls={self.calls}, usage={self.usage!r}, saved={self.saved!r})"
+
+    def __str__(self) -> str:
+        with self._lock:
+            return f"{self.name}: {as_table(self._tally)}"
+
+    def _repr_html_(self) -> str:
+        """A picture for a notebook: every call of the conversations that lost most."""
+        with self._lock:
+            return in_notebook(self.name, self._tally)
+
+
+def session(name: str = "session", *, threads: bool = True) -> Session:
+    """Total every call made in a `with` or `async with` block; see `Session`.
+
+    Args:
+        name: What the table and the picture are called.
+        threads: Whether calls of threads without a context count.
+    """
+    return Session(name, threads=threads)
+
+
+def current() -> tuple[Observer, ...]:
+    """What counts a call that is made here and now: the open sessions that it belongs to."""
+    if not _open:
+        return ()
+    carried = tuple(s for s in _carried.get() if s in _open)
+    if carried:
+        return carried
+    here = get_ident()
+    # On a session's own thread a context that lacks it is another task's: known to be outside.
+    return tuple(s.stray for s in _open if s.threads and s.thread != here)
+
+
+listeners.add_source(current)

@@ -1,0 +1,405 @@
+"""Many calls in figures of bounded size: totals, their course, conversations, the largest losses."""
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any, NamedTuple, Self
+
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import rules_for
+from cachepoint.reporting.metrics import FirstTokens, first_tokens, quota_tokens
+
+OTHER = "other"
+_MAX_MODELS = 256
+_MAX_CONVERSATIONS = 512
+_MAX_WORST = 64
+_MAX_CALLS = 120
+_MAX_SLICES = 256
+_MAX_LOSSES = 12
+_MAX_TIMED = 1_000
+
+
+class Row(NamedTuple):
+    """One call: seconds since 1970, tokens, US dollars. None where it is not known.
+
+    `lost` is how many more tokens could have been read, as the report says; `first_token` how many seconds a
+    stream took to begin.
+    """
+
+    at: float
+    model: str
+    priced_as: str
+    conversation: str | None
+    fresh: int | None
+    read: int | None
+    write: int | None
+    write_5m: int | None
+    write_1h: int | None
+    output: int
+    cost: Decimal | None
+    saved: Decimal | None
+    cause: str | None
+    where: str | None
+    lost: int | None
+    first_token: float | None
+
+    @classmethod
+    def of(cls, report: CallReport) -> "Row":
+        """The row of a report."""
+        return cls.read_from({**report.as_dict(), "priced_as": report.priced_as})
+
+    @classmethod
+    def read_from(cls, line: Mapping[str, Any]) -> "Row":
+        """The row of `CallReport.as_dict()`, as it comes back from JSON.
+
+        Raises:
+            KeyError: Where it is no such dict; TypeError and ValueError likewise.
+        """
+        usage, miss = line["usage"], line["miss"] or _NOTHING
+        tokens = usage.get if usage is not None else _NOTHING.get
+        cost, saved, model = line["cost_usd"], line["saved_usd"], line["model_id"]
+        began = line.get("first_token_ms")
+        # By position: a million lines come through here.
+        return cls(
+            datetime.fromisoformat(line["started"]).timestamp(),
+            model,
+            line.get("priced_as") or model,
+            line.get("conversation"),
+            tokens("uncached_tokens"),
+            tokens("read_tokens"),
+            tokens("write_tokens"),
+            tokens("write_5m_tokens"),
+            tokens("write_1h_tokens"),
+            tokens("output_tokens") or 0,
+            None if cost is None else Decimal(cost),
+            None if saved is None else Decimal(saved),
+            miss.get("cause"),
+            miss.get("where"),
+            miss.get("tokens"),
+            None if began is None else began / 1000,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens; a call that reported none has none."""
+        return Usage(self.fresh or 0, self.output, self.read, self.write, self.write_5m, self.write_1h)
+
+    @property
+    def cached(self) -> int:
+        """Tokens that were in the cache once the call was answered."""
+        return (self.read or 0) + (self.write or 0)
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Loss(NamedTuple):
+    """Tokens that a call paid for again though they were, or could have been, in the cache."""
+
+    tokens: int
+    number: int
+    row: Row
+
+
+class Waste(NamedTuple):
+    """Of one cause: calls that read less than they could have, and the tokens where that is known."""
+
+    calls: int = 0
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums over calls. Money over the `priced` ones alone; a figure that no call knew stays None.
+
+    `model` is the one whose price and quota hold; empty over many.
+    """
+
+    model: str = ""
+    calls: int = 0
+    priced: int = 0
+    cost: Decimal = Decimal(0)
+    saved: Decimal = Decimal(0)
+    fresh: int = 0
+    output: int = 0
+    read: int | None = None
+    write: int | None = None
+    write_5m: int | None = None
+    write_1h: int | None = None
+
+    def add(self, row: Row) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.fresh += row.fresh or 0
+        self.output += row.output
+        self.read = _plus(self.read, row.read)
+        self.write = _plus(self.write, row.write)
+        self.write_5m = _plus(self.write_5m, row.write_5m)
+        self.write_1h = _plus(self.write_1h, row.write_1h)
+        if row.cost is not None and row.saved is not None:
+            self.priced += 1
+            self.cost += row.cost
+            self.saved += row.saved
+
+    def __add__(self, other: "Sums") -> "Sums":
+        """The sums of both."""
+        return Sums("", *(_plus(getattr(self, f.name), getattr(other, f.name)) for f in fields(Sums)[1:]))
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens."""
+        return Usage(self.fresh, self.output, self.read, self.write, self.write_5m, self.write_1h)
+
+    @property
+    def quota_tokens(self) -> int | None:
+        """What a tokens-per-minute quota counted; None where it is not known of the model."""
+        return quota_tokens(self.usage, rules_for(self.model).output_burndown)
+
+    @property
+    def money(self) -> tuple[Decimal, Decimal] | None:
+        """(paid, what it would have been without a cache); None where no price was known."""
+        return (self.cost, self.cost + self.saved) if self.priced else None
+
+
+def _plus(a: Any, b: Any) -> Any:
+    if b is None:
+        return a
+    return b if a is None else a + b
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One conversation: sums, and its last calls. `calls` may be more than are kept in `rows`."""
+
+    name: str | None
+    calls: int = 0
+    lost: int = 0
+    largest: int = 0
+    held: int = 0
+    rows: deque[Row] = field(default_factory=lambda: deque(maxlen=_MAX_CALLS))
+
+    def add(self, row: Row) -> int:
+        """Count one call; returns how many tokens it lost.
+
+        Where the report could not say, it is what the call before left in the cache and this one paid
+        for again.
+        """
+        cached = row.cached
+        size = (row.fresh or 0) + cached
+        lost = row.lost
+        if lost is None and row.cause is not None:
+            lost = max(0, min(self.held, size) - (row.read or 0))
+        self.calls += 1
+        self.lost += lost or 0
+        self.largest = max(self.largest, size)
+        self.held = cached
+        self.rows.append(row)
+        return lost or 0
+
+
+class Course:
+    """Sums by slices of time, at most `_MAX_SLICES`: the slices grow as the time does."""
+
+    def __init__(self) -> None:
+        self.width = 1.0
+        self._slices: dict[int, list[Any]] = {}
+
+    def add(self, row: Row) -> None:
+        """Count one call."""
+        one = self._slices.get(int(row.at // self.width)) or self._begun(row.at)
+        one[0] += 1
+        one[1] += (row.fresh or 0) + row.cached
+        one[2] += row.read or 0
+        if row.cost is not None and row.saved is not None:
+            one[3] += row.cost
+            one[4] += row.saved
+
+    def _begun(self, at: float) -> list[Any]:
+        self._slices[int(at // self.width)] = [0, 0, 0, Decimal(0), Decimal(0)]
+        while len(self._slices) > _MAX_SLICES:
+            self._widen()
+        return self._slices[int(at // self.width)]
+
+    def _widen(self) -> None:
+        narrow, self._slices, self.width = self._slices, {}, self.width * 2
+        for at, sums in narrow.items():
+            wide = self._slices.setdefault(at // 2, [0, 0, 0, Decimal(0), Decimal(0)])
+            wide[:] = [a + b for a, b in zip(wide, sums, strict=True)]
+
+    def __iter__(self) -> Iterator["Slice"]:
+        for at, (calls, input_tokens, read, cost, saved) in sorted(self._slices.items()):
+            yield Slice(at * self.width, calls, input_tokens, read, cost, cost + saved)
+
+
+class Slice(NamedTuple):
+    """What began in `Course.width` seconds from `at` on."""
+
+    at: float
+    calls: int
+    input_tokens: int
+    read_tokens: int
+    cost: Decimal
+    uncached_cost: Decimal
+
+
+class Tally:
+    """Figures of any number of calls in bounded memory. Not safe under threads.
+
+    Of models the first 256 are kept apart; of conversations the 512 latest, and the 64 that lost most of
+    those before; of each its last 120 calls; of losses the 12 largest of each model.
+    """
+
+    def __init__(self) -> None:
+        self.by_model: dict[str, Sums] = {}
+        self.waste: dict[str, Waste] = {}
+        self.course = Course()
+        self.first: float | None = None
+        self.last: float | None = None
+        self._numbers = count()
+        self._timed: deque[tuple[Usage, float | None]] = deque(maxlen=_MAX_TIMED)
+        self._contexts = 0
+        self._gone = 0
+        self._latest: OrderedDict[str | None, Conversation] = OrderedDict()
+        self._worst: list[tuple[int, int, Conversation]] = []
+        self._losses: dict[str, list[Loss]] = {}
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Self:
+        """The tally of some calls."""
+        tally = cls()
+        for row in rows:
+            tally.add(row)
+        return tally
+
+    def add(self, row: Row) -> None:
+        """Count one call."""
+        (self.by_model.get(row.model) or self._sums_of(row)).add(row)
+        self.course.add(row)
+        if self.first is None or row.at < self.first:
+            self.first = row.at
+        if self.last is None or row.at > self.last:
+            self.last = row.at
+        lost = self._conversation(row.conversation).add(row)
+        if row.cause is not None:
+            self._miss(row.cause, lost, row)
+        if row.first_token is not None:
+            self._timed.append((row.usage, row.first_token))
+
+    def _sums_of(self, row: Row) -> Sums:
+        full = len(self.by_model) >= _MAX_MODELS
+        return self.by_model.setdefault(OTHER if full else row.model, Sums("" if full else row.priced_as))
+
+    def _miss(self, cause: str, lost: int, row: Row) -> None:
+        calls, tokens = self.waste.get(cause, _NO_WASTE)
+        self.waste[cause] = Waste(calls + 1, tokens + lost)
+        if not lost:
+            return
+        heap = self._losses.setdefault(row.model if row.model in self.by_model else OTHER, [])
+        loss = Loss(lost, next(self._numbers), row)
+        if len(heap) < _MAX_LOSSES:
+            heapq.heappush(heap, loss)
+        else:
+            heapq.heappushpop(heap, loss)
+
+    def _conversation(self, name: str | None) -> Conversation:
+        known = self._latest.get(name)
+        if known is not None:
+            self._latest.move_to_end(name)
+            return known
+        fresh = self._latest[name] = Conversation(name)
+        if len(self._latest) > _MAX_CONVERSATIONS:
+            self._retire(self._latest.popitem(last=False)[1])
+        return fresh
+
+    def _retire(self, old: Conversation) -> None:
+        self._contexts += old.largest
+        self._gone += 1
+        heapq.heappush(self._worst, (old.lost, next(self._numbers), old))
+        if len(self._worst) > _MAX_WORST:
+            heapq.heappop(self._worst)
+
+    @property
+    def sums(self) -> Sums:
+        """Of all models."""
+        return sum(self.by_model.values(), Sums())
+
+    @property
+    def quota_tokens(self) -> int | None:
+        """What tokens-per-minute quotas counted, over the models of which that is known; None for none."""
+        known = [n for sums in self.by_model.values() if (n := sums.quota_tokens) is not None]
+        return sum(known) if known else None
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        """Those that are kept, the ones that lost most first, then the longest."""
+        kept = [*self._latest.values(), *(c for *_, c in self._worst)]
+        return sorted(kept, key=lambda c: (-c.lost, -c.calls))
+
+    @property
+    def losses(self) -> list[Loss]:
+        """The largest, by tokens; 12 of each model."""
+        return sorted((loss for heap in self._losses.values() for loss in heap), reverse=True)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every conversation is among `conversations`."""
+        return not self._gone
+
+    @property
+    def first_tokens(self) -> FirstTokens:
+        """How soon the last 1,000 streams began, by whether they read."""
+        return first_tokens(self._timed)
+
+    @property
+    def rewrite_factor(self) -> float | None:
+        """Written tokens over the largest context of each conversation: 1 is a text written once.
+
+        None where nothing was sent. A conversation that was let go and came back counts as two.
+        """
+        contexts = self._contexts + sum(c.largest for c in self._latest.values())
+        return (self.sums.usage.write_tokens or 0) / contexts if contexts else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for JSON. Money as strings of US dollars, over the `priced_calls`."""
+        return {
+            "from": _iso(self.first),
+            "to": _iso(self.last),
+            **figures(self.sums),
+            "quota_tokens": self.quota_tokens,
+            "rewrite_factor": None if self.rewrite_factor is None else round(self.rewrite_factor, 4),
+            "first_token_seconds": asdict(self.first_tokens),
+            "waste": {cause: waste._asdict() for cause, waste in self.waste.items()},
+            "models": {model: figures(sums) for model, sums in self.by_model.items()},
+        }
+
+
+_NO_WASTE = Waste()
+
+
+def figures(sums: Sums) -> dict[str, Any]:
+    """Sums for JSON."""
+    paid, uncached = (None, None) if sums.money is None else sums.money
+    share = sums.usage.hit_share
+    return {
+        "calls": sums.calls,
+        "priced_calls": sums.priced,
+        "usage": sums.usage.as_dict(),
+        "hit_share": None if share is None else round(share, 4),
+        "cost_usd": _money(paid),
+        "uncached_cost_usd": _money(uncached),
+        "saved_usd": None if paid is None or uncached is None else _money(uncached - paid),
+        "quota_tokens": sums.quota_tokens,
+    }
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:f}"
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

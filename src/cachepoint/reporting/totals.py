@@ -1,0 +1,111 @@
+"""Totals of many calls, kept by the handlers of both frameworks."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from threading import Lock
+
+from cachepoint.core.accounting.usage import Usage
+
+
+class UsageTotals:
+    """Usage by model. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._usage: dict[str, Usage] = {}
+        self._calls = 0
+        self._saved: Decimal | None = None
+
+    def add(self, model: str, usage: Usage, saved: Decimal | None = None) -> None:
+        """Count one call.
+
+        Args:
+            model: The model's name or id.
+            usage: Its tokens.
+            saved: US dollars saved against no caching; None where that is not known.
+        """
+        with self._lock:
+            self._usage[model] = self._usage.get(model, Usage()) + usage
+            self._calls += 1
+            if saved is not None:
+                self._saved = (self._saved or Decimal(0)) + saved
+
+    @property
+    def calls(self) -> int:
+        """How many calls were counted."""
+        return self._calls
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The tokens of each model."""
+        with self._lock:
+            return dict(self._usage)
+
+    @property
+    def total(self) -> Usage:
+        """The tokens of all models."""
+        return sum(self.usage_by_model.values(), Usage())
+
+    @property
+    def hit_share(self) -> float | None:
+        """Read tokens over all input tokens; None where there were none."""
+        return self.total.hit_share
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved against no caching by the calls whose price is known; None where none is."""
+        return self._saved
+
+    def __str__(self) -> str:
+        saved = "" if self.saved is None else f", ${self.saved:.4f} saved"
+        lines = [_line(model, usage) for model, usage in self.usage_by_model.items()]
+        return "\n".join([f"{self.calls} calls{saved}", *lines])
+
+
+class TotalsView:
+    """The figures of a handler that keeps `UsageTotals` in `_totals`."""
+
+    _totals: UsageTotals
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The tokens of each model."""
+        return self._totals.usage_by_model
+
+    @property
+    def total(self) -> Usage:
+        """The tokens of all models: read, written (5m and 1h), uncached, output."""
+        return self._totals.total
+
+    @property
+    def calls(self) -> int:
+        """How many calls were counted."""
+        return self._totals.calls
+
+    @property
+    def hit_share(self) -> float | None:
+        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        return self._totals.hit_share
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved, over the calls whose report knows it; None where none does."""
+        return self._totals.saved
+
+    def __str__(self) -> str:
+        return str(self._totals)
+
+
+def _line(model: str, usage: Usage) -> str:
+    share = usage.hit_share
+    return (
+        f"{model}: input {usage.input_tokens:,} = read {usage.read_tokens or 0:,}"
+        f" + written {usage.write_tokens or 0:,}{_split(usage)} + uncached {usage.uncached_tokens:,}"
+        f" ({0 if share is None else share:.0%} read), output {usage.output_tokens:,}"
+    )
+
+
+def _split(usage: Usage) -> str:
+    if not usage.write_1h_tokens:
+        return ""
+    return f" (5m {usage.write_5m_tokens or 0:,}, 1h {usage.write_1h_tokens:,})"

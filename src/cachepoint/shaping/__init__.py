@@ -1,0 +1,1 @@
+"""What changes the prompt itself, only where the user asks for it."""
