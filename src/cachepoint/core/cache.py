@@ -198,6 +198,35 @@ class PromptCache:
         self._tell(report, call)
         return report
 
+    def began(self, call: Call) -> None:
+        """The answer began: what the call writes can be read from now on."""
+
+    async def aprepare(
+        self,
+        request: Mapping[str, Any],
+        model_id: str | None = None,
+        *,
+        dialect: str = "converse",
+        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        region: str = "",
+    ) -> Call:
+        """As `prepare`, with an awaited memory."""
+        return self.prepare(request, model_id, dialect=dialect, policy=policy, region=region)
+
+    async def abegan(self, call: Call) -> None:
+        """As `began`, with an awaited memory."""
+        self.began(call)
+
+    async def asettle(
+        self, call: Call, response: Mapping[str, Any], *, first_token: float | None = None
+    ) -> CallReport:
+        """As `settle`, with an awaited memory."""
+        return self.settle(call, response, first_token=first_token)
+
+    async def aabandon(self, call: Call) -> None:
+        """As `abandon`, with an awaited memory."""
+        self.abandon(call)
+
     def abandon(self, call: Call) -> None:
         """The call failed: nothing of it is in the cache."""
         if call.case is None:

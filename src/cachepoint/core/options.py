@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import fields
 from difflib import get_close_matches
 
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.policy import CachePolicy
 
 OURS = ("cache_policy", "prompt_cache")
@@ -27,7 +28,7 @@ def refuse_misspelt(names: Iterable[str], known: Collection[str], *, otherwise: 
     """
     for name in names:
         if name not in known and (hint := _hint(name.lower(), otherwise)) is not None:
-            raise ValueError(f"{name!r} is no option here: {hint}")
+            raise InvalidOptionError(f"{name!r} is no option here: {hint}")
 
 
 def _hint(name: str, otherwise: str) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import Ttl
 
 Mode = Literal["auto", "off"]
@@ -58,7 +59,7 @@ class CachePolicy:
             value = getattr(self, name)
             if value not in choices:
                 allowed = ", ".join(repr(c) for c in choices)
-                raise ValueError(f"CachePolicy.{name} is {value!r}; use one of {allowed}")
+                raise InvalidOptionError(f"CachePolicy.{name} is {value!r}; use one of {allowed}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -77,7 +78,7 @@ class CachePolicy:
         unknown = sorted(set(chosen) - names)
         if unknown:
             options = ", ".join(sorted(ENV_PREFIX + n.upper() for n in names))
-            raise ValueError(f"{ENV_PREFIX}{unknown[0].upper()} is no option; there are {options}")
+            raise InvalidOptionError(f"{ENV_PREFIX}{unknown[0].upper()} is no option; there are {options}")
         return cls(**chosen)  # type: ignore[arg-type]
 
     @classmethod
@@ -94,7 +95,7 @@ class CachePolicy:
             return cls(mode=value)  # type: ignore[arg-type]
         if isinstance(value, Mapping):
             return cls().but(**value)
-        raise TypeError(f"a cache policy is a CachePolicy, a dict or a mode, not {type(value)!r}")
+        raise InvalidOptionError(f"a cache policy is a CachePolicy, a dict or a mode, not {type(value)!r}")
 
     def but(self, **changes: Any) -> "CachePolicy":
         """This policy with some options changed.
@@ -105,7 +106,7 @@ class CachePolicy:
         names = [f.name for f in fields(self)]
         for name in changes:
             if name not in names:
-                raise ValueError(f"CachePolicy has no option {name!r}; it has {', '.join(names)}")
+                raise InvalidOptionError(f"CachePolicy has no option {name!r}; it has {', '.join(names)}")
         return replace(self, **changes)
 
 

@@ -1,0 +1,53 @@
+"""Law: a fault of ours never fails a call. One guard stands around all of ours before the sending, one after it."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+logger = logging.getLogger("cachepoint")
+
+T = TypeVar("T")
+
+
+class InvalidOptionError(ValueError, TypeError):
+    """What the user gave is no valid option: refused where it is given, never swallowed by a guard."""
+
+
+class Guard:
+    """Runs a step of ours; where it raises, the fault is counted and said once, and the call goes on.
+
+    Attributes:
+        faults: How many steps raised.
+    """
+
+    def __init__(self) -> None:
+        self.faults = 0
+
+    def __call__(self, doing: str, step: Callable[[], T], otherwise: T) -> T:
+        """What `step()` gives; `otherwise` where it raises.
+
+        Args:
+            doing: What the step does, for the warning.
+            step: Takes nothing.
+            otherwise: What the call goes on with.
+
+        Raises:
+            InvalidOptionError: Where what the user gave is not valid.
+        """
+        try:
+            return step()
+        except InvalidOptionError:
+            raise
+        except Exception:
+            self.fault(doing)
+            return otherwise
+
+    def fault(self, doing: str) -> None:
+        """Count a fault that is being handled; the first is a warning, the others are for debugging."""
+        self.faults += 1
+        level = logging.WARNING if self.faults == 1 else logging.DEBUG
+        logger.log(level, "cachepoint failed at %s; the call goes on without it", doing, exc_info=True)
+
+
+guard = Guard()
+"""The guard of this process. `PromptCache.faults` counts what its own steps raised."""
