@@ -1,4 +1,4 @@
-"""Law: a fault of ours never fails a call. One guard stands around all of ours before the sending, one after it."""
+"""A fault of ours never fails a call: a guard stands around all of ours before the sending, one after it."""
 
 import logging
 from collections.abc import Callable
