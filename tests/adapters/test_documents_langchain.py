@@ -23,6 +23,7 @@ from langchain_core.tools import create_retriever_tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from benchmarks import documents
+from cachepoint.core.prompt import documents as announcements
 from cachepoint.core.prompt.documents import Announced, retrieved
 from cachepoint.emulator import ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, get_cache_usage_callback, retrieval
@@ -52,6 +53,7 @@ def announced(monkeypatch):
     """What this test announces and nothing else."""
     fresh = Announced()
     monkeypatch.setattr(retrieval, "retrieved", fresh)
+    monkeypatch.setattr(announcements, "retrieved", fresh)
     return fresh
 
 
@@ -64,7 +66,6 @@ def shelf(request):
 
 @pytest.fixture
 def llm(bedrock, cache, announced):
-    cache._splitter._documents = announced
     return CachedChatBedrockConverse(
         model=CLAUDE,
         client=bedrock.client(),

@@ -10,8 +10,8 @@ import pytest
 from builders import SONNET, assistant, marks, result, text, tool, usage, use, user
 
 from cachepoint import CachePolicy, PromptCache, configure, session
-from cachepoint.core import cache as core
-from cachepoint.stores import MemoryStore
+from cachepoint.core import steps
+from cachepoint.memory import Limit, LocalMemory, Table
 
 APP_PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
 
@@ -231,7 +231,7 @@ class TestFailures:
         assert cache.settle(call, usage(fresh=3)).usage.input_tokens == 13 - 10
 
     def test_a_fault_is_said_once(self, cache, monkeypatch, caplog):
-        monkeypatch.setattr(core, "plan", lambda *_: 1 / 0)
+        monkeypatch.setattr(steps, "decided", lambda *_: 1 / 0)
         for _ in range(3):
             cache.prepare(chat("a"), model_id=SONNET)
 
@@ -273,30 +273,29 @@ class TestState:
         assert cache.faults == 0
 
     def test_the_store_is_bounded(self, clock):
-        store = MemoryStore(capacity=50)
-        cache = PromptCache(CachePolicy(), lambda: clock[0], store=store)
+        memory = LocalMemory({Table.PLACES: Limit(50, 3_600.0, 1 << 20)})
+        cache = PromptCache(CachePolicy(), lambda: clock[0], memory=memory)
         for i in range(200):
             run(cache, chat(f"q{i}"), usage(write=2_040))
 
-        assert len(store) == 50
+        assert memory.sizes()[Table.PLACES][0] == 50
 
     def test_no_text_is_kept(self, cache):
         run(cache, chat("a very secret question"), usage(write=2_040))
 
-        assert b"secret" not in pickle.dumps(
-            (cache._mirror._store._entries, cache._recent._traces, cache._forecast._watched)
-        )
+        assert b"secret" not in pickle.dumps([rows._rows for rows in cache.memory._tables.values()])
 
     def test_digests_are_keyed(self, clock):
-        a, b = (MemoryStore(), MemoryStore())
-        for store in (a, b):
-            run(PromptCache(CachePolicy(), lambda: clock[0], store=store), chat("a"), usage(write=2_040))
+        a, b = (LocalMemory(), LocalMemory())
+        for memory in (a, b):
+            run(PromptCache(CachePolicy(), lambda: clock[0], memory=memory), chat("a"), usage(write=2_040))
 
-        assert not set(a._entries) & set(b._entries)
+        for table in Table:
+            assert not set(a._tables[table]._rows) & set(b._tables[table]._rows)
 
     def test_workers_with_one_store_and_key_share(self, clock):
-        store = MemoryStore()
-        one, two = (PromptCache(CachePolicy(), lambda: clock[0], store=store, key=b"k") for _ in range(2))
+        memory = LocalMemory()
+        one, two = (PromptCache(CachePolicy(), lambda: clock[0], memory=memory, key=b"k") for _ in range(2))
         run(one, chat("a"), usage(write=2_040))
 
         assert two.prepare(chat("a"), model_id=SONNET).plan.expected_read_tokens == 2_040

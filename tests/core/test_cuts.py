@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cachepoint import CachePolicy, PromptCache, Usage, volatile
 from cachepoint.core.accounting.report import input_units
 from cachepoint.core.models.rules import rules_for
-from cachepoint.core.prompt.cuts import MIN_PIECE, Splitter
+from cachepoint.core.prompt.cuts import MIN_PIECE, Scissors
+from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced, retrieved
 from cachepoint.core.prompt.prefix import RawBlock
 from cachepoint.emulator import BedrockEmulator, Reply
@@ -270,8 +271,12 @@ def test_a_split_depends_on_the_content_alone(texts, separator, question, in_his
     one, two = Announced(), Announced()
     one.announce(texts)
     two.announce([*reversed(texts), "a document that nobody asked for, but which was retrieved as well"])
-    first = Splitter(b"one", one, Announced()).split(ask, "learned", "auto", "here")
-    second = Splitter(b"two", two, Announced()).split(ask + later * in_history, "learned", "auto", "there")
+
+    def cut(raw, key, announced, scope):
+        return Scissors(raw, Digester(key), scope, "learned", "auto", announced, Announced()).split({}, {})
+
+    first = cut(ask, b"one", one, b"here")
+    second = cut(ask + later * in_history, b"two", two, b"there")
 
     assert first.cuts == second.cuts
     assert "".join(b.payload for b in first.raw) == prompt

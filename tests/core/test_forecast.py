@@ -1,7 +1,12 @@
-from cachepoint.core.placement.forecast import FADE_AT, PRIORS, Forecast
+from cachepoint.core.memory.records import Count, Counts
+from cachepoint.core.placement.forecast import PRIORS, Forecast
 
 WORTH = (1.25 - 1) / (1.25 - 0.1)
 KIND = (b"app", "small_first")
+
+
+def counted(hits, tries, name="small_first"):
+    return Forecast({b"app": Counts({name: Count(hits, tries)})})
 
 
 def test_a_new_kind_has_its_prior():
@@ -11,55 +16,22 @@ def test_a_new_kind_has_its_prior():
 
 
 def test_what_never_comes_back_is_soon_not_worth_a_write():
-    forecast = Forecast()
-    for i in range(4):
-        forecast.watch(b"%d" % i, KIND, until=10.0)
-
-    assert forecast.chance(KIND) < WORTH
+    assert counted(0, 4).chance(KIND) < WORTH
 
 
-def test_what_comes_back_in_time_counts_once():
-    forecast = Forecast()
-    forecast.watch(b"a", KIND, until=10.0)
-    forecast.saw([b"a"], now=5.0)
-    before = forecast.chance(KIND)
-    forecast.saw([b"a"], now=6.0)
+def test_what_this_request_is_the_return_of_counts_at_once():
+    before = counted(0, 1)
 
-    assert forecast.chance(KIND) == before == (1.1 + 1) / (2 + 1)
-
-
-def test_what_comes_back_too_late_does_not_count():
-    forecast = Forecast()
-    forecast.watch(b"a", KIND, until=10.0)
-    forecast.saw([b"a"], now=11.0)
-
-    assert forecast.chance(KIND) == 1.1 / 3
-
-
-def test_old_evidence_fades():
-    forecast = Forecast()
-    for i in range(200):
-        forecast.watch(b"%d" % i, KIND, until=1e9)
-    for i in range(200, 230):
-        forecast.watch(b"%d" % i, KIND, until=1e9)
-        forecast.saw([b"%d" % i], now=0.0)
-
-    assert forecast.chance(KIND) > WORTH
-    assert forecast._tallies[KIND].watched <= FADE_AT
+    assert (
+        Forecast(before.counts, {KIND: 1}).chance(KIND) == counted(1, 1).chance(KIND) == (1.1 + 1) / (2 + 1)
+    )
 
 
 def test_kinds_do_not_mix():
-    forecast = Forecast()
-    for i in range(9):
-        forecast.watch(b"%d" % i, KIND, until=10.0)
-
-    assert forecast.chance((b"other app", "small_first")) == 0.55
+    assert counted(0, 9).chance((b"other app", "small_first")) == 0.55
 
 
-def test_what_is_watched_is_bounded():
-    forecast = Forecast(capacity=4, watch=8)
-    for i in range(100):
-        forecast.watch(b"%d" % i, (b"%d" % i, "tools"), until=10.0)
+def test_a_depth_is_guessed_from_all_depths():
+    forecast = counted(9, 9, "again")
 
-    assert len(forecast._tallies) == 4
-    assert len(forecast._watched) == 8
+    assert forecast.chance((b"app", "again:3"), (b"app", "again")) == forecast.chance((b"app", "again"))

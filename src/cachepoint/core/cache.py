@@ -1,108 +1,105 @@
-"""PromptCache: prepare / settle / abandon, the state machine that ties the rest together."""
+"""PromptCache: prepare / settle / abandon, the way of one call.
+
+Each operation is a generator that yields what it wants of the memory and is sent the answer, so that sync
+and async callers take the same steps. The only I/O is the memory's; nothing here sends, sleeps or waits.
+"""
 
 import logging
+import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import warnings
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
-from threading import RLock
-from types import ModuleType
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from cachepoint.core import listeners
-from cachepoint.core.accounting.diagnosis import Case, Recent, Trace, diagnose
+from cachepoint.core import listeners, steps
+from cachepoint.core.accounting.advice import advice
 from cachepoint.core.accounting.report import CallReport
-from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.call import Call
+from cachepoint.core.guard import Guard, InvalidOptionError
 from cachepoint.core.listeners import Observer
-from cachepoint.core.memory.mirror import CacheMirror, MemoryStore, Store
-from cachepoint.core.memory.sizes import Scale
-from cachepoint.core.models.refusals import is_refusal, stricter
-from cachepoint.core.models.rules import ModelRules, base_model, rules_for
-from cachepoint.core.placement.forecast import Forecast
-from cachepoint.core.placement.outlook import Scene, branches, foresee
-from cachepoint.core.placement.planner import (
-    Outlook,
-    Plan,
-    Sizes,
-    end_of,
-    head_of,
-    plan,
-)
+from cachepoint.core.memory.allowance import Allowance
+from cachepoint.core.memory.local import LocalMemory
+from cachepoint.core.memory.protocol import NOTHING, Memory, Recollection
+from cachepoint.core.memory.records import Changes
+from cachepoint.core.models.rules import UNKNOWN, shown
+from cachepoint.core.placement.decision import Decision, strict
+from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.question import Question
 from cachepoint.core.policy import CachePolicy, default_policy
-from cachepoint.core.prompt.cuts import Split, Splitter
-from cachepoint.core.prompt.dialects import DIALECTS
-from cachepoint.core.prompt.dialects.reading import Cuts
-from cachepoint.core.prompt.prefix import Digester, Prefix
-from cachepoint.core.prompt.rewriting import rewriting
+from cachepoint.core.prompt.digests import Digester
+
+__all__ = ["MEMORY_TIMEOUT", "Call", "PromptCache"]
 
 logger = logging.getLogger("cachepoint")
 
-_USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
-    "converse": Usage.from_converse,
-    "messages": lambda response, _: Usage.from_messages(response),
-}
+T = TypeVar("T")
+# What an operation yields, what it is sent, and what it comes to.
+Steps = Generator[Question | Changes, Recollection, T]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """One call under way. `request` is what to send; the rest is for `settle`."""
-
-    request: dict[str, Any]
-    model_id: str
-    plan: Plan
-    rules: ModelRules = field(repr=False)
-    started: float
-    priced_as: str
-    dialect: str
-    original: Mapping[str, Any] = field(repr=False)
-    case: Case | None = field(default=None, repr=False)
-    sessions: tuple[Observer, ...] = field(default=(), repr=False)
+MEMORY_TIMEOUT = 0.025
+_TOPICS = 1_024
+_TOKEN = 8
 
 
 class PromptCache:
-    """Plans the checkpoints of requests and learns from their answers. Knows no framework, does no I/O.
+    """Plans the checkpoints of requests and learns from their answers. Knows no framework, sends nothing.
 
-    Safe under threads. Any number of calls may be prepared before the first is settled.
+    Safe under threads, event loops and forks. Any number of calls may be prepared before the first is
+    settled. What Bedrock is called with, and what it answers, never fails because of it: what raises here
+    is counted in `faults`, and the call goes out as it came.
 
     Args:
         policy: How to place; None: what `cachepoint.configure` or the environment says.
         clock: Seconds, as of Bedrock's own clock.
-        store: Where the mirror lives; None: in this process.
-        key: The key of the digests, 1 to 64 bytes; None: a random one of this process. Workers
-            that share a store must share it.
+        memory: Where all that is remembered lives; None: in this process, for this cache alone.
+        key: The key of the digests, 1 to 64 bytes; None: a random one of this process. Caches that share
+            a memory must share it.
         observers: Called with every report.
+        memory_timeout: Seconds that one call may wait for its memory in all. What does not answer in
+            that time is not remembered.
+        namespace: Tells accounts apart that share a memory.
+        store: What `memory` was called; it goes with the next release.
 
     Raises:
-        ValueError: Where the key is empty or too long.
+        ValueError: Where an option holds no valid value.
     """
 
     def __init__(
         self,
-        policy: CachePolicy | None = None,
+        policy: CachePolicy | Mapping[str, Any] | str | None = None,
         clock: Callable[[], float] = time.time,
         *,
-        store: Store | None = None,
+        memory: Memory | None = None,
         key: bytes | None = None,
         observers: Iterable[Observer] = (),
+        memory_timeout: float = MEMORY_TIMEOUT,
+        namespace: str = "",
+        store: Memory | None = None,
     ) -> None:
-        if key is not None and not 1 <= len(key) <= blake2b.MAX_KEY_SIZE:
-            raise ValueError(f"the key of the digests has {len(key)} bytes; use 1 to {blake2b.MAX_KEY_SIZE}")
-        self.policy = policy
+        if store is not None:
+            warnings.warn("PromptCache(store=...) is memory=... now", DeprecationWarning, stacklevel=2)
+        self.policy = CachePolicy.of(policy)
         self.observers: list[Observer] = list(observers)
-        self.faults = 0
+        self.memory: Memory = _memory(memory if store is None else store)
+        self.guard = Guard()
+        self.namespace = namespace
         self._clock = clock
-        key = key or secrets.token_bytes(32)
-        self._digester = Digester(key)
-        self._splitter = Splitter(key)
-        self._mirror = CacheMirror(MemoryStore() if store is None else store)
-        self._forecast = Forecast()
-        self._scale = Scale()
-        self._recent = Recent()
-        self._rows: dict[str, ModelRules] = {}
-        self._unknown: set[str] = set()
-        self._said: set[tuple[str, str]] = set()
-        self._lock = RLock()
+        self._key = _valid_key(key)
+        self._timeout = _valid_timeout(memory_timeout)
+        self._digester = Digester(self._key)
+        self._said: dict[object, None] = {}
+
+    @property
+    def faults(self) -> int:
+        """How many steps of ours raised; each call went on without it. The first was logged."""
+        return self.guard.faults
+
+    def now(self) -> float:
+        """Seconds, by this cache's clock."""
+        return self._clock()
 
     def prepare(
         self,
@@ -121,7 +118,7 @@ class PromptCache:
             model_id: The model where `request` has no `modelId`, or the base model behind an ARN.
             dialect: `"converse"` or `"messages"` (InvokeModel).
             policy: The policy of this call alone.
-            region: The region called; entries are never shared between regions.
+            region: The endpoint or Region called; entries are never shared between them.
 
         Returns:
             The call; send `call.request`, which has the keys that `request` had.
@@ -129,77 +126,8 @@ class PromptCache:
         Raises:
             ValueError: Where no model is named, or a dialect or an option is unknown.
         """
-        if dialect not in DIALECTS:
-            raise ValueError(f"dialect is {dialect!r}; use one of {', '.join(map(repr, DIALECTS))}")
-        called = request.get("modelId") or model_id
-        if not called:
-            raise ValueError("no model is named: give model_id= or a request with modelId")
-        chosen = CachePolicy.of(policy) or self.policy or default_policy()
-        named = model_id if model_id and base_model(str(called)) is None else called
-        rules = self._rows.get(str(called)) or rules_for(str(named))
-        call = Call(
-            request=dict(request),
-            model_id=str(called),
-            plan=Plan(),
-            rules=rules,
-            started=self._clock(),
-            priced_as=str(named),
-            dialect=dialect,
-            original=request,
-            # A stream may be settled where the context of its caller is lost.
-            sessions=listeners.of_context(),
-        )
-        if (why := self._stands_aside(call, chosen)) is not None:
-            return replace(call, plan=Plan(note=why))
-        try:
-            with self._lock:
-                return self._planned(call, chosen, region)
-        except Exception:
-            self._fault("planning")
-            return call
-
-    def now(self) -> float:
-        """Seconds, by this cache's clock."""
-        return self._clock()
-
-    def settle(
-        self, call: Call, response: Mapping[str, Any], *, first_token: float | None = None
-    ) -> CallReport:
-        """Learn from the answer and say what it cost.
-
-        Args:
-            call: What `prepare` returned.
-            response: The response, or the `metadata` event that ended a stream.
-            first_token: When the first event of a stream came, by `now()`.
-
-        Returns:
-            The report. It goes to the observers as well.
-        """
-        usage = miss = None
-        try:
-            usage = _USAGE[call.dialect](response, call.priced_as)
-            if call.case is not None and usage is not None:
-                with self._lock:
-                    miss = self._learned(call, call.case, usage)
-        except Exception:
-            self._fault("learning")
-        report = CallReport(
-            model_id=call.model_id,
-            priced_as=call.priced_as,
-            rules=call.rules,
-            started=call.started,
-            usage=usage,
-            plan=call.plan,
-            miss=miss,
-            conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
-            seconds=self._clock() - call.started,
-            first_token_seconds=None if first_token is None else first_token - call.started,
-        )
-        self._tell(report, call)
-        return report
-
-    def began(self, call: Call) -> None:
-        """The answer began: what the call writes can be read from now on."""
+        plain = self._plain(request, model_id, dialect)
+        return self._run("planning", plain, self._preparing(plain, model_id, policy, region), plain)
 
     async def aprepare(
         self,
@@ -211,157 +139,203 @@ class PromptCache:
         region: str = "",
     ) -> Call:
         """As `prepare`, with an awaited memory."""
-        return self.prepare(request, model_id, dialect=dialect, policy=policy, region=region)
+        plain = self._plain(request, model_id, dialect)
+        return await self._arun("planning", plain, self._preparing(plain, model_id, policy, region), plain)
+
+    def began(self, call: Call) -> None:
+        """The answer began: what the call writes can be read from now on, and is written by nobody else.
+
+        For streams, at their first event; elsewhere `settle` says it.
+        """
+        self._run("noting that an answer began", call, self._recording(steps.begun, call), None)
 
     async def abegan(self, call: Call) -> None:
         """As `began`, with an awaited memory."""
-        self.began(call)
+        await self._arun("noting that an answer began", call, self._recording(steps.begun, call), None)
+
+    def settle(
+        self, call: Call, response: Mapping[str, Any], *, first_token: float | None = None
+    ) -> CallReport:
+        """Learn from the answer and say what it cost. Never raises.
+
+        Args:
+            call: What `prepare` returned.
+            response: The response, or the `metadata` event that ended a stream.
+            first_token: When the first event of a stream came, by `now()`.
+
+        Returns:
+            The report. It goes to the observers as well.
+        """
+        settling = self._settling(call, response, first_token)
+        return self._run("settling", call, settling, steps.unread(call))
 
     async def asettle(
         self, call: Call, response: Mapping[str, Any], *, first_token: float | None = None
     ) -> CallReport:
         """As `settle`, with an awaited memory."""
-        return self.settle(call, response, first_token=first_token)
+        settling = self._settling(call, response, first_token)
+        return await self._arun("settling", call, settling, steps.unread(call))
+
+    def abandon(self, call: Call) -> None:
+        """The call failed: it writes nothing any more. What other calls wrote stays."""
+        self._run("abandoning", call, self._recording(steps.released, call), None)
 
     async def aabandon(self, call: Call) -> None:
         """As `abandon`, with an awaited memory."""
-        self.abandon(call)
-
-    def abandon(self, call: Call) -> None:
-        """The call failed: nothing of it is in the cache."""
-        if call.case is None:
-            return
-        try:
-            with self._lock:
-                self._mirror.forget(
-                    call.case.prefix,
-                    [c.index for c in call.plan.checkpoints if c.index not in call.case.view.live],
-                )
-        except Exception:
-            self._fault("forgetting")
+        await self._arun("abandoning", call, self._recording(steps.released, call), None)
 
     def refused(self, call: Call, message: str) -> Call | None:
-        """Bedrock refused a checkpoint of ours: the call without it, and the row remembered as stricter.
+        """Bedrock refused a checkpoint of ours: the call without ours, and the row remembered as stricter.
 
         Args:
             call: What was refused.
             message: Bedrock's message.
 
         Returns:
-            The call as the caller made it, to be sent once more; None where checkpoints are not
-            what the message is about, or none were ours.
+            The call with the caller's own checkpoints alone, to be sent once more; None where the message
+            is not about a checkpoint, or none were ours.
         """
-        if not call.plan.checkpoints or not is_refusal(message):
-            return None
-        self.abandon(call)
-        with self._lock:
-            self._rows[call.model_id] = stricter(call.rules, message)
-            _bound(self._rows, 1_024)
-        logger.warning("Bedrock refused a checkpoint on %s; the call is sent again without", call.model_id)
-        plain = DIALECTS[call.dialect].write(call.original, {}, None, {})
-        return replace(call, request=plain, plan=Plan(note="Bedrock refused a checkpoint"), case=None)
+        return self._run("reading a refusal", call, self._refusing(call, message), None)
+
+    async def arefused(self, call: Call, message: str) -> Call | None:
+        """As `refused`, with an awaited memory."""
+        return await self._arun("reading a refusal", call, self._refusing(call, message), None)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """A copied model goes on with the same cache: what Bedrock holds is not doubled by it."""
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy in another process starts with an empty mirror: it has seen nothing yet."""
-        return _restore, (self.policy, self._clock)
-
-    def _stands_aside(self, call: Call, policy: CachePolicy) -> str | None:
-        if policy.mode == "off":
-            return "mode is off"
-        if call.rules.caches:
-            return None
-        if call.model_id not in self._unknown:
-            self._unknown.add(call.model_id)
-            _bound(self._unknown, 1_024)
-            logger.info("%s: no explicit prompt caching is known; no checkpoint is placed", call.model_id)
-        return f"{call.rules.name} takes no checkpoints"
-
-    def _planned(self, call: Call, policy: CachePolicy, region: str) -> Call:
-        wire: ModuleType = DIALECTS[call.dialect]
-        reading = wire.read(call.original, call.rules)
-        if reading.refusal is not None:
-            return replace(call, plan=Plan(note=reading.refusal))
-        scope = f"{call.dialect}|{region}|{call.model_id}"
-        split = Split(reading.raw)
-        if policy.split != "off":
-            split = self._splitter.split(reading.raw, policy.split, policy.documents, scope)
-        prefix = self._digester.prefix(
-            split.raw,
-            seed=f"{scope}|{reading.invalidates}".encode(),
-            turn_seed=reading.turn.encode(),
-            orphans=reading.orphans,
-        )
-        view = self._mirror.look(prefix, call.started)
-        sizes = self._scale.sizes(prefix, view, call.model_id, call.rules)
-        here = self._digester.one(scope.encode())
-        outlook = foresee(Scene(prefix, view, sizes, call.rules, policy, here), self._forecast)
-        decided = plan(prefix, view, call.rules, policy, outlook, sizes)
-        trace = Trace.of(prefix, call.model_id)
-        changing = split.changing if outlook.changing else None
-        new = max(view.entries, default=-1) + 1
-        rewritten = {i: what for i, b in enumerate(split.raw[new:], new) if (what := rewriting(b))}
-        case = Case(prefix, view, decided, call.rules, trace, self._recent.swap(trace), changing, rewritten)
-        self._advise(call, case, outlook, sizes)
-        ends = [i for i in (head_of(prefix), end_of(prefix)) if i is not None] + branches(prefix)
-        writing = [c.index for c in decided.checkpoints if c.index not in view.live]
-        self._mirror.note(prefix, view, ends, writing)
-        return replace(
-            call,
-            plan=decided,
-            case=case,
-            request=_write(wire, call, prefix, decided, split.cuts),
-        )
-
-    def _advise(self, call: Call, case: Case, outlook: Outlook, sizes: Sizes) -> None:
-        """Say once what stands in the way of more, and what its remedy would save."""
-        head = head_of(case.prefix)
-        held = 0 if head is None else sizes.tokens[head]
-        behind = sizes.tokens[-1] - held if sizes.tokens else 0
-        if case.changing is not None and behind >= call.rules.min_tokens:
-            self._say(
-                (call.model_id, case.changing),
-                "the system prompt holds %s: the %d tokens from its line on are not cached. Put what changes "
-                "into the last user message, or at least at the end of the system prompt",
-                case.changing,
-                behind,
-            )
-        if case.changing is None and outlook.stale and behind >= call.rules.min_tokens:
-            self._say(
-                (call.model_id, "history"),
-                "histories of %s no longer extend what was sent before (trimmed or rewritten by the call?): "
-                "about %d tokens a call are not cached. cachepoint's stable trimming keeps them in place",
-                call.model_id,
-                behind,
-            )
-
-    def _say(self, topic: tuple[str, str], message: str, *values: object) -> None:
-        if topic not in self._said:
-            self._said.add(topic)
-            _bound(self._said, 1_024)
-            logger.warning(message, *values)
-
-    def _learned(self, call: Call, case: Case, usage: Usage) -> Any:
-        prefix = case.prefix
-        self._scale.learn(prefix, usage, call.model_id, call.rules)
-        cached = (usage.read_tokens or 0) + (usage.write_tokens or 0)
-        marks = call.plan.checkpoints
-        miss = diagnose(case, usage)
-        if not marks:
-            return miss
-        if not cached:
-            self._mirror.forget(prefix, [c.index for c in marks])
-            return miss
-        deepest = marks[-1]
-        share = cached / deepest.tokens if deepest.tokens else 1.0
-        written = {
-            c.index: (c.ttl, cached if c is deepest else None)
-            for c in marks
-            if c is deepest or c.tokens * share >= call.rules.min_tokens
+        """In another process: the same key, observers and policy; a memory of this process begins empty."""
+        options = {
+            "memory": self.memory,
+            "key": self._key,
+            "observers": self.observers,
+            "memory_timeout": self._timeout,
+            "namespace": self.namespace,
         }
-        self._mirror.learn(prefix, written, call.started)
-        below = [c.index for c in marks if c.index not in written]
-        self._mirror.forget(prefix, below)
-        return miss
+        return _restored, (type(self), self.policy, self._clock, options)
+
+    def _plain(self, request: Mapping[str, Any], model_id: str | None, dialect: str) -> Call:
+        """The call as it came."""
+        called = str(request.get("modelId") or model_id or "")
+        return Call(
+            request=dict(request),
+            model_id=called,
+            plan=Plan(),
+            rules=UNKNOWN,
+            started=self.guard("reading the clock", self._clock, 0.0),
+            priced_as=called,
+            dialect=dialect,
+            original=request,
+            allowance=Allowance(self._timeout),
+            token=os.urandom(_TOKEN),
+        )
+
+    def _preparing(self, call: Call, model_id: str | None, policy: Any, region: str) -> Steps[Call]:
+        # A stream may be settled where the context of its caller is lost.
+        call = replace(steps.named(call, model_id), sessions=listeners.of_context())
+        chosen = CachePolicy.of(policy) or self.policy or default_policy()
+        if (why := steps.stands_aside(call, chosen)) is not None:
+            self._advise_model(call)
+            return replace(call, plan=Plan(note=why))
+        question = steps.question(call, chosen, self._digester, f"{self.namespace}|{call.dialect}|{region}")
+        if question.reading.refusal is not None:
+            return replace(call, plan=Plan(note=question.reading.refusal))
+        found = yield question
+        call = replace(call, rules=strict(question, found))
+        if (why := steps.stands_aside(call, chosen)) is not None:
+            return replace(call, plan=Plan(note=why))
+        decision, held = yield from steps.decided(question, found, call.token)
+        self._advise(call, decision)
+        return steps.written(call, question, decision, held)
+
+    def _settling(
+        self, call: Call, response: Mapping[str, Any], first_token: float | None
+    ) -> Steps[CallReport]:
+        usage = self.guard("reading usage", lambda: steps.usage(call, response), None)
+        miss = self.guard("finding out why a call missed", lambda: steps.miss(call, usage), None)
+        learned = self.guard("learning", lambda: steps.learned(call, usage), None)
+        if learned is not None:
+            yield learned
+        seconds = self.guard("reading the clock", lambda: self._clock() - call.started, None)
+        report = steps.report(call, usage, miss, seconds, first_token)
+        self._tell(report, call)
+        return report
+
+    def _recording(self, changes: Callable[[Call], Changes | None], call: Call) -> Steps[None]:
+        asked = changes(call)
+        if asked is not None:
+            yield asked
+
+    def _refusing(self, call: Call, message: str) -> Steps[Call | None]:
+        facts = steps.disproved(call, message)
+        if facts is None:
+            return None
+        logger.warning(
+            "Bedrock refused a checkpoint on %s; the call is sent again without", shown(call.model_id)
+        )
+        yield steps.refused(call, facts)
+        return steps.without_ours(call)
+
+    def _run(self, doing: str, call: Call, operation: Steps[T], otherwise: T) -> T:
+        return self.guard(doing, lambda: self._driven(operation, call.allowance), otherwise)
+
+    async def _arun(self, doing: str, call: Call, operation: Steps[T], otherwise: T) -> T:
+        return await self.guard.awaited(doing, lambda: self._adriven(operation, call.allowance), otherwise)
+
+    def _driven(self, operation: Steps[T], allowance: Allowance) -> T:
+        answer: Any = None
+        while True:
+            try:
+                asked = operation.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            answer = self.guard("remembering", lambda: self._asked(asked, allowance), NOTHING)  # noqa: B023
+
+    async def _adriven(self, operation: Steps[T], allowance: Allowance) -> T:
+        answer: Any = None
+        while True:
+            try:
+                asked = operation.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            asking = lambda: self._aasked(asked, allowance)  # noqa: B023, E731
+            answer = await self.guard.awaited("remembering", asking, NOTHING)
+
+    def _asked(self, asked: Question | Changes, allowance: Allowance) -> Recollection:
+        with allowance as left:
+            if isinstance(asked, Changes):
+                return self.memory.record(asked, left)
+            return self.memory.recall(asked, left) if left else NOTHING
+
+    async def _aasked(self, asked: Question | Changes, allowance: Allowance) -> Recollection:
+        with allowance as left:
+            if isinstance(asked, Changes):
+                return await self.memory.arecord(asked, left)
+            return await self.memory.arecall(asked, left) if left else NOTHING
+
+    def _advise(self, call: Call, decision: Decision) -> None:
+        for said in advice(call.model_id, call.rules, decision):
+            self._say(said.topic, logging.WARNING, said.message, *said.values)
+
+    def _advise_model(self, call: Call) -> None:
+        if not call.rules.caches:
+            message = "%s: no explicit prompt caching is known; no checkpoint is placed"
+            self._say(call.model_id, logging.INFO, message, shown(call.model_id))
+
+    def _say(self, topic: object, level: int, message: str, *values: object) -> None:
+        if topic in self._said:
+            return
+        self._said[topic] = None
+        while len(self._said) > _TOPICS:
+            self._said.pop(next(iter(self._said)), None)
+        logger.log(level, message, *values)
 
     def _tell(self, report: CallReport, call: Call) -> None:
         for observer in (*self.observers, *listeners.of_process(), *call.sessions):
@@ -370,40 +344,30 @@ class PromptCache:
             except Exception:
                 logger.exception("an observer of cachepoint failed; the call is not affected")
 
-    def _fault(self, doing: str) -> None:
-        """A fault of ours never fails a call (law 5): it is counted, and said once."""
-        self.faults += 1
-        level = logging.WARNING if self.faults == 1 else logging.DEBUG
-        logger.log(level, "cachepoint failed at %s; the call goes on without it", doing, exc_info=True)
+
+def _restored(cls: type[PromptCache], policy: Any, clock: Any, options: Mapping[str, Any]) -> PromptCache:
+    return cls(policy, clock, **options)
 
 
-def _restore(policy: CachePolicy | None, clock: Callable[[], float]) -> PromptCache:
-    return PromptCache(policy, clock)
+def _memory(memory: Memory | None) -> Memory:
+    if memory is None:
+        return LocalMemory()
+    if not (callable(getattr(memory, "recall", None)) and callable(getattr(memory, "record", None))):
+        raise InvalidOptionError(f"memory is {type(memory).__name__!r}; give a cachepoint.memory.Memory")
+    return memory
 
 
-def _bound(table: Any, size: int) -> None:
-    while len(table) > size:
-        table.pop() if isinstance(table, set) else table.pop(next(iter(table)))
+def _valid_key(key: bytes | None) -> bytes:
+    if key is None:
+        return secrets.token_bytes(32)
+    if not 1 <= len(key) <= blake2b.MAX_KEY_SIZE:
+        raise InvalidOptionError(
+            f"the key of the digests has {len(key)} bytes; use 1 to {blake2b.MAX_KEY_SIZE}"
+        )
+    return key
 
 
-def _write(wire: ModuleType, call: Call, prefix: Prefix, decided: Plan, cuts: Cuts) -> dict[str, Any]:
-    hand = prefix.hand
-    chosen = [
-        (prefix.blocks[c.index], wire.mark(c.ttl, _kept(hand.get(c.index), call.rules)))
-        for c in decided.checkpoints
-    ]
-    if not chosen and not hand and not prefix.orphans and not cuts:
-        return dict(call.original)
-    places = (
-        [(b.layer, b.path) for b, _ in chosen]
-        + [(prefix.blocks[i].layer, prefix.blocks[i].path) for i in hand]
-        + list(cuts)
-    )
-    touched = {(layer, path[0]) if layer == "messages" else (layer,) for layer, path in places}
-    marks = {(b.layer, b.path): mark for b, mark in chosen}
-    return dict(wire.write(call.original, marks, None if prefix.orphans else touched, cuts))
-
-
-def _kept(mark: Any, rules: ModelRules) -> Any:
-    """Nova takes no ttl at all (AWS user guide, 2026-10), not even the default spelt out."""
-    return None if mark is not None and rules.is_nova and mark.ttl else mark
+def _valid_timeout(seconds: float) -> float:
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= 60:  # noqa: PLR2004
+        raise InvalidOptionError(f"memory_timeout is {seconds!r}; use 0 to 60 seconds")
+    return float(seconds)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
-from cachepoint.core.prompt.prefix import Digester
+from cachepoint.core.prompt.digests import Digester
 
 V = TypeVar("V")
 

@@ -1,15 +1,14 @@
 """Expected against actual: why a call read less than it could have, and where in the prompt."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Literal
 
 from cachepoint.core.accounting.usage import Usage
-from cachepoint.core.memory.mirror import View
+from cachepoint.core.memory.records import Trace
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.prefix import Prefix
 
 # The first four are the vocabulary of Anthropic's cache diagnostics, which Bedrock does not have.
@@ -47,38 +46,6 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """What is kept of a request to hold the next one against: digests, no text."""
-
-    model: str
-    settings: bytes
-    parts: tuple[bytes, bytes, bytes]
-    digests: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, prefix: Prefix, model: str) -> "Trace":
-        """The trace of a request."""
-        return cls(model, prefix.settings, prefix.parts, prefix.digests)
-
-
-class Recent:
-    """The last request of each conversation, known by its first message. Bounded."""
-
-    def __init__(self, capacity: int = 512) -> None:
-        self._traces: OrderedDict[bytes, Trace] = OrderedDict()
-        self._capacity = capacity
-
-    def swap(self, trace: Trace) -> Trace | None:
-        """Keep this one; return the one before it of the same conversation."""
-        conversation = trace.parts[2]
-        before = self._traces.pop(conversation, None)
-        self._traces[conversation] = trace
-        while len(self._traces) > self._capacity:
-            self._traces.popitem(last=False)
-        return before
-
-
-@dataclass(frozen=True, slots=True)
 class Case:
     """All that a diagnosis looks at."""
 
@@ -99,56 +66,61 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
         case: The call as it was planned.
         usage: What Bedrock reported.
     """
+    if usage.read_tokens is None and case.plan.checkpoints:
+        # Nothing was said of the cache, so nothing is known of a miss.
+        return None
     read = usage.read_tokens or 0
+    found = (test(case, read) for test in (_lost, _volatile, _unmarked, _out_of_reach, _changed, _summarised))
+    return next(filter(None, found), None if read else _cold(case, usage))
+
+
+def _lost(case: Case, read: int) -> Miss | None:
+    """What the memory says is there, and was not read."""
     expected = case.plan.expected_read_tokens
-    if expected is not None and read < TOLERANCE * expected:
-        return Miss("evicted_or_rerouted", _at(case, case.plan.expected_from), expected - read)
-    if case.changing is not None and (blocked := _volatile(case)) is not None:
-        return blocked
-    if not case.plan.checkpoints:
-        return _unmarked(case)
-    out_of_reach = _deepest_live(case)
-    if (
-        out_of_reach is not None
-        and (-1 if case.plan.expected_from is None else case.plan.expected_from) < out_of_reach
-    ):
-        tokens = case.view.entries[out_of_reach].tokens
-        return Miss("lookback_exceeded", _at(case, out_of_reach), tokens and tokens - read)
-    changed = _changed(case) or _summarised(case)
-    if changed is not None:
-        return changed
-    return None if read else _cold(case, usage)
+    if expected is None or read >= TOLERANCE * expected:
+        return None
+    return Miss("evicted_or_rerouted", _at(case, case.plan.expected_from), expected - read)
+
+
+def _out_of_reach(case: Case, read: int) -> Miss | None:
+    """An entry that no checkpoint's lookback reaches."""
+    deepest = max(case.view.live, default=-1)
+    reached = -1 if case.plan.expected_from is None else case.plan.expected_from
+    if reached >= deepest:
+        return None
+    tokens = case.view.entries[deepest].tokens
+    return Miss("lookback_exceeded", _at(case, deepest), tokens and tokens - read)
 
 
 def _at(case: Case, index: int | None) -> str | None:
     return None if index is None else case.prefix.blocks[index].where
 
 
-def _volatile(case: Case) -> Miss | None:
+def _volatile(case: Case, _: int) -> Miss | None:
     """A head that changes by the call and never came back."""
+    if case.changing is None:
+        return None
     index = next((i for i, b in enumerate(case.prefix.blocks) if b.ends == "volatile"), None)
     if index is None or case.prefix.head - 1 in case.view.entries:
         return None
     return Miss("system_changed", _at(case, index), detail=case.changing)
 
 
-def _unmarked(case: Case) -> Miss:
+def _unmarked(case: Case, _: int) -> Miss | None:
+    if case.plan.checkpoints:
+        return None
     below = (case.plan.note or "").startswith("below")
     return Miss("below_minimum" if below else "not_marked")
 
 
-def _deepest_live(case: Case) -> int | None:
-    return max(case.view.live, default=None)
-
-
-def _changed(case: Case) -> Miss | None:
+def _changed(case: Case, _: int) -> Miss | None:
     """What keeps this request from extending the one before it in its conversation."""
     before, now = case.before, case.trace
     if before is None or not before.digests:
         return None
-    if len(before.digests) <= len(now.digests) and now.digests[len(before.digests) - 1] == before.digests[-1]:
+    if now.extends(before):
         return None
-    same = sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(before.digests, now.digests, strict=False)))
+    same = now.common(before)
     # A head that is known by itself belongs to another conversation that happens to begin alike.
     known_head = case.prefix.head and case.prefix.head - 1 in case.view.entries
     for cause, differs in (
@@ -158,14 +130,14 @@ def _changed(case: Case) -> Miss | None:
         ("system_changed", before.parts[1] != now.parts[1]),
     ):
         if differs:
-            where = _at(case, same if same < len(now.digests) else None)
+            where = _at(case, same if same < len(now) else None)
             return None if known_head else Miss(cause, where)  # type: ignore[arg-type]
-    if same >= len(now.digests):
+    if same >= len(now):
         return None
     return Miss("messages_changed", _at(case, same), detail=case.rewritten.get(same))
 
 
-def _summarised(case: Case) -> Miss | None:
+def _summarised(case: Case, _: int) -> Miss | None:
     """A summary in the place of the first message makes it look like a new conversation."""
     first = case.prefix.head
     what = case.rewritten.get(first)
@@ -176,12 +148,14 @@ def _summarised(case: Case) -> Miss | None:
 
 def _cold(case: Case, usage: Usage) -> Miss | None:
     """Nothing was read, and nothing the caller did explains it."""
-    if not usage.write_tokens:
+    if usage.write_tokens == 0:
         return Miss("below_minimum")
     entries = case.view.entries
-    marked = [c.index for c in case.plan.checkpoints if c.index in entries]
-    if any(entries[i].writing for i in marked):
-        return Miss("in_flight", _at(case, marked[-1]))
+    held = [
+        c.index for c in case.plan.checkpoints if c.index in entries and entries[c.index].held(case.view.now)
+    ]
+    if held:
+        return Miss("in_flight", _at(case, held[-1]))
     dead = [i for i in entries if entries[i].expires]
     if dead:
         return Miss("expired", _at(case, dead[-1]), entries[dead[-1]].tokens)

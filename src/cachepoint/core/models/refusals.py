@@ -32,7 +32,26 @@ def is_refusal(message: str) -> bool:
     )
 
 
-def stricter(rules: ModelRules, message: str) -> ModelRules:
-    """The model's row with what the refusal disproved taken out of it."""
-    taught = next((change for text, change in _TEACHES if text in message), {})
-    return replace(rules, **taught)
+def read_refusal(message: str, placed: Any) -> frozenset[str] | None:  # noqa
+    if not is_refusal(message):
+        return None
+    for text, facts in (
+        ("did not allow prompt caching", {"explicit"}),
+        ("support the cachePoint", {"explicit"}),
+        ("#/toolConfig/tools", {"tools"}),
+        ("#/messages/", {"messages"}),
+        ("Extended TTL", {"1h"}),
+        ("extraneous key [cachePoint]", {"explicit"}),
+    ):
+        if text in message:
+            return frozenset(facts)
+    return frozenset()
+
+
+def stricter(rules: ModelRules, facts: Any) -> ModelRules:  # noqa
+    return replace(
+        rules,
+        explicit=rules.explicit and "explicit" not in facts,
+        fields=tuple(f for f in rules.fields if f not in facts),
+        ttls=tuple(t for t in rules.ttls if t not in facts),
+    )

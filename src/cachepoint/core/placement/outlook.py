@@ -1,12 +1,13 @@
 """What kind of call a request is, and what of it is worth a write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cachepoint.core.memory.mirror import View
-from cachepoint.core.models.rules import TTL_SECONDS, ModelRules
+from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.forecast import Forecast, Kind, Shape
-from cachepoint.core.placement.planner import Outlook, Sizes, end_of, head_of, previous_end
+from cachepoint.core.placement.planner import Outlook, end_of, head_of, previous_end
+from cachepoint.core.placement.sizes import Sizes
+from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.prefix import Prefix
 
@@ -20,7 +21,7 @@ MAX_BRANCHES = 16
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One request as the forecast looks at it. `scope` stands for API, region and model."""
+    """One request as the forecast looks at it. `scope` stands for endpoint, API and model."""
 
     prefix: Prefix
     view: View
@@ -30,24 +31,29 @@ class Scene:
     scope: bytes
 
 
-def foresee(scene: Scene, forecast: Forecast) -> Outlook:
-    """Sort a request into its kind, ask whether its parts are worth a write, and watch them.
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A prefix whose return is counted: the block it ends at, and what is counted."""
+
+    index: int
+    kinds: tuple[Kind, ...]
+
+
+def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
+    """Sort a request into its kind, and ask whether its parts are worth a write.
 
     Args:
         scene: The request.
-        forecast: What was learned so far; it learns from this request.
+        forecast: What was learned so far.
+
+    Returns:
+        What is to be expected, and what is to be watched.
     """
     prefix, view, policy = scene.prefix, scene.view, scene.policy
-    forecast.saw(prefix.digests, view.now)
     worth = threshold(scene.rules, policy)
-    until = view.now + TTL_SECONDS[policy.ttl]
 
     def chance(shape: Shape) -> bool:
         return forecast.chance((scene.scope, shape)) > worth
-
-    def watch(index: int | None, kind: Kind) -> None:
-        if index is not None and index not in view.entries:
-            forecast.watch(prefix.digests[index], kind, until)
 
     head, end = head_of(prefix), end_of(prefix)
     depths = _depths(scene, head, end)
@@ -62,7 +68,7 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
     # What may change by the call is watched to its end; where such heads return, they are heads.
     whole = prefix.head - 1 if doubt is not None else None
     trusted = doubt is None or whole in view.entries or chance(doubt)
-    shared = policy.documents == "shared" or chance("documents")
+    shared = policy.documents == "shared" or (policy.documents == "auto" and chance("documents"))
     outlook = Outlook(
         head=head is not None and (head in view.entries or chance("head")),
         end=policy.tail == "always" or (policy.tail == "auto" and likely and trusted),
@@ -72,17 +78,28 @@ def foresee(scene: Scene, forecast: Forecast) -> Outlook:
         stale=kind[1] == "history" and not likely and prefix.head - 1 in view.entries,
         changing=doubt == "clock" and not trusted and forecast.watched((scene.scope, doubt)),
     )
-    watch(head, (scene.scope, "head"))
-    if doubt is not None:
-        watch(whole, (scene.scope, doubt))
-    for index in _documents(prefix):
-        watch(index, (scene.scope, "documents"))
+    return outlook, [*_watches(scene, head, doubt), *_ends(scene, end, kind, depths)]
+
+
+def _watches(scene: Scene, head: int | None, doubt: Shape | None) -> Iterator[Watch]:
+    """What of the head is watched: until it is known, it comes back or does not."""
+    known = scene.view.entries
+    if head is not None and head not in known:
+        yield Watch(head, ((scene.scope, "head"),))
+    whole = scene.prefix.head - 1
+    if doubt is not None and whole not in known:
+        yield Watch(whole, ((scene.scope, doubt),))
+    for index in _documents(scene.prefix):
+        if index not in known:
+            yield Watch(index, ((scene.scope, "documents"),))
+
+
+def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind]) -> Iterator[Watch]:
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
-        forecast.watch(prefix.digests[end], kind, until)
+        yield Watch(end, (kind,))
     for index, deep in depths.items():
-        forecast.watch(prefix.digests[index], deep, until, anywhere)
-    return outlook
+        yield Watch(index, (deep, (scene.scope, "again")))
 
 
 def branches(prefix: Prefix) -> list[int]:
@@ -103,7 +120,7 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
     """
     behind = scene.prefix.head
     return {
-        i: (scene.scope + (i - behind).to_bytes(4, "big", signed=True), "again")
+        i: (scene.scope, f"again:{i - behind}")
         for i in scene.view.entries
         if i not in {head, end} and (i < behind or scene.policy.tail != "never" or _ends_documents(scene, i))
     }
@@ -162,7 +179,7 @@ def _added(sizes: Sizes, before: int | None, head: int) -> float:
 
 
 def threshold(rules: ModelRules, policy: CachePolicy) -> float:
-    """The chance of a return from which a write pays: (w - 1) / (w - r), placement-theory §2.2."""
+    """The chance of a return from which a write pays: (w - 1) / (w - r)."""
     read = rules.multipliers.get("read", 0.1)
     write = rules.multipliers.get(f"write_{policy.ttl}", rules.multipliers.get("write_5m", 1.25))
     return (write - 1) / (write - read)

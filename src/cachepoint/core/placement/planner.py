@@ -2,7 +2,7 @@
 
 The bill of a request depends on two depths: how deep it is read and how deep it is written (all
 tokens up to the last checkpoint are read or written; those between cost nothing extra: the span
-law, placement-theory §2.1). So only the deepest checkpoint is a decision that can lose money; the
+law). So only the deepest checkpoint is a decision that can lose money; the
 others are free, and go where they make reads sure:
 
   anchor        the exact end of what Bedrock holds already: distance 0, whatever was appended
@@ -16,19 +16,16 @@ What the caller placed stays; ours fill what remains of the four.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from cachepoint.core.memory.mirror import View
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules, Ttl
+from cachepoint.core.placement.sizes import Sizes
+from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.prefix import Prefix
 
 Reason = Literal["hand", "anchor", "end", "documents", "again", "head", "previous_end"]
-
-# A checkpoint below the minimum is ignored and free; one that is missing costs nine tenths of the
-# prefix. So the gate errs by as much as a size estimate may be off (10-20 %, bedrock-facts §5).
-ESTIMATE_MARGIN = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +76,6 @@ class Outlook:
     documents: tuple[int, ...] = ()
     stale: bool = False
     changing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Cumulative tokens by block index, estimated, exact where usage has told."""
-
-    tokens: tuple[int, ...] = field(default_factory=tuple)
-
-    def reaches(self, index: int, minimum: int) -> bool:
-        """Whether the prefix that ends here may be as large as the minimum."""
-        return self.tokens[index] * ESTIMATE_MARGIN >= minimum
 
 
 def plan(

@@ -1,24 +1,22 @@
 """Where one text becomes two blocks, so that a checkpoint can stand between what returns and what does not.
 
-A checkpoint changes no character; the two pieces joined are the text (law 3). A text splits where
-retrieved documents end, or in front of the line that changes by the call: one that was marked with
-`volatile`, one that looks like a clock, or one that was seen to change. What was decided for a text is
-remembered, so that it splits the same way when it has become history.
+A checkpoint changes no character; the two pieces joined are the text. A text splits where retrieved
+documents end, or in front of the line that changes by the call: one that was marked with `volatile`, one
+that looks like a clock, or one that was seen to change. What was decided for a text is remembered, so that
+it splits the same way when it has become history, in every worker.
 """
 
 import re
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
-from itertools import pairwise, takewhile
-from operator import itemgetter
+from itertools import pairwise
 from typing import Literal
 
-from cachepoint.core.prompt.documents import Announced, changing, retrieved
+from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.documents import Announced
 from cachepoint.core.prompt.prefix import Ends, RawBlock
-
-End = Literal["documents", "stable"]
 
 # What changes by the call, as it looks (CacheCanary 0.4.0 `lint`, 2026-10). A date alone may be part
 # of the instructions and is left to be seen changing.
@@ -36,140 +34,207 @@ CLOCKS: tuple[tuple[str, re.Pattern[str]], ...] = (
 # A shorter first piece is below every minimum (512 tokens) and would be split for nothing.
 MIN_PIECE = 1_024
 _LINE = re.compile(r"\n+")
-# How many lines of a text are compared with the texts before it, and how many texts are kept.
+# How many lines of a text are compared with the texts before it, and the bytes of each one's digest. A
+# clash makes a cut a line later than it should be, once in four billion.
 _MAX_LINES = 2_048
-_KEEP_TEXTS = 8_192
-_KEEP_SLOTS = 512
-_KEEP_EARLIER = 4
+_LINE_BYTES = 4
+# Rough bytes of what was decided for a text.
+_WEIGHT = 400
 _DOCUMENTS = frozenset({"document", "searchResult", "search_result"})
+
+# By (layer, path) of a whole block: where it is cut.
+Cuts = dict[tuple[str, tuple[int, ...]], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where a text becomes two: `at` in characters, and what ends there.
+    """Where a text becomes two, decided once: the first decision stays.
 
-    `at` is 0 where the text changes before any boundary: it is not split, and is worth no write.
-    `what` names what stands behind it.
+    Attributes:
+        at: In characters; 0: it changes before any boundary, so that it is not split and worth no
+            write; None: it stays whole.
+        end: What ends there.
+        what: What stands behind it, in words of ours.
     """
 
-    at: int
-    end: End
-    what: str
+    at: int | None = None
+    end: Literal["", "documents", "stable"] = ""
+    what: str = ""
 
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return _WEIGHT
 
-Cuts = dict[tuple[str, tuple[int, ...]], int]
+    def over(self, old: "Cut | None") -> "Cut":
+        """The first."""
+        return self if old is None else old
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """A request's blocks after splitting.
 
-    `cuts` says where a text was cut, by (layer, path) of the whole block; `changing` names what in the
-    head changes by the call.
+    Attributes:
+        raw: The blocks, those cut as two.
+        cuts: Where texts were cut.
+        changing: What in the head changes by the call; None: nothing that is known.
+        decided: By the digest of a text: what was decided, now or before.
+        lines: By the digest of a place: the line digests of a text that was decided on here and now.
     """
 
     raw: Sequence[RawBlock]
     cuts: Cuts = field(default_factory=dict)
     changing: str | None = None
+    decided: Mapping[bytes, Cut] = field(default_factory=dict)
+    lines: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
-class Splitter:
-    """Decides cuts, and remembers what was decided for a text. Keeps digests, no text; bounded."""
+@dataclass(frozen=True)
+class Scissors:
+    """Decides where the texts of one request are cut.
 
-    def __init__(self, key: bytes, documents: Announced = retrieved, volatile: Announced = changing) -> None:
-        self._key = key
-        self._documents = documents
-        self._volatile = volatile
-        self._decided: OrderedDict[tuple[int, int, str, bool], Cut | None] = OrderedDict()
-        self._slots: OrderedDict[tuple[str, tuple[int, ...]], list[list[bytes]]] = OrderedDict()
+    Args:
+        raw: The blocks as they were read.
+        digester: What texts are known by.
+        scope: What calls must share to be compared: endpoint, API, model.
+        mode: `CachePolicy.split`.
+        documents: `CachePolicy.documents`.
+        announced: What was retrieved.
+        volatile: What was marked as changing.
+    """
 
-    def split(self, raw: Sequence[RawBlock], mode: str, documents: str, scope: str) -> Split:
-        """Split the texts of a request.
+    raw: Sequence[RawBlock]
+    digester: Digester
+    scope: bytes
+    mode: str
+    documents: str
+    announced: Announced
+    volatile: Announced
 
-        Args:
-            raw: The blocks as they were read.
-            mode: `CachePolicy.split`.
-            documents: `CachePolicy.documents`.
-            scope: What calls must share to be compared: API, region, model.
-
-        Returns:
-            The blocks, those cut as two, where they were cut, and what was found to change.
-        """
-        found = {
-            i: cut
-            for i, block in enumerate(raw)
+    @cached_property
+    def texts(self) -> Mapping[int, bytes]:
+        """By block: the key of a text that may be cut."""
+        if self.mode == "off":
+            return {}
+        salt = f"{self.mode}|{self.documents == 'off'}|".encode() + self.scope
+        return {
+            i: self.digester.one(salt + self.digester.text(block.payload)[0])
+            for i, block in enumerate(self.raw)
             if block.kind == "text"
             and block.role != "assistant"
+            and isinstance(block.payload, str)
             and len(block.payload) >= MIN_PIECE
-            and (cut := self._cut(block, mode, documents != "off", scope))
         }
-        if documents != "off":
-            raw = _with_document_blocks(raw)
+
+    @cached_property
+    def places(self) -> Mapping[int, bytes]:
+        """By block: the key of the place of a text that is held against those before it."""
+        if self.mode != "learned":
+            return {}
+        return {
+            i: self.digester.one(self.scope + b"|text|" + repr(self.raw[i].path).encode())
+            for i in self.texts
+            if self.raw[i].layer == "system"
+        }
+
+    def split(self, known: Mapping[bytes, Cut], earlier: Mapping[bytes, Sequence[bytes]]) -> Split:
+        """The blocks, cut.
+
+        Args:
+            known: By key of a text: what was decided before.
+            earlier: By key of a place: the line digests of texts that stood there.
+        """
+        decided: dict[bytes, Cut] = {}
+        lines: dict[bytes, bytes] = {}
+        for i, key in self.texts.items():
+            cut = decided.get(key) or known.get(key)
+            if cut is None:
+                place = self.places.get(i)
+                if place is not None:
+                    lines[place] = _line_digests(self.raw[i].payload, self.digester)
+                cut = self._cut(i, () if place is None else earlier.get(place, ()), lines.get(place or b""))
+            decided[key] = cut
+        return self._pieces(decided, lines)
+
+    def _pieces(self, decided: Mapping[bytes, Cut], lines: Mapping[bytes, bytes]) -> Split:
+        raw = _with_document_blocks(self.raw)
+        found = {i: cut for i, key in self.texts.items() if (cut := decided[key]).at is not None}
         if not found:
-            return Split(raw)
+            return Split(raw, decided=decided, lines=lines)
         out: list[RawBlock] = []
         cuts: Cuts = {}
         for i, block in enumerate(raw):
             pieces = _pieces(block, found[i]) if i in found else [block]
             if len(pieces) > 1:
-                cuts[block.layer, block.path] = found[i].at
+                cuts[block.layer, block.path] = found[i].at or 0
             out += pieces
         what = next((cut.what for cut in found.values() if cut.end == "stable"), None)
-        return Split(out, cuts, what)
+        return Split(out, cuts, what, decided, lines)
 
-    def _cut(self, block: RawBlock, mode: str, documents: bool, scope: str) -> Cut | None:
-        text = block.payload
-        key = (hash(text), len(text), mode, documents)
-        if key in self._decided:
-            return self._decided[key]
-        cut = self._documents_end(text) if documents else None
-        if cut is None and mode == "learned" and block.layer == "system":
-            cut = self._change(block, text, scope)
-        self._decided[key] = cut
-        if len(self._decided) > _KEEP_TEXTS:
-            self._decided.popitem(last=False)
-        return cut
+    def _cut(self, index: int, earlier: Sequence[bytes], lines: bytes | None) -> Cut:
+        text = self.raw[index].payload
+        cut = self._documents_end(text)
+        if cut is None and lines is not None:
+            cut = self._change(text, _parted(text, lines, earlier))
+        return Cut() if cut is None else cut
 
     def _documents_end(self, text: str) -> Cut | None:
-        spans = self._documents.spans(text)
+        spans = self.announced.spans(text)
         if not spans:
             return None
         end = spans[-1][1]
-        at = end if text[end:].strip() else len(text)
+        # Documents that are never written need no cut; but what holds them is no head.
+        at = end if text[end:].strip() and self.documents != "off" else len(text)
         return Cut(at, "documents", f"{len(spans)} retrieved documents")
 
-    def _change(self, block: RawBlock, text: str, scope: str) -> Cut | None:
+    def _change(self, text: str, seen: int | None) -> Cut | None:
         places = [(m.start(), what) for what, pattern in CLOCKS if (m := pattern.search(text))]
-        places += [(start, "text marked as volatile") for start, _ in self._volatile.spans(text)[:1]]
-        seen = self._seen_change(block, text, scope)
+        places += [(start, "text marked as volatile") for start, _ in self.volatile.spans(text)[:1]]
         if seen is not None:
             places.append((seen, "text that changes by the call"))
         if not places:
             return None
         # In one line the most telling name comes first.
-        at, what = min(((_boundary(text, place), what) for place, what in places), key=itemgetter(0))
+        at, what = min(((_boundary(text, place), what) for place, what in places), key=lambda pair: pair[0])
         return Cut(at, "stable", what)
 
-    def _seen_change(self, block: RawBlock, text: str, scope: str) -> int | None:
-        """The start of the first line that differs from a text that stood here in an earlier call.
 
-        Texts that share less than a piece worth splitting are different prompts, not one that changes.
-        """
-        ends = [*[m.end() for m in _LINE.finditer(text)][:_MAX_LINES], len(text)]
-        chain = blake2b(key=self._key, digest_size=8)
-        digests = []
-        for start, end in pairwise([0, *ends]):
-            chain.update(text[start:end].encode("utf-8", "surrogatepass"))
-            digests.append(chain.digest())
-        slot = (scope, block.path)
-        earlier = self._slots.pop(slot, [])
-        self._slots[slot] = [digests, *earlier][:_KEEP_EARLIER]
-        if len(self._slots) > _KEEP_SLOTS:
-            self._slots.popitem(last=False)
-        shared = max((_common(digests, other) for other in earlier), default=0)
-        if not 0 < shared < len(ends) or ends[shared - 1] < MIN_PIECE:
-            return None
-        return ends[shared - 1]
+def _line_ends(text: str) -> list[int]:
+    return [*[m.end() for m in _LINE.finditer(text)][:_MAX_LINES], len(text)]
+
+
+def _line_digests(text: str, digester: Digester) -> bytes:
+    """The digests of the beginnings of a text that end with a line, one after the other."""
+    chain = blake2b(digester.one(b"lines"), digest_size=_LINE_BYTES)
+    out = []
+    for start, end in pairwise([0, *_line_ends(text)]):
+        chain.update(text[start:end].encode("utf-8", "surrogatepass"))
+        out.append(chain.digest())
+    return b"".join(out)
+
+
+def _parted(text: str, lines: bytes, earlier: Sequence[bytes]) -> int | None:
+    """The start of the first line that differs from a text that stood here in an earlier call.
+
+    Texts that share less than a piece worth splitting are different prompts, not one that changes.
+    """
+    shared = max((_common(lines, other) for other in earlier), default=0)
+    ends = _line_ends(text)
+    if not 0 < shared < len(ends) or ends[shared - 1] < MIN_PIECE:
+        return None
+    return ends[shared - 1]
+
+
+def _common(now: bytes, before: bytes) -> int:
+    """How many digests the two begin with alike."""
+    return next(_differing(now, before), min(len(now), len(before)) // _LINE_BYTES)
+
+
+def _differing(now: bytes, before: bytes) -> Iterator[int]:
+    step = _LINE_BYTES
+    count = min(len(now), len(before)) // step
+    return (i for i in range(count) if now[i * step : (i + 1) * step] != before[i * step : (i + 1) * step])
 
 
 def _with_document_blocks(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:
@@ -181,10 +246,6 @@ def _with_document_blocks(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:
     return [b._replace(ends="documents") if i in ends else b for i, b in enumerate(raw)]
 
 
-def _common(now: list[bytes], before: list[bytes]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(now, before, strict=False)))
-
-
 def _boundary(text: str, place: int) -> int:
     """Where the line of a place begins; 0 where what is before it is too little to be worth a split."""
     at = text.rfind("\n", 0, place) + 1
@@ -192,12 +253,12 @@ def _boundary(text: str, place: int) -> int:
 
 
 def _pieces(block: RawBlock, cut: Cut) -> list[RawBlock]:
-    text = block.payload
-    if cut.at == len(text):
-        return [block._replace(ends=cut.end)]
-    rest: Ends = "volatile" if cut.end == "stable" else ""
-    if not cut.at:
+    text, at, end = block.payload, cut.at or 0, cut.end or ""
+    if at == len(text):
+        return [block._replace(ends=end)]
+    rest: Ends = "volatile" if end == "stable" else ""
+    if not at:
         return [block._replace(ends=rest)]
-    first = block._replace(payload=text[: cut.at], path=(*block.path, 0), mark=None, ends=cut.end)
-    second = block._replace(payload=text[cut.at :], path=(*block.path, 1), opens=False, ends=rest)
+    first = block._replace(payload=text[:at], path=(*block.path, 0), mark=None, ends=end)
+    second = block._replace(payload=text[at:], path=(*block.path, 1), opens=False, ends=rest)
     return [first, second]

@@ -189,3 +189,19 @@ def mark(ttl: str, before: Mark | None = None) -> dict[str, Any]:
     if before is not None and (before.ttl or "5m") == ttl:
         return before.raw
     return {CACHE_POINT: {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})}
+
+
+def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
+    """Where the checkpoints of a request stand, in cache order: layer, and path as it is sent."""
+    tools = (request.get("toolConfig") or {}).get("tools") or ()
+    lists: list[tuple[Layer, tuple[int, ...], Any]] = [
+        ("tools", (), tools),
+        ("system", (), request.get("system") or ()),
+        *(("messages", (i,), m.get("content") or ()) for i, m in enumerate(request.get("messages") or ())),
+    ]
+    return [
+        (layer, (*stem, i))
+        for layer, stem, items in lists
+        for i, item in enumerate(items)
+        if CACHE_POINT in item
+    ]

@@ -145,3 +145,21 @@ def mark(ttl: str, before: Mark | None = None) -> dict[str, Any]:
     if before is not None and (before.ttl or "5m") == ttl:
         return before.raw
     return {"type": "ephemeral"} | ({"ttl": ttl} if ttl != "5m" else {})
+
+
+def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
+    """Where the checkpoints of a body stand, in cache order: layer, and path as it is sent."""
+    lists: list[tuple[Layer, tuple[int, ...], Any]] = [
+        ("tools", (), request.get("tools") or ()),
+        ("system", (), _content(request.get("system"))),
+        *(
+            ("messages", (i,), _content(m.get("content")))
+            for i, m in enumerate(request.get("messages") or ())
+        ),
+    ]
+    return [
+        (layer, (*stem, i))
+        for layer, stem, items in lists
+        for i, item in enumerate(items)
+        if CACHE_CONTROL in item
+    ]

@@ -1,0 +1,44 @@
+"""One call under way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cachepoint.core.accounting.diagnosis import Case
+from cachepoint.core.listeners import Observer
+from cachepoint.core.memory.allowance import Allowance
+from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.question import Question
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call under way.
+
+    Attributes:
+        request: What to send; it has the keys of the request that was given.
+        model_id: The id that is called.
+        plan: The checkpoints that `request` carries, each with its reason.
+        rules: The model's row, less what refusals disproved.
+        started: Seconds, by the cache's clock.
+        priced_as: The model whose prices hold; behind an ARN, the one that was named or resolved.
+        dialect: `"converse"` or `"messages"`.
+        claimed: Blocks whose entry this call is the one to write.
+    """
+
+    request: dict[str, Any] = field(repr=False)
+    model_id: str
+    plan: Plan
+    rules: ModelRules = field(repr=False)
+    started: float
+    priced_as: str
+    dialect: str
+    original: Mapping[str, Any] = field(repr=False)
+    allowance: Allowance = field(repr=False)
+    case: Case | None = field(default=None, repr=False)
+    question: Question | None = field(default=None, repr=False)
+    sessions: tuple[Observer, ...] = field(default=(), repr=False)
+    token: bytes = field(default=b"", repr=False)
+    writing: tuple[int, ...] = field(default=(), repr=False)
+    claimed: frozenset[int] = field(default=frozenset(), repr=False)

@@ -1,0 +1,166 @@
+"""The memory of one process: a few bounded tables under one short lock."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from cachepoint.core.forks import at_fork
+from cachepoint.core.memory.protocol import Keys, Question, Recollection
+from cachepoint.core.memory.records import Change, Changes, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much one table keeps: records, seconds since a record was last used, bytes (estimated)."""
+
+    records: int
+    seconds: float
+    bytes: int
+
+
+_DAY = 86_400.0
+_MB = 1 << 20
+# An entry lives for an hour at most; that a head was seen is worth knowing for longer. Refusals are
+# asked about again after an hour: a model may have learned, and one refusal costs one call sent twice.
+LIMITS: Mapping[Table, Limit] = {
+    Table.PLACES: Limit(32_768, _DAY, 16 * _MB),
+    Table.COUNTS: Limit(2_048, 7 * _DAY, 4 * _MB),
+    Table.CUTS: Limit(8_192, _DAY, 4 * _MB),
+    Table.TEXTS: Limit(512, _DAY, 4 * _MB),
+    Table.LAST: Limit(2_048, _DAY, 4 * _MB),
+    Table.ROWS: Limit(256, 3_600.0, _MB),
+}
+# Those whose records say who won.
+_CONTESTED = (Table.PLACES, Table.CUTS)
+
+
+class _Rows:
+    """One table: the records used last."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.bytes = 0
+        # By key: the record, when it was used last, and its weight.
+        self._rows: OrderedDict[bytes, tuple[Any, float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, keys: Collection[bytes], now: float) -> dict[bytes, Any]:
+        oldest = now - self.limit.seconds
+        rows = self._rows
+        return {k: row[0] for k in keys if (row := rows.get(k)) is not None and row[1] >= oldest}
+
+    def get(self, key: bytes, now: float) -> Any:
+        row = self._rows.get(key)
+        return None if row is None or row[1] < now - self.limit.seconds else row[0]
+
+    def put(self, key: bytes, record: Any, now: float) -> None:
+        self._drop(key)
+        if record is None:
+            return
+        weight = len(key) + record.weight
+        self._rows[key] = (record, now, weight)
+        self.bytes += weight
+        self._trim(now)
+
+    def weigh(self) -> None:
+        """Add up the bytes anew."""
+        self.bytes = sum(weight for _, _, weight in self._rows.values())
+
+    def _drop(self, key: bytes) -> None:
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self.bytes -= row[2]
+
+    def _trim(self, now: float) -> None:
+        while self._rows and self._too_much(now):
+            self._drop(next(iter(self._rows)))
+
+    def _too_much(self, now: float) -> bool:
+        limit = self.limit
+        oldest = next(iter(self._rows.values()))[1]
+        return len(self._rows) > limit.records or self.bytes > limit.bytes or oldest < now - limit.seconds
+
+
+class LocalMemory:
+    """What one process remembers. Several `PromptCache`s may share one.
+
+    Args:
+        limits: By table, other bounds than `LIMITS`.
+    """
+
+    def __init__(self, limits: Mapping[Table, Limit] | None = None) -> None:
+        self._limits = {**LIMITS, **(limits or {})}
+        self._tables = {table: _Rows(limit) for table, limit in self._limits.items()}
+        self._lock = Lock()
+        at_fork(self._after_fork)
+
+    def recall(self, question: Question, timeout: float) -> Recollection:
+        """All that is remembered of what is asked."""
+        first = self._find(question.keys, question.now, timeout)
+        return {**first, **_joined(first, self._find(question.more(first), question.now, timeout))}
+
+    def record(self, changes: Changes, timeout: float) -> Recollection:
+        """Make these changes, in order."""
+        held: dict[Table, dict[bytes, Any]] = {table: {} for table in _CONTESTED}
+        with self._locked(timeout):
+            for change in changes.all:
+                self._change(change, changes.now, held)
+        return held
+
+    async def arecall(self, question: Question, timeout: float) -> Recollection:
+        """As `recall`: nothing here is waited for."""
+        return self.recall(question, timeout)
+
+    async def arecord(self, changes: Changes, timeout: float) -> Recollection:
+        """As `record`: nothing here is waited for."""
+        return self.record(changes, timeout)
+
+    def sizes(self) -> Mapping[Table, tuple[int, int]]:
+        """By table: how many records it holds, and their bytes (estimated)."""
+        return {table: (len(rows), rows.bytes) for table, rows in self._tables.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it begins empty."""
+        return LocalMemory, (self._limits,)
+
+    def _after_fork(self) -> None:
+        """The thread that held the lock is not in this process; what it was doing is at most one record."""
+        self._lock = Lock()
+        for rows in self._tables.values():
+            rows.weigh()
+
+    @contextmanager
+    def _locked(self, timeout: float) -> Iterator[None]:
+        if not self._lock.acquire(timeout=max(timeout, 0.0)):
+            raise TimeoutError(f"the memory was busy for {timeout} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _find(self, keys: Keys, now: float, timeout: float) -> dict[Table, dict[bytes, Any]]:
+        if not keys:
+            return {}
+        with self._locked(timeout):
+            return {table: self._tables[table].find(wanted, now) for table, wanted in keys.items()}
+
+    def _change(self, change: Change, now: float, held: Mapping[Table, dict[bytes, Any]]) -> None:
+        rows = self._tables[change.table]
+        old = rows.get(change.key, now)
+        new = change.deed.over(old)
+        if new is not None or old is not None:
+            rows.put(change.key, new, now)
+        if change.table in held:
+            held[change.table][change.key] = new
+        if new is not old:
+            for consequence in change.then:
+                self._change(consequence, now, held)
+
+
+def _joined(first: Recollection, second: Recollection) -> dict[Table, Mapping[bytes, Any]]:
+    return {table: {**first.get(table, {}), **found} for table, found in second.items()}

@@ -1,0 +1,340 @@
+"""What is remembered: small frozen records, and the changes that are made to them.
+
+No record is written over another's. A change says how it comes together with what is there: counts are
+added, the first cut of a text stays, a claim is held by whoever made it first, what one call proved is not
+forgotten on the word of an older one. So two workers may record at the same time, in any order.
+
+Records hold keyed digests, counts, sizes and times; no text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Protocol
+
+from cachepoint.core.models.rules import TTL_SECONDS, Ttl
+from cachepoint.core.prompt.cuts import Cut
+from cachepoint.core.prompt.prefix import Prefix
+
+# A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
+# first token that botocore allows by default is 60 s, and a retry may follow.
+CLAIM_SECONDS = 120.0
+NEVER = float("-inf")
+# Rough bytes of a record without what varies, its key and its place in a table included.
+_OBJECT = 320
+
+
+class Table(StrEnum):
+    """The tables of a memory."""
+
+    PLACES = "places"
+    """By the digest of a prefix: what is known of it."""
+    COUNTS = "counts"
+    """By what is counted for (an application, a head, a model): counts by name."""
+    CUTS = "cuts"
+    """By the digest of a text: where it is cut."""
+    TEXTS = "texts"
+    """By a place where texts stand: the last few that stood there."""
+    LAST = "last"
+    """By conversation: its last request."""
+    ROWS = "rows"
+    """By model: what its refusals disproved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is known of one prefix.
+
+    Attributes:
+        tokens: Its size as Bedrock counted it; None: never reported on its own.
+        expires: Until when an entry lives, in seconds; 0: none was written.
+        ttl: That entry's TTL.
+        seen: The start of the last call that went through it and noted it; `NEVER`: none did.
+        proved: The start of the call that last told of the entry.
+        holder: The call that is writing it now; empty: none.
+        since: When that call began.
+        awaited: What is counted where it comes back: (key, name) of counts; empty: nothing.
+        until: Until when its coming back counts.
+    """
+
+    tokens: int | None = None
+    expires: float = 0.0
+    ttl: Ttl = "5m"
+    seen: float = NEVER
+    proved: float = 0.0
+    holder: bytes = b""
+    since: float = 0.0
+    awaited: tuple[tuple[bytes, str], ...] = ()
+    until: float = 0.0
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return _OBJECT + 200 * len(self.awaited)
+
+    def live(self, now: float) -> bool:
+        """Whether Bedrock must hold an entry now."""
+        return self.expires > now
+
+    def held(self, now: float) -> bool:
+        """Whether a call is writing it now."""
+        return bool(self.holder) and now - self.since <= CLAIM_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How often something happened among how many tries; also a mean, as sum and number."""
+
+    hits: float = 0.0
+    tries: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts by name, of one application, head or model. As a change: what is added to them.
+
+    Attributes:
+        by_name: The counts.
+        fade: Where more than so many tries are counted, half of the evidence goes, so that what changes
+            is learned anew.
+    """
+
+    by_name: Mapping[str, Count]
+    fade: float = 24.0
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return _OBJECT + 160 * len(self.by_name)
+
+    def over(self, old: "Counts | None") -> "Counts":
+        """The sum; of more than `MAX_NAMES`, those added last."""
+        merged = dict(old.by_name) if old is not None else {}
+        for name, new in self.by_name.items():
+            was = merged.pop(name, _NOTHING)
+            merged[name] = _faded(was.hits + new.hits, was.tries + new.tries, self.fade)
+        for name in list(merged)[: len(merged) - MAX_NAMES]:
+            del merged[name]
+        return Counts(merged, self.fade)
+
+
+MAX_NAMES = 256
+_NOTHING = Count()
+
+
+def _faded(hits: float, tries: float, fade: float) -> Count:
+    return Count(hits / 2, tries / 2) if tries > fade else Count(hits, tries)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The line digests of the last few texts at one place, the newest first. As a change: one more."""
+
+    lines: tuple[bytes, ...]
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return _OBJECT + sum(map(len, self.lines))
+
+    def over(self, old: "Texts | None") -> "Texts":
+        """Those, and this one in front."""
+        return self if old is None else Texts((*self.lines, *old.lines)[:_KEEP_TEXTS])
+
+
+_KEEP_TEXTS = 4
+_TRACED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What is kept of a request to hold the next one against.
+
+    Attributes:
+        model: The digest of the model's id.
+        settings: The digest of what changes the whole prefix.
+        parts: Unchained digests of tools, system and the first message.
+        digests: The first eight bytes of the digest of each prefix, one after the other.
+    """
+
+    model: bytes
+    settings: bytes
+    parts: tuple[bytes, bytes, bytes]
+    digests: bytes
+
+    @classmethod
+    def of(cls, prefix: Prefix, model: bytes) -> "Trace":
+        """The trace of a request."""
+        return cls(model, prefix.settings, prefix.parts, b"".join([d[:_TRACED] for d in prefix.digests]))
+
+    def __len__(self) -> int:
+        return len(self.digests) // _TRACED
+
+    def extends(self, before: "Trace") -> bool:
+        """Whether the request goes on where `before` ended."""
+        size = len(before.digests)
+        return self.digests[size - _TRACED : size] == before.digests[-_TRACED:]
+
+    def common(self, before: "Trace") -> int:
+        """How many blocks the two begin with alike."""
+        low, high = 0, min(len(self), len(before))
+        # Digests are chained: once two differ, all that follow do.
+        while low < high:
+            middle = (low + high + 1) // 2 * _TRACED
+            same = self.digests[middle - _TRACED : middle] == before.digests[middle - _TRACED : middle]
+            low, high = (middle // _TRACED, high) if same else (low, middle // _TRACED - 1)
+        return low
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return 2 * _OBJECT + len(self.digests)
+
+    def over(self, old: "Trace | None") -> "Trace":  # noqa: ARG002
+        """The last."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What refusals disproved of a model's row, in words of `models.refusals`."""
+
+    facts: frozenset[str]
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return _OBJECT
+
+    def over(self, old: "Row | None") -> "Row":
+        """All that was disproved."""
+        return self if old is None else Row(self.facts | old.facts)
+
+
+Record = Place | Counts | Cut | Texts | Trace | Row
+
+
+class Deed(Protocol):
+    """How one change comes together with what is there."""
+
+    def over(self, old: Any) -> Any:
+        """The record as it is from now on: None where there is to be none, `old` where nothing changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change to one record; what is in `then` is done where it changed anything."""
+
+    table: Table
+    key: bytes
+    deed: Deed
+    then: tuple["Change", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call went through here at `at`."""
+
+    at: float
+
+    def over(self, old: Place | None) -> Place:
+        """The later one."""
+        return Place(seen=self.at) if old is None else replace(old, seen=max(old.seen, self.at))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A call is about to write this. `holder` is that call's token, `at` its start."""
+
+    holder: bytes
+    at: float
+
+    def over(self, old: Place | None) -> Place:
+        """Held by whoever came first, for as long as a claim lives."""
+        old = old or Place()
+        return old if old.held(self.at) else replace(old, holder=self.holder, since=self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A call no longer writes this."""
+
+    holder: bytes
+
+    def over(self, old: Place | None) -> Place | None:
+        """Free, where that call held it."""
+        if old is None or old.holder != self.holder:
+            return old
+        return replace(old, holder=b"", since=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A call that started at `at` read an entry here or wrote one.
+
+    `tokens` is its size, where it was told.
+    """
+
+    ttl: Ttl
+    at: float
+    tokens: int | None = None
+
+    def over(self, old: Place | None) -> Place:
+        """Lives from the start of the call (Anthropic's documentation on TTLs, 2026).
+
+        An entry that is read keeps its own TTL, and a late answer does not shorten it.
+        """
+        old = old or Place()
+        ttl = old.ttl if old.live(self.at) else self.ttl
+        return replace(
+            old,
+            tokens=old.tokens if self.tokens is None else self.tokens,
+            ttl=ttl,
+            expires=max(old.expires, self.at + TTL_SECONDS[ttl]),
+            seen=max(old.seen, self.at),
+            proved=max(old.proved, self.at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A call that started at `at` found no entry here."""
+
+    at: float
+
+    def over(self, old: Place | None) -> Place | None:
+        """No entry, unless a later call told of one."""
+        if old is None or not old.expires or old.proved > self.at:
+            return old
+        return replace(old, expires=0.0, ttl="5m", proved=self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Count where this comes back until `until`; what is awaited already stays awaited as it is."""
+
+    counts: tuple[tuple[bytes, str], ...]
+    until: float
+
+    def over(self, old: Place | None) -> Place:
+        """Awaited."""
+        if old is not None and old.awaited:
+            return old
+        return replace(old or Place(), awaited=self.counts, until=self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """What was awaited came; it counts once, whoever saw it first."""
+
+    def over(self, old: Place | None) -> Place | None:
+        """No longer awaited."""
+        return old if old is None or not old.awaited else replace(old, awaited=(), until=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one step of a call records, at `now` in seconds."""
+
+    now: float
+    all: tuple[Change, ...] = field(default=())

@@ -1,0 +1,132 @@
+"""What a prompt asks of the memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cachepoint.core.memory.protocol import Keys, Recollection
+from cachepoint.core.memory.records import Table, Texts
+from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.policy import CachePolicy
+from cachepoint.core.prompt import documents
+from cachepoint.core.prompt.cuts import Scissors, Split
+from cachepoint.core.prompt.dialects.reading import Reading
+from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.prefix import Prefix
+
+_CUT_BY = (Table.CUTS, Table.TEXTS)
+
+
+@dataclass(frozen=True, slots=True)
+class CutPrompt:
+    """A prompt, cut as it is to be sent, with its digests."""
+
+    split: Split
+    prefix: Prefix
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one request.
+
+    Args:
+        reading: The request as it was read.
+        digester: What texts and prefixes are known by.
+        where: Endpoint, Region and API, and the account's namespace: entries are never shared between them.
+        model: The id that is called.
+        rules: The model's row as it is in the table.
+        policy: What the user chose.
+        now: Seconds.
+    """
+
+    reading: Reading
+    digester: Digester
+    where: str
+    model: str
+    rules: ModelRules
+    policy: CachePolicy
+    now: float
+
+    @cached_property
+    def scope(self) -> bytes:
+        """The key of what is counted for the model here."""
+        return self._key("scope", self.model)
+
+    @cached_property
+    def ratio(self) -> bytes:
+        """The key of the model's bytes per token."""
+        return self._key("ratio", self.model)
+
+    @cached_property
+    def row(self) -> bytes:
+        """The key of what refusals disproved of the model."""
+        return self._key("row", self.model)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What can be asked before it is known where texts are cut."""
+        return {
+            Table.ROWS: (self.row,),
+            Table.COUNTS: (self.scope, self.ratio),
+            Table.CUTS: tuple(self._scissors.texts.values()),
+            Table.TEXTS: tuple(self._scissors.places.values()),
+        }
+
+    def more(self, found: Recollection) -> Keys:
+        """What is known by the prompt as it is cut."""
+        prefix = self.cut(found).prefix
+        return {
+            Table.PLACES: prefix.digests,
+            Table.COUNTS: () if not prefix.head else (prefix.digests[prefix.head - 1],),
+            Table.LAST: (self.conversation(prefix),),
+        }
+
+    def cut(self, found: Recollection) -> CutPrompt:
+        """The prompt, cut as what was found says."""
+        known = tuple(found.get(table, {}) for table in _CUT_BY)
+        last = self._last.get("cut")
+        if last is None or last[0] != known:
+            last = self._last["cut"] = (known, self._cut(*known))
+        cut: CutPrompt = last[1]
+        return cut
+
+    def conversation(self, prefix: Prefix) -> bytes:
+        """The key of the conversation's last request: it is known by its first message."""
+        return self.digester.one(self.where.encode() + prefix.parts[2])
+
+    @cached_property
+    def model_digest(self) -> bytes:
+        """Stands for the model's id."""
+        return self._key("model", self.model)
+
+    @cached_property
+    def _scissors(self) -> Scissors:
+        policy = self.policy
+        return Scissors(
+            raw=self.reading.raw,
+            digester=self.digester,
+            scope=self.scope,
+            mode=policy.split,
+            documents=policy.documents,
+            announced=documents.retrieved,
+            volatile=documents.changing,
+        )
+
+    # Not a second cut for the same answer: hashing is what a call pays most for.
+    @cached_property
+    def _last(self) -> dict[str, Any]:
+        return {}
+
+    def _cut(self, cuts: Mapping[bytes, Any], texts: Mapping[bytes, Texts]) -> CutPrompt:
+        split = self._scissors.split(cuts, {place: record.lines for place, record in texts.items()})
+        prefix = self.digester.prefix(
+            split.raw,
+            seed=f"{self.where}|{self.model}|{self.reading.invalidates}".encode(),
+            turn_seed=self.reading.turn.encode(),
+            orphans=self.reading.orphans,
+        )
+        return CutPrompt(split, prefix)
+
+    def _key(self, what: str, name: str) -> bytes:
+        return self.digester.one(f"{what}|{self.where}|{name}".encode())

@@ -1,0 +1,214 @@
+"""Keyed digests of blocks and prefixes: a leaked memory tells nothing about the prompts.
+
+Long transcripts come round again and again, in dicts that the frameworks make anew. So what a block hashes
+to is kept in a memo by what the block is, compared in full: a block that was there a turn ago costs a
+lookup. The memo holds the caller's own objects, in this process, bounded in bytes and age.
+"""
+
+import hashlib
+import json
+import marshal
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import accumulate
+from threading import Lock
+from typing import Any
+
+from cachepoint.core.forks import at_fork
+from cachepoint.core.prompt.prefix import Block, Prefix, RawBlock, quick
+
+DIGEST_SIZE = 16
+# A transcript of 100,000 tokens is about 400 kB; both generations together hold some hundred of them.
+_MEMO_BYTES = 24 << 20
+_MEMO_SECONDS = 900.0
+_MEMO_ROW = 300
+# Bytes from here on are told apart by their ends and compared in full, which is far cheaper than hashing.
+_LARGE = 1 << 16
+_END = 64
+
+# Rough weights in bytes where the wire size says nothing about tokens. An image is at most about
+# 1,600 tokens (Anthropic vision guide, 2026); a PDF carries more layout than text.
+IMAGE_WEIGHT = 6_000
+PDF_SHARE = 8
+
+_OPENERS = {"user": b"user", "assistant": b"assistant", "system": b"role:system"}
+_PLAIN_RESULT = frozenset({"text", "json"})
+
+# The digest of a block alone, and its weight in bytes.
+Known = tuple[bytes, int]
+
+
+class Memo:
+    """What things hash to, by the things themselves: those used in the last two generations.
+
+    A generation ends when it has grown to so many bytes or so old. Nobody waits while another looks up.
+
+    Args:
+        size: Bytes that a generation may hold.
+        age: Seconds that it may last.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        size: int = _MEMO_BYTES,
+        age: float = _MEMO_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._size = size
+        self._age = age
+        self._clock = clock
+        self._young: dict[Any, Any] = {}
+        self._old: dict[Any, Any] = {}
+        self._bytes = 0
+        self._since = clock()
+        self._lock = Lock()
+        at_fork(self._after_fork)
+
+    def get(self, key: Any, size: int) -> Any:
+        """What was kept for a key of `size` bytes; None where nothing was."""
+        found = self._young.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self.put(key, found, size)
+        return found
+
+    def put(self, key: Any, value: Any, size: int) -> None:
+        """Keep a value for a key of `size` bytes; one that is larger than a generation is not kept."""
+        if size > self._size:
+            return
+        now = self._clock()
+        with self._lock:
+            if self._bytes + size > self._size or now - self._since > self._age:
+                self._old, self._young = self._young, {}
+                self._bytes, self._since = 0, now
+            self._young[key] = value
+            self._bytes += size + _MEMO_ROW
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the young generation holds (estimated)."""
+        return self._bytes
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
+
+
+class Digester:
+    """Keyed chained digests. Safe under threads; no lock is held while anything is hashed."""
+
+    def __init__(self, key: bytes, memo: Memo | None = None) -> None:
+        self._key = key
+        self._memo = Memo() if memo is None else memo
+
+    def one(self, payload: bytes) -> bytes:
+        """The digest of one payload alone."""
+        return hashlib.blake2b(payload, key=self._key, digest_size=DIGEST_SIZE).digest()
+
+    def text(self, text: str) -> Known:
+        """The digest of a text alone, and its weight in bytes."""
+        size = len(text)
+        known: Known | None = self._memo.get(text, size)
+        if known is None:
+            body = text.encode("utf-8", "surrogatepass")
+            known = self.one(b"text:" + body), len(body)
+            self._memo.put(text, known, size)
+        return known
+
+    def prefix(
+        self, raw: Iterable[RawBlock], *, seed: bytes, turn_seed: bytes = b"", orphans: int = 0
+    ) -> Prefix:
+        """Chain raw blocks into a Prefix.
+
+        Args:
+            raw: The blocks in cache order: tools, system, messages.
+            seed: What everything depends on: API, region, model, settings.
+            turn_seed: What only the messages depend on (a forced tool choice).
+            orphans: Checkpoints that stand before any block of their list.
+        """
+        chain = hashlib.blake2b(seed, key=self._key, digest_size=DIGEST_SIZE)
+        parts: dict[str, list[bytes]] = {"tools": [], "system": [], "messages": []}
+        blocks: list[Block] = []
+        text, structure = self.text, self._structure
+        for layer, path, kind, payload, role, opens, markable, mark, ends in raw:
+            digest, size = text(payload) if isinstance(payload, str) else structure(kind, payload)
+            first = path[0] == 0
+            if layer != "messages" or first:
+                parts[layer].append(digest)
+                if first and opens and layer == "messages":
+                    chain.update(b"messages" + turn_seed)
+            # Digests have a fixed length, so no two sequences run together.
+            chain.update(digest)
+            if opens:
+                chain.update(_OPENERS.get(role) or layer.encode())
+            blocks.append(quick(Block, (layer, path, kind, role, size, chain.digest(), markable, mark, ends)))
+        tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
+        return Prefix(
+            blocks=tuple(blocks),
+            digests=tuple([b.digest for b in blocks]),
+            sizes=tuple(accumulate([b.size for b in blocks])),
+            head=len(parts["tools"]) + len(parts["system"]),
+            settings=self.one(seed),
+            parts=(tools, system, opening),
+            hand={i: b.mark for i, b in enumerate(blocks) if b.mark is not None},
+            orphans=orphans,
+        )
+
+    def _structure(self, kind: str, payload: Any) -> Known:
+        """The digest of a block that is no text, and its weight."""
+        try:
+            # Version 2 writes equal values alike, whatever refers to them.
+            shape = marshal.dumps(payload, 2) if _is_plain(kind, payload) else None
+        except ValueError:
+            shape = None
+        if shape is None:
+            return self._serialised(kind, payload)
+        known: Known | None = self._memo.get(shape, len(shape))
+        if known is None:
+            known = self._serialised(kind, payload)
+            self._memo.put(shape, known, len(shape))
+        return known
+
+    def _serialised(self, kind: str, payload: Any) -> Known:
+        binary: list[int] = []
+        body = json.dumps(payload, default=partial(self._binary, binary)).encode()
+        weight = len(body) + sum(_weight(kind, payload, n) for n in binary)
+        return self.one(kind.encode() + b":" + body), weight
+
+    def _binary(self, sizes: list[int], value: Any) -> str:
+        if not isinstance(value, bytes | bytearray):
+            return repr(value)
+        sizes.append(len(value))
+        return self._blob(value) if isinstance(value, bytes) else _hashed(value)
+
+    def _blob(self, data: bytes) -> str:
+        """The digest of an image or a file: what was there a moment ago is compared, not hashed."""
+        if len(data) < _LARGE:
+            return _hashed(data)
+        key = len(data), data[:_END], data[-_END:]
+        known: tuple[bytes, str] | None = self._memo.get(key, len(data))
+        if known is None or known[0] != data:
+            known = data, _hashed(data)
+            self._memo.put(key, known, len(data))
+        return known[1]
+
+
+def _is_plain(kind: str, payload: Any) -> bool:
+    """Whether a block holds no bytes worth a look of their own, as far as its kind tells."""
+    if kind == "toolResult":
+        content = payload["toolResult"].get("content") or ()
+        return all(not _PLAIN_RESULT.isdisjoint(part) for part in content)
+    return kind not in _MEDIA
+
+
+_MEDIA = frozenset({"image", "document", "video", "audio", "tool_result"})
+
+
+def _hashed(data: bytes | bytearray) -> str:
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).hexdigest()
+
+
+def _weight(kind: str, payload: Any, size: int) -> int:
+    if kind == "document":
+        return size // PDF_SHARE if payload.get("document", {}).get("format") == "pdf" else size
+    return min(size, IMAGE_WEIGHT)

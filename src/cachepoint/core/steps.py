@@ -1,0 +1,254 @@
+"""The steps of one call, each a function of values: what is asked, decided, written, learned and said."""
+
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cachepoint.core.accounting.diagnosis import Case, Miss, diagnose
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.call import Call
+from cachepoint.core.guard import InvalidOptionError
+from cachepoint.core.memory.protocol import Recollection
+from cachepoint.core.memory.records import Change, Changes, Deed, Forget, Learned, Release, Row, Table
+from cachepoint.core.models.refusals import read_refusal
+from cachepoint.core.models.rules import ModelRules, base_model, rules_for
+from cachepoint.core.placement.decision import Decision, changes, decide
+from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.question import Question
+from cachepoint.core.placement.sizes import measured
+from cachepoint.core.policy import CachePolicy
+from cachepoint.core.prompt.dialects import DIALECTS
+from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.rewriting import rewriting
+
+_USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
+    "converse": Usage.from_converse,
+    "messages": lambda response, _: Usage.from_messages(response),
+}
+Asking = Generator[Question | Changes, Recollection, tuple[Decision, Recollection]]
+
+
+def named(call: Call, model_id: str | None) -> Call:
+    """The call with its model's row.
+
+    Raises:
+        ValueError: Where no model is named, or the dialect is unknown.
+    """
+    if call.dialect not in DIALECTS:
+        raise InvalidOptionError(f"dialect is {call.dialect!r}; use one of {', '.join(map(repr, DIALECTS))}")
+    if not call.model_id:
+        raise InvalidOptionError("no model is named: give model_id= or a request with modelId")
+    priced_as = str(model_id) if model_id and base_model(call.model_id) is None else call.model_id
+    return replace(call, rules=rules_for(priced_as), priced_as=priced_as)
+
+
+def stands_aside(call: Call, policy: CachePolicy) -> str | None:
+    """Why the request is left alone; None where it is not."""
+    if policy.mode == "off":
+        return "mode is off"
+    return None if call.rules.caches else f"{call.rules.name} takes no checkpoints"
+
+
+def question(call: Call, policy: CachePolicy, digester: Digester, where: str) -> Question:
+    """What the request asks of the memory."""
+    return Question(
+        reading=DIALECTS[call.dialect].read(call.original, call.rules),
+        digester=digester,
+        where=where,
+        model=call.model_id,
+        rules=call.rules,
+        policy=policy,
+        now=call.started,
+    )
+
+
+def decided(asked: Question, found: Recollection, token: bytes) -> Asking:
+    """Decide, and leave in the memory what is to be remembered.
+
+    Where another worker cut one of the texts first, it is decided once more, with that cut.
+    """
+    decision = decide(asked, found)
+    held = yield changes(asked, decision, token)
+    cuts = held.get(Table.CUTS, {})
+    if any(cuts.get(text, cut) != cut for text, cut in decision.split.decided.items()):
+        decision = decide(asked, {**found, Table.CUTS: {**found.get(Table.CUTS, {}), **cuts}})
+    return decision, held
+
+
+def written(call: Call, asked: Question, decision: Decision, held: Recollection) -> Call:
+    """The call with its checkpoints in the request."""
+    places = held.get(Table.PLACES, {})
+    digests = decision.prefix.digests
+    ours = (i for i in decision.writing if digests[i] in places and places[digests[i]].holder == call.token)
+    return replace(
+        call,
+        plan=decision.plan,
+        rules=decision.rules,
+        case=_case(decision),
+        question=asked,
+        request=_request(call, decision),
+        writing=decision.writing,
+        claimed=frozenset(ours),
+    )
+
+
+def begun(call: Call) -> Changes | None:
+    """An answer began: what it writes is there now, where it is large enough."""
+    if call.case is None or call.question is None:
+        return None
+    large = [
+        c for c in call.plan.checkpoints if c.index in call.writing and c.tokens >= call.rules.min_tokens
+    ]
+    learning = ((c.index, Learned(c.ttl, call.started)) for c in large)
+    return Changes(call.started, (*_on_places(call, learning), *_releases(call)))
+
+
+def released(call: Call) -> Changes | None:
+    """A call ended without an answer: it writes nothing any more."""
+    freed = tuple(_releases(call))
+    return Changes(call.started, freed) if freed else None
+
+
+def usage(call: Call, response: Mapping[str, Any]) -> Usage | None:
+    """What Bedrock reported."""
+    return _USAGE[call.dialect](response, call.priced_as)
+
+
+def miss(call: Call, reported: Usage | None) -> Miss | None:
+    """Why a call read less than it could have."""
+    return None if call.case is None or reported is None else diagnose(call.case, reported)
+
+
+def learned(call: Call, reported: Usage | None) -> Changes | None:
+    """What an answer teaches: sizes, and what is in the cache now."""
+    asked, case = call.question, call.case
+    if asked is None or case is None or reported is None:
+        return released(call)
+    ratio = measured(case.prefix.sizes, reported.input_tokens)
+    counted = () if ratio is None else (Change(Table.COUNTS, asked.ratio, ratio),)
+    deeds = _proved(call, reported)
+    return Changes(call.started, (*counted, *_on_places(call, deeds), *_releases(call)))
+
+
+def report(
+    call: Call, reported: Usage | None, why: Miss | None, seconds: float | None, first_token: float | None
+) -> CallReport:
+    """The account of a call."""
+    return CallReport(
+        model_id=call.model_id,
+        priced_as=call.priced_as,
+        rules=call.rules,
+        started=call.started,
+        usage=reported,
+        plan=call.plan,
+        miss=why,
+        conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
+        seconds=seconds,
+        first_token_seconds=None if first_token is None else first_token - call.started,
+    )
+
+
+def unread(call: Call) -> CallReport:
+    """The account of a call whose answer could not be read."""
+    return report(call, None, None, None, None)
+
+
+def disproved(call: Call, message: str) -> Collection[str] | None:
+    """What a refusal disproves of the model's row; None where it is not about a checkpoint of ours."""
+    ours = [c for c in call.plan.checkpoints if c.reason != "hand"]
+    if not ours or call.question is None:
+        return None
+    points = DIALECTS[call.dialect].points(call.request)
+    # The request holds exactly the plan's checkpoints, in their order.
+    placed = [point for c, point in zip(call.plan.checkpoints, points, strict=True) if c.reason != "hand"]
+    return read_refusal(message, placed)
+
+
+def refused(call: Call, facts: Collection[str]) -> Changes:
+    """What a refusal leaves in the memory."""
+    row = () if call.question is None else (Change(Table.ROWS, call.question.row, Row(frozenset(facts))),)
+    return Changes(call.started, (*(row if facts else ()), *_releases(call)))
+
+
+def without_ours(call: Call) -> Call:
+    """The call with the checkpoints that the caller placed, and none of ours."""
+    assert call.case is not None  # noqa: S101 -- a plan has checkpoints only where there is a case
+    hand = tuple(c for c in call.plan.checkpoints if c.reason == "hand")
+    plan = Plan(hand, note="Bedrock refused a checkpoint")
+    request = _written(call, call.case.prefix, plan, {}) if hand else _bare(call)
+    return replace(
+        call, request=request, plan=plan, case=None, question=None, writing=(), claimed=frozenset()
+    )
+
+
+def _bare(call: Call) -> dict[str, Any]:
+    return dict(DIALECTS[call.dialect].write(call.original, {}, None, {}))
+
+
+def _case(decision: Decision) -> Case:
+    new = max(decision.view.entries, default=-1) + 1
+    blocks = enumerate(decision.split.raw[new:], new)
+    return Case(
+        prefix=decision.prefix,
+        view=decision.view,
+        plan=decision.plan,
+        rules=decision.rules,
+        trace=decision.trace,
+        before=decision.before,
+        changing=decision.split.changing if decision.outlook.changing else None,
+        rewritten={i: what for i, block in blocks if (what := rewriting(block))},
+    )
+
+
+def _request(call: Call, decision: Decision) -> dict[str, Any]:
+    return _written(call, decision.prefix, decision.plan, decision.split.cuts)
+
+
+def _written(call: Call, prefix: Prefix, plan: Plan, cuts: Mapping[Any, int]) -> dict[str, Any]:
+    """A copy of the request that holds exactly these checkpoints; the lists without one are the caller's."""
+    wire = DIALECTS[call.dialect]
+    chosen = [
+        (prefix.blocks[c.index], wire.mark(c.ttl, _kept(prefix.hand.get(c.index), call.rules)))
+        for c in plan.checkpoints
+    ]
+    if not chosen and not prefix.hand and not prefix.orphans and not cuts:
+        return dict(call.original)
+    hand = (prefix.blocks[i] for i in prefix.hand)
+    places = [*((b.layer, b.path) for b in (*(b for b, _ in chosen), *hand)), *cuts]
+    touched = {(layer, path[0]) if layer == "messages" else (layer,) for layer, path in places}
+    marks = {(b.layer, b.path): mark for b, mark in chosen}
+    return dict(wire.write(call.original, marks, None if prefix.orphans else touched, cuts))
+
+
+def _kept(mark: Any, rules: ModelRules) -> Any:
+    """Nova takes no ttl at all (AWS user guide, 2026-10), not even the default spelt out."""
+    return None if mark is not None and rules.is_nova and mark.ttl else mark
+
+
+def _on_places(call: Call, deeds: Iterable[tuple[int, Deed]]) -> Iterator[Change]:
+    assert call.case is not None  # noqa: S101
+    digests = call.case.prefix.digests
+    return (Change(Table.PLACES, digests[i], deed) for i, deed in deeds)
+
+
+def _releases(call: Call) -> Iterator[Change]:
+    if call.case is None:
+        return iter(())
+    return _on_places(call, ((i, Release(call.token)) for i in call.writing))
+
+
+def _proved(call: Call, reported: Usage) -> Iterator[tuple[int, Deed]]:
+    """What usage says of the entries at the call's checkpoints."""
+    marks = call.plan.checkpoints
+    if not marks or reported.read_tokens is None or reported.write_tokens is None:
+        return
+    cached = reported.read_tokens + reported.write_tokens
+    deepest = marks[-1]
+    share = cached / deepest.tokens if deepest.tokens else 1.0
+    for c in marks:
+        if cached and (c is deepest or c.tokens * share >= call.rules.min_tokens):
+            yield c.index, Learned(c.ttl, call.started, cached if c is deepest else None)
+        else:
+            yield c.index, Forget(call.started)
