@@ -237,7 +237,7 @@ def test_a_refused_checkpoint_is_sent_again_without_once(adapter, mode, bedrock,
 
 def test_a_fault_of_ours_fails_no_call(adapter, mode, bedrock, cache, monkeypatch, caplog):
     messages = [adapter.system(MANUAL), adapter.user("Where is the valve?")]
-    monkeypatch.setattr("cachepoint.core.cache.plan", lambda *_: 1 / 0)
+    monkeypatch.setattr("cachepoint.core.steps.decided", lambda *_: 1 / 0)
     assert adapter.ask(adapter.cached(bedrock, cache=cache), messages, mode=mode).text
     assert not list(points(bedrock.answered[-1].request))
     assert cache.faults == 1
