@@ -15,9 +15,9 @@ from cachepoint.core.accounting.diagnosis import Case, Recent, Trace, diagnose
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.listeners import Observer
-from cachepoint.core.memory.mirror import CacheMirror, MemoryStore, Store
+from cachepoint.core.memory.mirror import CacheMirror, MemoryStore, Store, View
 from cachepoint.core.memory.sizes import Scale
-from cachepoint.core.models.refusals import is_refusal, stricter
+from cachepoint.core.models.refusals import read_refusal, stricter
 from cachepoint.core.models.rules import ModelRules, base_model, rules_for
 from cachepoint.core.placement.forecast import Forecast
 from cachepoint.core.placement.outlook import Scene, branches, foresee
@@ -32,7 +32,7 @@ from cachepoint.core.placement.planner import (
 from cachepoint.core.policy import CachePolicy, default_policy
 from cachepoint.core.prompt.cuts import Split, Splitter
 from cachepoint.core.prompt.dialects import DIALECTS
-from cachepoint.core.prompt.dialects.reading import Cuts
+from cachepoint.core.prompt.dialects.reading import Cuts, Reading
 from cachepoint.core.prompt.prefix import Digester, Prefix
 from cachepoint.core.prompt.rewriting import rewriting
 
@@ -251,11 +251,12 @@ class PromptCache:
             The call as the caller made it, to be sent once more; None where checkpoints are not
             what the message is about, or none were ours.
         """
-        if not call.plan.checkpoints or not is_refusal(message):
+        facts = read_refusal(message, _ours(call))
+        if facts is None:
             return None
         self.abandon(call)
         with self._lock:
-            self._rows[call.model_id] = stricter(call.rules, message)
+            self._rows[call.model_id] = stricter(call.rules, facts)
             _bound(self._rows, 1_024)
         logger.warning("Bedrock refused a checkpoint on %s; the call is sent again without", call.model_id)
         plain = DIALECTS[call.dialect].write(call.original, {}, None, {})
@@ -280,7 +281,7 @@ class PromptCache:
         wire: ModuleType = DIALECTS[call.dialect]
         reading = wire.read(call.original, call.rules)
         if reading.refusal is not None:
-            return replace(call, plan=Plan(note=reading.refusal))
+            return self._callers_own(call, reading, policy)
         scope = f"{call.dialect}|{region}|{call.model_id}"
         split = Split(reading.raw)
         if policy.split != "off":
@@ -311,6 +312,24 @@ class PromptCache:
             case=case,
             request=_write(wire, call, prefix, decided, split.cuts),
         )
+
+    def _callers_own(self, call: Call, reading: Reading, policy: CachePolicy) -> Call:
+        """The call with the caller's own checkpoints alone, put right where Bedrock would refuse them."""
+        wire = DIALECTS[call.dialect]
+        prefix = self._digester.prefix(reading.raw, seed=b"", orphans=reading.orphans)
+        decided = plan(
+            prefix,
+            View(call.started),
+            call.rules,
+            policy,
+            Outlook(head=False, end=False),
+            Sizes((0,) * len(prefix.blocks)),
+            slots=reading.slots,
+            behind=reading.behind,
+            ours=False,
+        )
+        request = _write(wire, call, prefix, decided, {})
+        return replace(call, plan=replace(decided, note=reading.refusal), request=request)
 
     def _advise(self, call: Call, case: Case, outlook: Outlook, sizes: Sizes) -> None:
         """Say once what stands in the way of more, and what its remedy would save."""
@@ -379,6 +398,16 @@ class PromptCache:
 
 def _restore(policy: CachePolicy | None, clock: Callable[[], float]) -> PromptCache:
     return PromptCache(policy, clock)
+
+
+def _ours(call: Call) -> list[tuple[str, tuple[int, ...]]]:
+    """Where our checkpoints stand in the request as it was sent."""
+    sent = DIALECTS[call.dialect].points(call.request)
+    return [
+        place
+        for place, checkpoint in zip(sent, call.plan.checkpoints, strict=False)
+        if checkpoint.reason != "hand"
+    ]
 
 
 def _bound(table: Any, size: int) -> None:
