@@ -244,7 +244,7 @@ class PromptCache:
             return replace(call, plan=Plan(note=why))
         question = steps.question(call, chosen, self._digester, f"{self.namespace}|{call.dialect}|{region}")
         if question.reading.refusal is not None:
-            return replace(call, plan=Plan(note=question.reading.refusal))
+            return steps.callers_own(call, question)
         found = yield question
         call = replace(call, rules=strict(question, found))
         if (why := steps.stands_aside(call, chosen)) is not None:

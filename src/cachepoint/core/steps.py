@@ -94,6 +94,13 @@ def written(call: Call, asked: Question, decision: Decision, held: Recollection)
     )
 
 
+def callers_own(call: Call, asked: Question) -> Call:
+    """The call with the caller's own checkpoints alone, put right where Bedrock would refuse them."""
+    decision = decide(replace(asked, policy=asked.policy.but(split="off")), {})
+    plan = replace(decision.plan, note=asked.reading.refusal)
+    return replace(call, plan=plan, request=_request(call, decision))
+
+
 def begun(call: Call) -> Changes | None:
     """An answer began: what it writes is there now, where it is large enough."""
     if call.case is None or call.question is None:
@@ -162,7 +169,7 @@ def disproved(call: Call, message: str) -> Collection[str] | None:
         return None
     points = DIALECTS[call.dialect].points(call.request)
     # The request holds exactly the plan's checkpoints, in their order.
-    placed = [point for c, point in zip(call.plan.checkpoints, points, strict=True) if c.reason != "hand"]
+    placed = [at for c, at in zip(call.plan.checkpoints, points, strict=True) if c.reason != "hand"]
     return read_refusal(message, placed)
 
 

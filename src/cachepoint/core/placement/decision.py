@@ -85,7 +85,17 @@ def decide(question: Question, found: Recollection) -> Decision:
     forecast = Forecast(counts, Counter(kind for kinds in returned.values() for kind in kinds))
     scene = Scene(prefix, view, guessed, rules, question.policy, question.scope)
     outlook, watches = foresee(scene, forecast)
-    decided = plan(prefix, view, rules, question.policy, outlook, guessed)
+    decided = plan(
+        prefix,
+        view,
+        rules,
+        question.policy,
+        outlook,
+        guessed,
+        slots=question.reading.slots,
+        behind=question.reading.behind,
+        ours=question.reading.refusal is None,
+    )
     return Decision(
         plan=decided,
         prefix=prefix,

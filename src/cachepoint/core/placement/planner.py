@@ -85,6 +85,10 @@ def plan(
     policy: CachePolicy,
     outlook: Outlook,
     sizes: Sizes,
+    *,
+    slots: int = MAX_CHECKPOINTS,
+    behind: str | None = None,
+    ours: bool = True,
 ) -> Plan:
     """Decide the checkpoints of one request.
 
@@ -95,17 +99,20 @@ def plan(
         policy: What the user chose.
         outlook: What the forecast says.
         sizes: The estimated tokens at each block.
+        slots: How many may leave.
+        behind: The TTL of one that Bedrock places behind them all.
+        ours: Whether any of ours may be placed.
 
     Returns:
         At most four checkpoints that Bedrock accepts, the caller's legal ones among them.
     """
-    chosen = _hand(prefix)
-    for reason, index in _candidates(prefix, view, outlook):
-        if len(chosen) == MAX_CHECKPOINTS:
+    chosen = _hand(prefix, slots)
+    for reason, index in _candidates(prefix, view, outlook) if ours else ():
+        if len(chosen) >= slots:
             break
         if index not in chosen and _pays(index, prefix, view, rules, sizes):
             chosen[index] = reason
-    ttls = _ttls(chosen, prefix, rules, policy)
+    ttls = _ttls(chosen, prefix, rules, policy, behind)
     checkpoints = tuple(
         Checkpoint(i, prefix.blocks[i].where, ttls[i], chosen[i], sizes.tokens[i]) for i in sorted(chosen)
     )
@@ -118,14 +125,14 @@ def plan(
     )
 
 
-def _hand(prefix: Prefix) -> dict[int, Reason]:
+def _hand(prefix: Prefix, slots: int) -> dict[int, Reason]:
     """The caller's checkpoints that Bedrock accepts.
 
-    Of more than four, the first and the last three: the head that conversations share, and the newest turns.
+    Of too many, the first and the last: the head that conversations share, and the newest turns.
     """
-    legal = [i for i in prefix.hand if prefix.blocks[i].markable]
-    if len(legal) > MAX_CHECKPOINTS:
-        legal = [legal[0], *legal[1 - MAX_CHECKPOINTS :]]
+    legal = [i for i, mark in prefix.hand.items() if mark.stays]
+    if len(legal) > slots:
+        legal = legal[: min(1, slots)] + legal[len(legal) - max(0, slots - 1) :]
     return dict.fromkeys(legal, "hand")
 
 
@@ -204,7 +211,11 @@ def _pays(index: int, prefix: Prefix, view: View, rules: ModelRules, sizes: Size
 
 
 def _ttls(
-    chosen: Mapping[int, Reason], prefix: Prefix, rules: ModelRules, policy: CachePolicy
+    chosen: Mapping[int, Reason],
+    prefix: Prefix,
+    rules: ModelRules,
+    policy: CachePolicy,
+    behind: str | None,
 ) -> dict[int, Ttl]:
     """TTLs that never rise along tools → system → messages.
 
@@ -217,6 +228,8 @@ def _ttls(
         asked = hand[i].ttl or "5m" if reason == "hand" else _own_ttl(prefix, i, policy)
         wanted[i] = "1h" if asked == "1h" and "1h" in rules.ttls else "5m"
     last_hand_1h = max((i for i in chosen if i in hand and wanted[i] == "1h"), default=-1)
+    if behind == "1h" and "1h" in rules.ttls:
+        last_hand_1h = len(prefix.blocks)
     fixed_5m = min(
         (i for i in chosen if i in hand and wanted[i] == "5m" and i > last_hand_1h),
         default=len(prefix.blocks),

@@ -10,10 +10,15 @@ Ends = Literal["", "documents", "stable", "volatile"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A checkpoint that the caller placed. `ttl` is None where the caller named none (Bedrock: 5m)."""
+    """A checkpoint that the caller placed.
+
+    `ttl` is None where the caller named none (Bedrock: 5m); `stays` says that nothing is known against
+    its place: a checkpoint of ours asks for more, see `Block.markable`.
+    """
 
     ttl: str | None
     raw: dict[str, Any]
+    stays: bool = True
 
 
 # A NamedTuple without its own argument parsing: a third of the time, over hundreds of blocks a call.

@@ -1,21 +1,43 @@
 """The Converse wire form: `cachePoint` blocks of their own, behind the block they mark."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.prompt.dialects.reading import Cuts, Marks, Reading, Touched, effort_settings
+from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
+from cachepoint.core.prompt.dialects.reading import (
+    ANYWHERE,
+    NOWHERE,
+    Cuts,
+    Marks,
+    Reading,
+    Stand,
+    Touched,
+    UnreadableError,
+    effort_settings,
+    fields_of,
+    is_text,
+    listed,
+    mapped,
+    may_stay,
+    texted,
+)
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
-# Blocks behind which Bedrock takes a cachePoint (bedrock-facts §2.6, 2026-11-22). Not here:
-# reasoningContent ("Cache point cannot be inserted after reasoning block"), video and audio
-# (like a non-PDF document), citationsContent and tool changes (nobody has measured them).
-MARKABLE = frozenset({"text", "image", "toolUse", "toolResult", "guardContent", "searchResult", "document"})
-# Nova caches "mainly text" (AWS user guide, 2026-10).
-NOVA_MARKABLE = frozenset({"text"})
-NOTHING: frozenset[str] = frozenset()
-TOOL_BLOCKS = frozenset({"toolUse", "toolResult"})
+# Bedrock is known to refuse a cachePoint behind reasoning ("Cache point cannot be inserted after
+# reasoning block", rig#1673, opencode#36517) and behind video (pydantic-ai 2.68.0, 2026-11). Nobody
+# has measured audio, citationsContent and tool changes: none of ours there.
+_REFUSED = frozenset({"reasoningContent", "video"})
+CLAUDE = Stand(
+    ours=frozenset({"text", "image", "toolUse", "toolResult", "guardContent", "searchResult", "document"}),
+    refused=_REFUSED,
+)
+# Nova caches "mainly text" (AWS user guide, 2026-10) and refuses a point behind an image
+# (generative-ai-use-cases#1077, 2025-05).
+NOVA = Stand(ours=frozenset({"text"}), refused=_REFUSED | {"image"})
+_TOOL_BLOCKS = frozenset({"toolUse", "toolResult"})
+# Behind these it depends on what is in them.
+_PICKY = frozenset({"text", "document"})
 CACHE_POINT = "cachePoint"
 
 
@@ -25,104 +47,144 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     Args:
         request: The keyword arguments of `client.converse`.
         rules: The row of the model; it decides where a checkpoint may stand.
+
+    Raises:
+        UnreadableError: Where the request is none that boto3 would take.
     """
-    tool_config = request.get("toolConfig") or {}
     raw: list[RawBlock] = []
     orphans = 0
-    for layer, items in (("tools", tool_config.get("tools")), ("system", request.get("system"))):
-        if items:
-            kinds = None if layer in rules.fields else NOTHING
-            orphans += _blocks(raw, layer, (), items, kinds)  # type: ignore[arg-type]
-    usual = MARKABLE if "messages" in rules.fields else NOTHING
-    for index, message in enumerate(request.get("messages") or ()):
-        content = message.get("content") or ()
-        kinds = _nova_markable(content) if rules.is_nova else usual
-        orphans += _blocks(raw, "messages", (index,), content, kinds, message.get("role", ""))
-    choice = tool_config.get("toolChoice") or {}
+    for layer, stem, items, role in _lists(request):
+        orphans += _blocks(raw, layer, stem, items, _stand(layer, items, rules), role)
+    choice = fields_of(fields_of(request.get("toolConfig")).get("toolChoice"))
+    # Latency-optimised inference answers "system.0.cache_control: Extra inputs are not permitted"
+    # (boto3#4626).
+    refuses = fields_of(request.get("performanceConfig")).get("latency") == "optimized"
+    tier = fields_of(request.get("serviceTier")).get("type")
     return Reading(
         raw=raw,
         invalidates=effort_settings(request.get("additionalModelRequestFields"))
-        + (json.dumps(choice) if rules.is_nova else ""),
+        + (json.dumps(choice, default=repr) if rules.is_nova else ""),
         turn="forced" if {"any", "tool"} & set(choice) else "",
         orphans=orphans,
-        refusal=_refusal(request),
+        refusal="latency-optimized inference refuses checkpoints" if refuses else None,
+        slots=0 if refuses else MAX_CHECKPOINTS,
+        tier=tier if isinstance(tier, str) else None,
     )
 
 
-def _refusal(request: Mapping[str, Any]) -> str | None:
-    # Latency-optimised inference answers "system.0.cache_control: Extra inputs are not permitted"
-    # (boto3#4626).
-    if (request.get("performanceConfig") or {}).get("latency") == "optimized":
-        return "latency-optimized inference refuses checkpoints"
-    return None
+def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
+    """Where checkpoints stand in a request as it is sent, in cache order: layer and path of each."""
+    return [
+        (layer, (*stem, i))
+        for layer, stem, items, _ in _lists(request)
+        for i, item in enumerate(items)
+        if CACHE_POINT in item
+    ]
+
+
+def _lists(request: Mapping[str, Any]) -> Iterator[tuple[Layer, tuple[int, ...], Sequence[Any], str]]:
+    """The lists of blocks: layer, path, blocks and role of each."""
+    tools = fields_of(request.get("toolConfig")).get("tools")
+    yield "tools", (), listed(tools, "toolConfig.tools"), ""
+    yield "system", (), listed(request.get("system"), "system"), ""
+    for index, message in enumerate(listed(request.get("messages"), "messages")):
+        known = mapped(message, "a message")
+        content = listed(known.get("content"), "the content of a message")
+        yield "messages", (index,), content, texted(known.get("role", ""), "the role of a message")
+
+
+def _stand(layer: Layer, items: Sequence[Any], rules: ModelRules) -> Stand:
+    if layer not in rules.fields:
+        return NOWHERE
+    if layer != "messages":
+        return ANYWHERE
+    if not rules.is_nova:
+        return CLAUDE
+    # "#/messages/6/content/0: extraneous key [cachePoint] is not permitted" in any message
+    # with tool blocks (pi#2053, zeroclaw#8943).
+    return NOVA if all(_TOOL_BLOCKS.isdisjoint(fields_of(item)) for item in items) else NOWHERE
 
 
 def _blocks(
     out: list[RawBlock],
     layer: Layer,
     stem: tuple[int, ...],
-    items: Sequence[Mapping[str, Any]],
-    markable: frozenset[str] | None,
-    role: str = "",
+    items: Sequence[Any],
+    stand: Stand,
+    role: str,
 ) -> int:
-    """Append the blocks of one list; return how many checkpoints had nothing before them.
-
-    `markable` are the kinds behind which a checkpoint may stand; None: all.
-    """
+    """Append the blocks of one list; return how many checkpoints had nothing before them."""
     start = len(out)
     orphans = 0
+    ours = stand.ours
     for i, item in enumerate(items):
-        if CACHE_POINT in item:
-            orphans += not _attach(out, start, item)
+        kind = _kind(item)
+        if kind == CACHE_POINT:
+            orphans += not _attach(out, start, item, stand)
             continue
-        kind = next(iter(item), "")
-        may = (markable is None or kind in markable) and _takes_mark(kind, item)
-        payload = item["text"] if kind == "text" else item
+        payload = texted(item["text"], "a text") if kind == "text" else item
+        may = ours is None or kind in ours
+        if kind in _PICKY:
+            may = may and _takes_mark(kind, payload)
         out.append(
             quick(RawBlock, (layer, (*stem, i), kind, payload, role, len(out) == start, may, None, ""))
         )
         if kind == "toolResult":
-            _lift_nested(out, start, item["toolResult"])
+            _lift_nested(out, start, item, stand)
     return orphans
 
 
-def _nova_markable(content: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    # "#/messages/6/content/0: extraneous key [cachePoint] is not permitted" in any message
-    # with tool blocks (pi#2053, zeroclaw#8943).
-    return NOTHING if any(TOOL_BLOCKS & set(item) for item in content) else NOVA_MARKABLE
+def _kind(item: Any) -> str:
+    """The one key of a block. Two would be boto3's to refuse, and not ours to take one from."""
+    if type(item) is not dict:
+        mapped(item, "a block")
+    if len(item) != 1:
+        raise UnreadableError(f"a block has {len(item)} keys; it is a union of exactly one")
+    (kind,) = item
+    return kind  # type: ignore[no-any-return]
 
 
-def _takes_mark(kind: str, item: Mapping[str, Any]) -> bool:
+def _takes_mark(kind: str, payload: Any) -> bool:
     if kind == "text":
-        # Empty text can't be cached (botocore model and Anthropic docs, 2026-11).
-        return bool(item["text"]) and not item["text"].isspace()
+        return is_text(payload)
     if kind == "document":
         # `messages.0.content.3.type: Field required` behind any but a PDF (strands#1966).
-        return bool(item["document"].get("format") == "pdf")
+        return bool(fields_of(payload["document"]).get("format") == "pdf")
     return True
 
 
-def _attach(out: list[RawBlock], start: int, item: Mapping[str, Any]) -> bool:
+def _attach(out: list[RawBlock], start: int, item: Mapping[str, Any], stand: Stand) -> bool:
     """Hang a cachePoint on the block before it; a second one in a row adds nothing."""
+    point = mapped(item[CACHE_POINT], "a cachePoint")
     if len(out) == start:
         return False
-    mark = Mark(ttl=item[CACHE_POINT].get("ttl"), raw=dict(item))
-    before = out[-1].mark
+    block = out[-1]
+    stays = block.markable or (may_stay(stand, block.kind) and _takes_mark(block.kind, block.payload))
+    mark = Mark(ttl=point.get("ttl"), raw=dict(item), stays=stays)
+    before = block.mark
     if before is None or (mark.ttl == "1h" and before.ttl != "1h"):
-        out[-1] = out[-1]._replace(mark=mark)
+        out[-1] = block._replace(mark=mark)
     return True
 
 
-def _lift_nested(out: list[RawBlock], start: int, result: Mapping[str, Any]) -> None:
+def _lift_nested(out: list[RawBlock], start: int, item: Mapping[str, Any], stand: Stand) -> None:
     """A cachePoint inside toolResult.content is refused by boto3: what was meant is behind it."""
-    content = result.get("content") or ()
-    nested = [item for item in content if CACHE_POINT in item]
+    nested = [part for part in _parts(item) if _is_nested(part)]
     if not nested:
         return
-    clean = {**result, "content": [item for item in content if CACHE_POINT not in item]}
-    out[-1] = out[-1]._replace(payload={"toolResult": clean})
-    for item in nested:
-        _attach(out, start, item)
+    out[-1] = out[-1]._replace(payload=_without_nested(item))
+    for part in nested:
+        _kind(part)
+        _attach(out, start, part, stand)
+
+
+def _parts(item: Mapping[str, Any]) -> Sequence[Any]:
+    content = fields_of(item.get("toolResult")).get("content")
+    return content if isinstance(content, list | tuple) else ()
+
+
+def _is_nested(part: Any) -> bool:
+    return CACHE_POINT in fields_of(part)
 
 
 def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts) -> dict[str, Any]:
@@ -136,15 +198,15 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
         cuts: For (layer, path) of a text block, where it is cut in two.
     """
     out = dict(request)
-    if request.get("toolConfig", {}).get("tools") and _is_touched(touched, "tools"):
-        tools = _rewrite("tools", (), request["toolConfig"]["tools"], marks, cuts)
-        out["toolConfig"] = {**request["toolConfig"], "tools": tools}
+    config = fields_of(request.get("toolConfig"))
+    if config.get("tools") and _is_touched(touched, "tools"):
+        out["toolConfig"] = {**config, "tools": _rewrite("tools", (), config["tools"], marks, cuts)}
     if request.get("system") and _is_touched(touched, "system"):
         out["system"] = _rewrite("system", (), request["system"], marks, cuts)
     if request.get("messages"):
         out["messages"] = [
-            {**message, "content": _rewrite("messages", (i,), message.get("content") or (), marks, cuts)}
-            if _is_touched(touched, "messages", i)
+            {**message, "content": _rewrite("messages", (i,), message["content"], marks, cuts)}
+            if message.get("content") and _is_touched(touched, "messages", i)
             else message
             for i, message in enumerate(request["messages"])
         ]
@@ -177,10 +239,10 @@ def _marked(item: Any, mark: Any) -> list[Any]:
 
 
 def _without_nested(item: Any) -> Any:
-    content = (item.get("toolResult") or {}).get("content") or ()
-    if not any(CACHE_POINT in part for part in content):
+    parts = _parts(item)
+    clean = [part for part in parts if not _is_nested(part)]
+    if len(clean) == len(parts):
         return item
-    clean = [part for part in content if CACHE_POINT not in part]
     return {**item, "toolResult": {**item["toolResult"], "content": clean}}
 
 
@@ -189,19 +251,3 @@ def mark(ttl: str, before: Mark | None = None) -> dict[str, Any]:
     if before is not None and (before.ttl or "5m") == ttl:
         return before.raw
     return {CACHE_POINT: {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})}
-
-
-def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
-    """Where the checkpoints of a request stand, in cache order: layer, and path as it is sent."""
-    tools = (request.get("toolConfig") or {}).get("tools") or ()
-    lists: list[tuple[Layer, tuple[int, ...], Any]] = [
-        ("tools", (), tools),
-        ("system", (), request.get("system") or ()),
-        *(("messages", (i,), m.get("content") or ()) for i, m in enumerate(request.get("messages") or ())),
-    ]
-    return [
-        (layer, (*stem, i))
-        for layer, stem, items in lists
-        for i, item in enumerate(items)
-        if CACHE_POINT in item
-    ]

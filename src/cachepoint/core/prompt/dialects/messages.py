@@ -1,25 +1,43 @@
 """The wire form of Anthropic's InvokeModel body: `cache_control` as a key of the block it marks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.prompt.dialects.reading import Cuts, Marks, Reading, Touched, effort_settings
-from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock
+from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
+from cachepoint.core.prompt.dialects.reading import (
+    ANYWHERE,
+    NOWHERE,
+    Cuts,
+    Marks,
+    Reading,
+    Stand,
+    Touched,
+    effort_settings,
+    fields_of,
+    is_text,
+    listed,
+    mapped,
+    may_stay,
+    texted,
+)
+from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
-# Blocks that may carry cache_control on InvokeModel (pydantic-ai 2.68.0, 2026-11-10). Thinking
-# blocks may not.
-MARKABLE = frozenset(
-    {
-        "text",
-        "image",
-        "document",
-        "tool_use",
-        "tool_result",
-        "server_tool_use",
-        "tool_addition",
-        "mcp_tool_result",
-    }
+# Blocks that may carry cache_control on InvokeModel; thinking blocks may not (pydantic-ai 2.68.0,
+# 2026-11-10).
+CLAUDE = Stand(
+    ours=frozenset(
+        {
+            "text",
+            "image",
+            "document",
+            "tool_use",
+            "tool_result",
+            "server_tool_use",
+            "tool_addition",
+            "mcp_tool_result",
+        }
+    ),
+    refused=frozenset({"thinking", "redacted_thinking"}),
 )
 CACHE_CONTROL = "cache_control"
 
@@ -27,74 +45,116 @@ CACHE_CONTROL = "cache_control"
 def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     """The blocks of an InvokeModel body in cache order.
 
+    The service tier is no part of a body (InvokeModel has it as a parameter).
+
     Args:
         request: The body as a dict: `tools`, `system`, `messages`, …
         rules: The row of the model. Only Claude speaks this form; others get no checkpoint.
+
+    Raises:
+        UnreadableError: Where the body is none that Bedrock would take.
     """
-    may = rules.fields if rules.provider == "anthropic" else ()
-    raw = [
-        _raw("tools", (i,), tool, first=i == 0, markable="tools" in may)
-        for i, tool in enumerate(request.get("tools") or ())
-    ]
-    raw += [
-        _raw("system", (i,), item, first=i == 0, markable="system" in may and _text_ok(item))
-        for i, item in enumerate(_content(request.get("system")))
-    ]
-    for index, message in enumerate(request.get("messages") or ()):
-        raw += [
-            _raw(
-                "messages",
-                (index, i),
-                item,
-                role=message.get("role", ""),
-                first=i == 0,
-                markable="messages" in may and item.get("type") in MARKABLE and _text_ok(item),
-            )
-            for i, item in enumerate(_content(message.get("content")))
-        ]
-    choice = (request.get("tool_choice") or {}).get("type")
+    raw: list[RawBlock] = []
+    for layer, stem, items, role in _lists(request):
+        _blocks(raw, layer, stem, items, _stand(layer, rules), role)
+    choice = fields_of(request.get("tool_choice")).get("type")
+    # A top-level cache_control is Anthropic's automatic caching: Bedrock places one more point
+    # behind the last block, which counts as one of the four (Anthropic docs, 2026-10).
+    automatic = request.get(CACHE_CONTROL)
+    behind = None if automatic is None else _ttl(fields_of(automatic).get("ttl"))
     return Reading(
         raw=raw,
         invalidates=effort_settings(request),
-        turn="forced" if choice in {"any", "tool"} else "",
+        turn="forced" if choice in ("any", "tool") else "",
         orphans=0,
-        # A top-level cache_control is Anthropic's automatic caching: it places its own point.
-        refusal="automatic caching is on" if CACHE_CONTROL in request else None,
+        refusal=None if behind is None else "automatic caching is on",
+        slots=MAX_CHECKPOINTS - (behind is not None),
+        behind=behind,
     )
 
 
-def _content(value: Any) -> Sequence[Mapping[str, Any]]:
-    if isinstance(value, str):
-        return ({"type": "text", "text": value},)
-    return value or ()
+def _ttl(asked: Any) -> str:
+    return "1h" if asked == "1h" else "5m"
 
 
-def _raw(
+def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
+    """Where checkpoints stand in a body as it is sent, in cache order: layer and path of each block."""
+    return [
+        (layer, (*stem, i))
+        for layer, stem, items, _ in _lists(request)
+        for i, item in enumerate(items)
+        if _is_marked(item)
+    ]
+
+
+def _lists(request: Mapping[str, Any]) -> Iterator[tuple[Layer, tuple[int, ...], Sequence[Any], str]]:
+    """The lists of blocks: layer, path, blocks and role of each."""
+    yield "tools", (), listed(request.get("tools"), "tools"), ""
+    yield "system", (), _content(request.get("system"), "system"), ""
+    for index, message in enumerate(listed(request.get("messages"), "messages")):
+        known = mapped(message, "a message")
+        content = _content(known.get("content"), "the content of a message")
+        yield "messages", (index,), content, texted(known.get("role", ""), "the role of a message")
+
+
+def _content(value: Any, what: str) -> Sequence[Any]:
+    return ({"type": "text", "text": value},) if isinstance(value, str) else listed(value, what)
+
+
+def _stand(layer: Layer, rules: ModelRules) -> Stand:
+    if rules.provider != "anthropic" or layer not in rules.fields:
+        return NOWHERE
+    return CLAUDE if layer == "messages" else ANYWHERE
+
+
+def _blocks(
+    out: list[RawBlock],
     layer: Layer,
-    path: tuple[int, ...],
-    item: Mapping[str, Any],
-    *,
-    first: bool,
-    markable: bool,
-    role: str = "",
-) -> RawBlock:
-    control = item.get(CACHE_CONTROL)
-    kind = "text" if layer == "system" else str(item.get("type", "tool"))
-    bare = {k: v for k, v in item.items() if k != CACHE_CONTROL}
-    return RawBlock(
-        layer,
-        path,
-        kind,
-        item["text"] if kind == "text" else bare,
-        role=role,
-        opens=first,
-        markable=markable,
-        mark=Mark(ttl=control.get("ttl"), raw=dict(control)) if control else None,
-    )
+    stem: tuple[int, ...],
+    items: Sequence[Any],
+    stand: Stand,
+    role: str,
+) -> None:
+    ours = stand.ours
+    for i, item in enumerate(items):
+        kind = _kind(layer, mapped(item, "a block"))
+        payload: Any = texted(item.get("text"), "a text") if kind == "text" else item
+        takes = kind != "text" or is_text(payload)
+        may = takes and (ours is None or kind in ours)
+        mark = None
+        control = _control(item) if CACHE_CONTROL in item or kind == "tool_result" else None
+        if control is not None:
+            stays = may or (takes and may_stay(stand, kind))
+            mark = Mark(ttl=control.get("ttl"), raw=dict(control), stays=stays)
+            payload = payload if kind == "text" else _set(item, None)
+        out.append(quick(RawBlock, (layer, (*stem, i), kind, payload, role, i == 0, may, mark, "")))
 
 
-def _text_ok(item: Mapping[str, Any]) -> bool:
-    return "text" not in item or bool(item["text"].strip())
+def _kind(layer: Layer, item: Mapping[str, Any]) -> str:
+    return "text" if layer == "system" else str(item.get("type", "tool"))
+
+
+def _control(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The caller's checkpoint of a block.
+
+    One on a part of a tool's result counts as a checkpoint of its own (at most four, the longer TTL
+    first): what was meant is behind the result. Of several the longest TTL is kept.
+    """
+    controls = [
+        mapped(held[CACHE_CONTROL], "a cache_control") for held in (*_parts(item), item) if _is_marked(held)
+    ]
+    return next((c for c in controls if c.get("ttl") == "1h"), controls[-1] if controls else None)
+
+
+def _is_marked(held: Any) -> bool:
+    return fields_of(held).get(CACHE_CONTROL) is not None
+
+
+def _parts(item: Mapping[str, Any]) -> Sequence[Any]:
+    if item.get("type") != "tool_result":
+        return ()
+    content = item.get("content")
+    return content if isinstance(content, list | tuple) else ()
 
 
 def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts) -> dict[str, Any]:
@@ -109,8 +169,8 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
         out["system"] = _rewrite("system", (), request["system"], marks, cuts)
     if request.get("messages"):
         out["messages"] = [
-            {**m, "content": _rewrite("messages", (i,), m.get("content"), marks, cuts)}
-            if touched is None or ("messages", i) in touched
+            {**m, "content": _rewrite("messages", (i,), m["content"], marks, cuts)}
+            if m.get("content") and (touched is None or ("messages", i) in touched)
             else m
             for i, m in enumerate(request["messages"])
         ]
@@ -118,7 +178,7 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
 
 
 def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks, cuts: Cuts) -> Any:
-    items = _content(value)
+    items = _content(value, layer)
     new: list[Mapping[str, Any]] = []
     for i, item in enumerate(items):
         path = (*stem, i)
@@ -134,10 +194,24 @@ def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks, cuts
 
 
 def _set(item: Mapping[str, Any], control: Any) -> Mapping[str, Any]:
-    if item.get(CACHE_CONTROL) == control:
-        return item
-    bare = {k: v for k, v in item.items() if k != CACHE_CONTROL}
+    """The block with this checkpoint and no other, in it or on it."""
+    clean = _without_nested(item)
+    if clean.get(CACHE_CONTROL) == control:
+        return clean
+    bare = _without(clean)
     return bare if control is None else {**bare, CACHE_CONTROL: control}
+
+
+def _without_nested(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    parts = _parts(item)
+    if not any(map(_is_marked, parts)):
+        return item
+    clean = [_without(part) if isinstance(part, Mapping) else part for part in parts]
+    return {**item, "content": clean}
+
+
+def _without(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in held.items() if k != CACHE_CONTROL}
 
 
 def mark(ttl: str, before: Mark | None = None) -> dict[str, Any]:
@@ -145,21 +219,3 @@ def mark(ttl: str, before: Mark | None = None) -> dict[str, Any]:
     if before is not None and (before.ttl or "5m") == ttl:
         return before.raw
     return {"type": "ephemeral"} | ({"ttl": ttl} if ttl != "5m" else {})
-
-
-def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
-    """Where the checkpoints of a body stand, in cache order: layer, and path as it is sent."""
-    lists: list[tuple[Layer, tuple[int, ...], Any]] = [
-        ("tools", (), request.get("tools") or ()),
-        ("system", (), _content(request.get("system"))),
-        *(
-            ("messages", (i,), _content(m.get("content")))
-            for i, m in enumerate(request.get("messages") or ())
-        ),
-    ]
-    return [
-        (layer, (*stem, i))
-        for layer, stem, items in lists
-        for i, item in enumerate(items)
-        if CACHE_CONTROL in item
-    ]

@@ -1,20 +1,29 @@
 """What a dialect brings back from the wire, and what both wire forms share."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from cachepoint.core.models.rules import MAX_CHECKPOINTS
 from cachepoint.core.prompt.prefix import RawBlock
 
 Marks = Mapping[tuple[str, tuple[int, ...]], Any]
 Touched = AbstractSet[tuple[str | int, ...]] | None
 Cuts = Mapping[tuple[str, tuple[int, ...]], int]
+Kinds = frozenset[str]
+
+NOTHING: Kinds = frozenset()
+NO_FIELDS: Mapping[str, Any] = {}
 
 # Measured on Bedrock (CacheCanary 0.4.0, Sonnet 4.6, 2026-10): a change of thinking or effort loses
 # everything, the system included; absent, disabled and effort "high" are the same.
 _EFFORT_FIELDS = ("thinking", "reasoning_config", "reasoningConfig", "output_config", "effort")
+
+
+class UnreadableError(ValueError):
+    """The request is none that boto3 or Bedrock would take: it goes out as it came, for them to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +31,10 @@ class Reading:
     """A request read off the wire.
 
     `invalidates` is what a change of which loses everything (thinking, effort), `turn` what loses
-    only the messages (a forced tool choice); `refusal` says why no checkpoint may be sent at all.
+    only the messages (a forced tool choice). `orphans` counts checkpoints with nothing before them.
+    `refusal` says why none of ours may be placed, `slots` how many may leave at all, the caller's
+    among them; `behind` is the TTL of one that Bedrock itself places behind them all (automatic
+    caching). `tier` is the service tier where the request names one.
     """
 
     raw: list[RawBlock]
@@ -30,12 +42,86 @@ class Reading:
     turn: str
     orphans: int
     refusal: str | None = None
+    slots: int = MAX_CHECKPOINTS
+    behind: str | None = None
+    tier: str | None = None
 
 
-def effort_settings(fields: Mapping[str, Any] | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a checkpoint may stand in a list: behind which kinds of block.
+
+    We place one where it is known to be taken, `ours`; the caller's stays wherever nothing is known
+    against it, so only behind `refused` it goes. None: all kinds.
+    """
+
+    ours: Kinds | None = None
+    refused: Kinds | None = NOTHING
+
+
+ANYWHERE = Stand()
+NOWHERE = Stand(ours=NOTHING, refused=None)
+
+
+def may_stay(stand: Stand, kind: str) -> bool:
+    """Whether nothing is known against a checkpoint of the caller's behind this kind of block."""
+    return stand.refused is not None and kind not in stand.refused
+
+
+# A test for dict alone comes first: asking the abstract class takes half of all the reading.
+def listed(value: Any, what: str) -> Sequence[Any]:
+    """The items of a list of the request; none where it is None.
+
+    Raises:
+        UnreadableError: Where it is no list.
+    """
+    if value is None:
+        return ()
+    if type(value) is list or isinstance(value, list | tuple):
+        return value
+    raise UnreadableError(f"{what} is of {type(value)!r}; a list was expected")
+
+
+def mapped(value: Any, what: str) -> Mapping[str, Any]:
+    """An item of the request, which must be a mapping.
+
+    Raises:
+        UnreadableError: Where it is none.
+    """
+    if type(value) is dict or isinstance(value, Mapping):
+        return value
+    raise UnreadableError(f"{what} is of {type(value)!r}; a mapping was expected")
+
+
+def texted(value: Any, what: str) -> str:
+    """A text of the request.
+
+    Raises:
+        UnreadableError: Where it is none.
+    """
+    if isinstance(value, str):
+        return value
+    raise UnreadableError(f"{what} is of {type(value)!r}; a str was expected")
+
+
+def fields_of(value: Any) -> Mapping[str, Any]:
+    """The fields of an optional part of the request; none where it is no mapping."""
+    return value if type(value) is dict or isinstance(value, Mapping) else NO_FIELDS
+
+
+def is_text(text: str) -> bool:
+    """Whether a text is one behind which a checkpoint may stand.
+
+    Empty text can't be cached (Anthropic's prompt caching docs, 2026-11; the least length in
+    botocore's SystemContentBlock is 1).
+    """
+    return bool(text) and not text.isspace()
+
+
+def effort_settings(fields: Any) -> str:
     """The thinking and effort settings in one normal form; empty where they are the default."""
-    found = {k: _normal(v) for k, v in (fields or {}).items() if k in _EFFORT_FIELDS}
-    live = {k: v for k, v in found.items() if v}
+    known = fields_of(fields)
+    live = {k: v for k in _EFFORT_FIELDS if (v := _normal(known.get(k)))}
     return json.dumps(live, sort_keys=True, default=repr) if live else ""
 
 
@@ -46,4 +132,4 @@ def _normal(value: Any) -> Any:
         return value
     if value.get("type") == "disabled":
         return None
-    return {k: v for k, v in value.items() if not (k == "effort" and v == "high")}
+    return {str(k): v for k, v in value.items() if not (k == "effort" and v == "high")}
