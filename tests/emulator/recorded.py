@@ -5,10 +5,9 @@ counts, and how many the longest prefix counts that it shares with a checkpoint 
 read or written of them is for the emulator to say.
 """
 
-from __future__ import annotations
-
 import base64
 import json
+import os
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,16 @@ from typing import Any
 
 from cachepoint.emulator import ModelRules, Prompt, default_sizer, read_prompt, resolve
 
-PATH = Path(__file__).parents[3] / "shared" / "recordings" / "calls.jsonl"
+_CALLS = "recordings/calls.jsonl"
+
+
+def _found() -> Path:
+    """The recordings that BEDROCK_RECORDINGS names, or those in a folder beside the checkout."""
+    beside = Path(__file__).parents[3].glob(f"*/{_CALLS}")
+    return Path(os.environ.get("BEDROCK_RECORDINGS") or next(beside, _CALLS))
+
+
+PATH = _found()
 _INVOKE = "invoke"
 
 

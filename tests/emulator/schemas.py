@@ -1,7 +1,5 @@
 """As much of JSON schema as the tests need, written apart from the generator that it checks."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

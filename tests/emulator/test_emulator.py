@@ -1,7 +1,5 @@
 """Through unmodified boto3, over HTTP."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

@@ -1,7 +1,5 @@
 """The cache alone, without HTTP: one test for each of its rules."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Whatever is sent, the answer has Bedrock's form: no crash, no 500."""
 
-from __future__ import annotations
-
 import copy
 import json
 from typing import Any
@@ -10,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachepoint.emulator import AutoResponder, CacheEngine, default_sizer
-from cachepoint.emulator.service.operations import Incoming, Service
+from cachepoint.emulator.service.calls import Incoming
+from cachepoint.emulator.service.operations import Service
 from tests.emulator.wire import HAIKU, NOVA, POINT, SONNET, TOOL, assistant, result, use, user
 
 BODY = {

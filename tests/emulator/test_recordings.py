@@ -1,7 +1,5 @@
 """Held to the real service: published recordings, sent in order through boto3."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -13,7 +11,9 @@ from tests.emulator.recorded import PATH, RecordedSizer, for_boto3, load, rules
 
 FILES = load()
 
-pytestmark = pytest.mark.skipif(not FILES, reason=f"no recordings at {PATH}")
+pytestmark = pytest.mark.skipif(
+    not FILES, reason="no recordings: set BEDROCK_RECORDINGS to their calls.jsonl"
+)
 
 _REUSE = "langchain-aws/test_converse_single_cache_point_reuse"
 _CHOICE = "pydantic-ai/test_bedrock_single_tool_choice_preserves_cache"

@@ -1,7 +1,5 @@
 """Everything Bedrock refuses, with its status, code and text."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from contextlib import closing
 from typing import Any
@@ -16,7 +14,7 @@ from cachepoint.emulator import (
     TextResponder,
     ToolResponder,
 )
-from cachepoint.emulator.service.schema import Hints, valid_value
+from cachepoint.emulator.responders.values import Hints, valid_value
 from tests.emulator import wire
 from tests.emulator.schemas import faults
 from tests.emulator.wire import POINT, SONNET, TOOL, assistant, result, use, user

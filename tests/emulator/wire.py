@@ -1,7 +1,5 @@
 """Ways to speak to an emulator, shared by these tests."""
 
-from __future__ import annotations
-
 import http.client
 import json
 from contextlib import closing

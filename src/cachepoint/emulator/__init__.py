@@ -14,6 +14,7 @@ from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import (
     AutoResponder,
     EmulatedError,
+    ParsedRequest,
     ReplayResponder,
     Reply,
     Responder,
@@ -21,8 +22,7 @@ from cachepoint.emulator.responders import (
     TextResponder,
     ToolResponder,
 )
-from cachepoint.emulator.service.operations import EmulatedCall
-from cachepoint.emulator.service.reading import ParsedRequest
+from cachepoint.emulator.service.calls import EmulatedCall
 from cachepoint.emulator.wire.server import BedrockEmulator
 
 __all__ = [

@@ -3,8 +3,6 @@
 Pure: no I/O, the clock comes from outside.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A Converse request as the cache sees it: blocks in order, and the checkpoints between them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

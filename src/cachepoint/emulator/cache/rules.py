@@ -1,7 +1,5 @@
 """What each model allows: the rows of `models.toml` and the way from a model id to its row."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping

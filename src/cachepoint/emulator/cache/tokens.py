@@ -1,7 +1,5 @@
 """How many tokens a prompt and an answer count: an estimate, no tokenizer of Claude or Nova is public."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol

@@ -1,34 +1,50 @@
 """A reply as the events of a ConverseStream answer."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from cachepoint.emulator.responders import Reply
 
-__all__ = ["stream_events"]
-
-_Event = tuple[str, dict[str, Any]]
+__all__ = ["Event", "StreamFault", "stream_events"]
 
 
-def stream_events(reply: Reply, metadata: dict[str, Any]) -> Iterator[_Event]:
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of an answer's stream; `kind` is a member of the operation's output."""
+
+    kind: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFault:
+    """An error after the stream began; `code` as for an answer that is refused."""
+
+    code: str
+    message: str
+
+
+def stream_events(reply: Reply, metadata: dict[str, Any]) -> Iterator[Event | StreamFault]:
     """From messageStart to metadata, as 71 recorded streams: usage last, no contentBlockStart for text."""
-    yield "messageStart", {"role": "assistant"}
+    yield Event("messageStart", {"role": "assistant"})
     for index, block in enumerate(reply.content):
         yield from _block_events(block, index, reply.chunk_chars)
-    yield "messageStop", {"stopReason": reply.stop_reason}
-    yield "metadata", metadata
+    if reply.fault:
+        yield StreamFault(reply.fault.code, reply.fault.message)
+        return
+    yield Event("messageStop", {"stopReason": reply.stop_reason})
+    yield Event("metadata", metadata)
 
 
-def _block_events(block: dict[str, Any], index: int, size: int) -> Iterator[_Event]:
+def _block_events(block: dict[str, Any], index: int, size: int) -> Iterator[Event]:
     if "toolUse" in block:
         start = {key: block["toolUse"][key] for key in ("toolUseId", "name")}
-        yield "contentBlockStart", {"start": {"toolUse": start}, "contentBlockIndex": index}
+        yield Event("contentBlockStart", {"start": {"toolUse": start}, "contentBlockIndex": index})
     for delta in _deltas(block, size):
-        yield "contentBlockDelta", {"delta": delta, "contentBlockIndex": index}
-    yield "contentBlockStop", {"contentBlockIndex": index}
+        yield Event("contentBlockDelta", {"delta": delta, "contentBlockIndex": index})
+    yield Event("contentBlockStop", {"contentBlockIndex": index})
 
 
 def _deltas(block: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:

@@ -4,101 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
 from cachepoint.emulator.cache.prompt import read_prompt
 from cachepoint.emulator.cache.rules import ModelRules, is_cross_region, resolve
 from cachepoint.emulator.cache.tokens import Sizer, count_answer
-from cachepoint.emulator.responders import EmulatedError, Reply, Responder, finish
-from cachepoint.emulator.service.events import stream_events
+from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, Responder, finish
+from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming
+from cachepoint.emulator.service.events import Event, StreamFault, stream_events
 from cachepoint.emulator.service.profiles import describe_profile
-from cachepoint.emulator.service.reading import ParsedRequest
-from cachepoint.emulator.service.shape import input_fault, without_nulls
-from cachepoint.emulator.service.validation import (
+from cachepoint.emulator.service.refusals.request import Refusal, invalid
+from cachepoint.emulator.service.refusals.shape import without_nulls
+from cachepoint.emulator.service.refusals.table import (
     UNKNOWN_MODEL,
-    Refusal,
-    invalid,
+    refuse_input,
     refuse_prompt,
     refuse_request,
 )
-from cachepoint.emulator.wire.eventstream import encode_event, encode_exception
+from cachepoint.emulator.service.routes import route
+from cachepoint.emulator.service.usage import wire_usage
 
-__all__ = ["Answer", "EmulatedCall", "Incoming", "Service"]
+__all__ = ["Service"]
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EmulatedCall:
-    """One request that the emulator answered or refused.
-
-    `at` is the emulator's clock in seconds, `usage` the tokens as on the wire, `request` the parsed body
-    and `body` its bytes. `error` and `message` are None where the call was answered, `usage` is None where
-    it was refused.
-    """
-
-    at: float
-    operation: str
-    model_id: str
-    region: str
-    status: int
-    error: str | None = None
-    message: str | None = None
-    usage: dict[str, Any] | None = None
-    request: Any = None
-    body: bytes = field(default=b"", repr=False)
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One HTTP request."""
-
-    method: str
-    path: str
-    region: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`body` is sent at once, `stream` piece by piece."""
-
-    status: int
-    body: bytes = b""
-    stream: Iterator[bytes] | None = None
-    error: str | None = None
 
 
 class _RefusedError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A request that was let in: what it reads and writes, and what is said to it."""
-
-    call: _Call
-    outcome: Outcome
-    rules: ModelRules
-    reply: Reply
-    started: float
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        return _usage(self.outcome, count_answer(self.reply.content, self.rules), self.rules)
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return {"latencyMs": round((time.monotonic() - self.started) * 1000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +66,25 @@ class _Call:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A request that was let in: what it reads and writes, and what is said to it."""
+
+    call: _Call
+    outcome: Outcome
+    rules: ModelRules
+    reply: Reply
+    started: float
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        return wire_usage(self.outcome, count_answer(self.reply.content, self.rules), self.rules)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return {"latencyMs": round((time.monotonic() - self.started) * 1000)}
+
+
 class Service:
     """Answers requests. `record` is told of every call before the last byte of its answer leaves."""
 
@@ -152,7 +109,7 @@ class Service:
 
     def answer(self, incoming: Incoming) -> Answer:
         """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
-        operation, model_id = _route(incoming)
+        operation, model_id = route(incoming.method, incoming.path)
         call = _Call(self._clock(), operation, model_id, incoming, _parsed(incoming.body))
         try:
             return self._operations.get(operation, Service._unknown)(self, call)
@@ -182,15 +139,12 @@ class Service:
     def _converse_stream(self, call: _Call) -> Answer:
         return Answer(200, stream=self._stream(self._open(call)))
 
-    def _stream(self, turn: _Turn) -> Iterator[bytes]:
+    def _stream(self, turn: _Turn) -> Iterator[Event | StreamFault]:
         self._engine.publish(turn.outcome)
         fault, usage = turn.reply.fault, turn.usage
         self._record(_broken(turn.call, fault) if fault else turn.call.ended(200, usage=usage))
-        for kind, payload in stream_events(turn.reply, {"metrics": turn.metrics, "usage": usage}):
-            if fault and kind == "messageStop":
-                yield encode_exception(_lower(fault.code), fault.message)
-                return
-            yield encode_event(kind, payload)
+        for event in stream_events(turn.reply, {"metrics": turn.metrics, "usage": usage}):
+            yield event
             if turn.reply.pause:
                 time.sleep(turn.reply.pause)
 
@@ -219,7 +173,7 @@ class Service:
         rules = self._rules(call.model_id)
         if not rules.count_tokens or is_cross_region(call.model_id, {}) or call.model_id in self._profiles:
             raise _RefusedError(invalid("The provided model doesn't support counting tokens."))
-        _raise(_fault(input_fault(call.request)))
+        _raise(refuse_input(call.request))
         body = call.present["input"].get("converse")
         if body is None:
             raise _RefusedError(invalid("cachepoint.emulator counts the tokens of a converse input only."))
@@ -259,36 +213,8 @@ class Service:
     }
 
 
-# Paths of botocore 1.44.5, 2026-11.
-_ROUTES = tuple(
-    (method, re.compile(path), operation)
-    for method, path, operation in (
-        ("POST", r"/model/(.+)/converse", "Converse"),
-        ("POST", r"/model/(.+)/converse-stream", "ConverseStream"),
-        ("POST", r"/model/(.+)/count-tokens", "CountTokens"),
-        ("GET", r"/inference-profiles/(.+)", "GetInferenceProfile"),
-        ("POST", r"/model/(.+)/invoke", "InvokeModel"),
-        ("POST", r"/model/(.+)/invoke-with-response-stream", "InvokeModelWithResponseStream"),
-        ("POST", r"/model/(.+)/invoke-with-bidirectional-stream", "InvokeModelWithBidirectionalStream"),
-        ("POST", r"/guardrail/(.+)/version/[^/]+/apply", "ApplyGuardrail"),
-    )
-)
-
-
-def _route(incoming: Incoming) -> tuple[str, str]:
-    path = incoming.path.partition("?")[0]
-    for method, pattern, operation in _ROUTES:
-        if incoming.method == method and (match := pattern.fullmatch(path)):
-            return operation, unquote(match[1])
-    return f"{incoming.method} {path}", ""
-
-
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
     return call.ended(200, error=fault.code, message=fault.message)
-
-
-def _lower(code: str) -> str:
-    return code[:1].lower() + code[1:]
 
 
 def _parsed(body: bytes) -> Any:
@@ -298,39 +224,9 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _fault(text: str | None) -> Refusal | None:
-    return invalid(text) if text else None
-
-
 def _raise(refusal: Refusal | None) -> None:
     if refusal:
         raise _RefusedError(refusal)
-
-
-def _usage(outcome: Outcome, output: int, rules: ModelRules) -> dict[str, Any]:
-    """Usage as on the wire: totalTokens is the sum of all four (535 of 535 recorded usages)."""
-    total = outcome.read + outcome.write + outcome.uncached + output
-    details = (
-        [{"inputTokens": tokens, "ttl": ttl} for ttl, tokens in outcome.details]
-        if rules.cache_details
-        else []
-    )
-    cached = {
-        "cacheReadInputTokenCount": outcome.read,
-        "cacheReadInputTokens": outcome.read,
-        "cacheWriteInputTokenCount": outcome.write,
-        "cacheWriteInputTokens": outcome.write,
-    }
-    return {
-        **({"cacheDetails": details} if details else {}),
-        # 281 recorded usages carry no cache keys, and which models leave them out is not known.
-        # Here they are those that cannot cache.
-        **(cached if rules.explicit else {}),
-        "inputTokens": outcome.uncached,
-        "outputTokens": output,
-        "serverToolUsage": {},
-        "totalTokens": total,
-    }
 
 
 def _dump(body: Any) -> bytes:

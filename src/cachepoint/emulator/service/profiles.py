@@ -1,7 +1,5 @@
 """GetInferenceProfile, so that an application profile's ARN can be followed to its model."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -3,17 +3,25 @@
 Smithy specification "Amazon Event Stream", 2026.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from typing import Any
 from zlib import crc32
 
-__all__ = ["encode_event", "encode_exception", "encode_message"]
+from cachepoint.emulator.service.events import Event, StreamFault
+
+__all__ = ["encode", "encode_event", "encode_exception", "encode_message"]
 
 _STRING = 7
 _PADDING = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+def encode(event: Event | StreamFault) -> bytes:
+    """What a stream says, as its bytes."""
+    if isinstance(event, StreamFault):
+        # The members of the operation's output are the error codes with a small first letter.
+        return encode_exception(event.code[:1].lower() + event.code[1:], event.message)
+    return encode_event(event.kind, event.payload)
 
 
 def encode_event(kind: str, payload: dict[str, Any]) -> bytes:

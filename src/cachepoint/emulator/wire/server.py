@@ -1,7 +1,5 @@
 """The emulator itself: HTTP on 127.0.0.1 around the service, and its clock."""
 
-from __future__ import annotations
-
 import re
 import socket
 import sys
@@ -17,7 +15,9 @@ from typing import Any, Self
 from cachepoint.emulator.cache.engine import CacheEngine
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
-from cachepoint.emulator.service.operations import Answer, EmulatedCall, Incoming, Service
+from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming
+from cachepoint.emulator.service.operations import Service
+from cachepoint.emulator.wire.eventstream import encode
 
 __all__ = ["BedrockEmulator"]
 
@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(answer.status, "application/vnd.amazon.eventstream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for piece in answer.stream or ():
+        for piece in map(encode, answer.stream or ()):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")

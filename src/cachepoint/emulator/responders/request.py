@@ -1,7 +1,5 @@
 """A request as a responder reads it."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

@@ -1,11 +1,9 @@
 """Values that satisfy a JSON schema, taken from a text where the text has them. No randomness."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Hints", "valid_value"]
 
@@ -55,8 +53,8 @@ class _Context:
     name: str = ""
     depth: int = 0
 
-    def into(self, name: str) -> _Context:
-        return _Context(self.root, self.hints, name, self.depth + 1)
+    def into(self, name: str) -> Self:
+        return type(self)(self.root, self.hints, name, self.depth + 1)
 
 
 _Maker = Callable[[Mapping[str, Any], _Context], Any]

@@ -1,7 +1,5 @@
 """Whether a tool's input schema is a JSON schema at all, as far as values are made from it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,0 +1,81 @@
+"""Answers that call tools."""
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+from cachepoint.emulator.responders.reply import Reply
+from cachepoint.emulator.responders.request import ParsedRequest, keywords
+from cachepoint.emulator.responders.text import TextResponder
+from cachepoint.emulator.responders.values import Hints, valid_value
+
+__all__ = ["AutoResponder", "ToolResponder"]
+
+
+class AutoResponder:
+    """The default: calls a tool where it must or the user's words ask for one, else answers with text."""
+
+    def __call__(self, request: ParsedRequest, /) -> Reply:
+        """Answer one request."""
+        spec = _forced(request) or _asked_for(request)
+        return _calls(request, [spec]) if spec else TextResponder()(request)
+
+
+class ToolResponder:
+    """Calls the tools it is given, with arguments that their schemas allow, then answers from the results.
+
+    `tools` names those to call (all that are given if None), `steps` is how many rounds precede the answer,
+    `parallel` how many calls one round makes.
+    """
+
+    def __init__(self, tools: Sequence[str] | None = None, *, steps: int = 1, parallel: int = 1) -> None:
+        self._tools, self._steps, self._parallel = tools, steps, parallel
+
+    def __call__(self, request: ParsedRequest, /) -> Reply:
+        """Answer one request."""
+        specs = [spec for spec in request.tools if self._tools is None or spec["name"] in self._tools]
+        done = request.tool_rounds
+        if not specs or done >= self._steps:
+            return TextResponder()(request)
+        first = done * self._parallel
+        return _calls(request, [specs[(first + n) % len(specs)] for n in range(self._parallel)])
+
+
+def _calls(request: ParsedRequest, specs: Sequence[dict[str, Any]]) -> Reply:
+    hints = Hints(request.last_user_text)
+    uses = [_call(request, spec, number, hints) for number, spec in enumerate(specs)]
+    return Reply(tuple(uses), stop_reason="tool_use")
+
+
+def _call(request: ParsedRequest, spec: dict[str, Any], number: int, hints: Hints) -> dict[str, Any]:
+    schema = spec["inputSchema"].get("json", {})
+    arguments = valid_value({"type": "object", **schema}, hints)
+    seed = f"{len(request.messages)}/{number}/{spec['name']}/{json.dumps(arguments, sort_keys=True)}"
+    return {"toolUse": {"toolUseId": _tool_use_id(seed), "name": spec["name"], "input": arguments}}
+
+
+def _tool_use_id(seed: str) -> str:
+    return f"tooluse_{blake2b(seed.encode('utf-8', 'surrogatepass'), digest_size=11).hexdigest()}"
+
+
+def _forced(request: ParsedRequest) -> dict[str, Any] | None:
+    choice = request.tool_choice
+    wanted = (choice.get("tool") or {}).get("name")
+    if "any" not in choice and wanted is None:
+        return None
+    named = next((spec for spec in request.tools if spec["name"] == wanted), None)
+    return named or _asked_for(request) or next(iter(request.tools), None)
+
+
+def _asked_for(request: ParsedRequest) -> dict[str, Any] | None:
+    words = (
+        keywords(request.last_user_text) if request.tools and not request.tool_results else frozenset[str]()
+    )
+    scored = [(len(words & _tool_words(spec)), -index) for index, spec in enumerate(request.tools)]
+    score, index = max(scored, default=(0, 0))
+    return request.tools[-index] if score else None
+
+
+def _tool_words(spec: dict[str, Any]) -> frozenset[str]:
+    return keywords(f"{spec['name']} {spec['name'].replace('_', ' ')} {spec.get('description', '')}")

@@ -1,0 +1,138 @@
+"""Where a checkpoint may not be."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from cachepoint.emulator.cache.prompt import Prompt
+from cachepoint.emulator.cache.rules import ModelRules
+from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
+
+__all__ = ["CHECKS", "too_many", "ttl_order"]
+
+_REMOVE = "Please remove the invalid cache point and try again."
+_NOTHING = f"There is nothing available to cache. {_REMOVE}"
+_REASONING = f"Cache point cannot be inserted after reasoning block. {_REMOVE}"
+_UNSUPPORTED = {
+    "denied": Refusal(
+        403,
+        "AccessDeniedException",
+        "You invoked an unsupported model or your request did not allow prompt caching."
+        " See the documentation for more information.",
+    ),
+    "field": invalid(
+        "This model doesn't support the cachePoint field. Remove cachePoint from your request and try again."
+    ),
+}
+_EXTRANEOUS = (
+    "Malformed input request: #/{}: extraneous key [cachePoint] is not permitted,"
+    " please reformat your input and try again."
+)
+_EXTENDED_TTL = "Extended TTL prompt caching is only supported for Anthropic models"
+_TOO_MANY = "A maximum of {} blocks with cache_control may be provided. Found {}."
+_TTL_ORDER = (
+    "{}.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block."
+    " Note that blocks are processed in the following order: `tools`, `system`, `messages`."
+)
+
+
+def too_many(prompt: Prompt, rules: ModelRules) -> Refusal | None:
+    """More checkpoints than the model takes."""
+    found = len(prompt.markers)
+    return invalid(_TOO_MANY.format(rules.max_checkpoints, found)) if found > rules.max_checkpoints else None
+
+
+def ttl_order(prompt: Prompt) -> Refusal | None:
+    """A longer ttl behind a shorter one."""
+    pairs = pairwise(prompt.markers)
+    late = next((after for before, after in pairs if (before.ttl, after.ttl) == ("5m", "1h")), None)
+    return invalid(_TTL_ORDER.format(late.at)) if late else None
+
+
+def _lists(checked: Checked) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    yield "toolConfig/tools", checked.tools
+    yield "system", checked.system
+    for index, message in enumerate(checked.messages):
+        yield f"messages/{index}/content", message["content"]
+
+
+def _points(checked: Checked) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
+    """Every checkpoint: the list it is in, that list's path, its index there."""
+    for path, items in _lists(checked):
+        yield from ((path, items, index) for index, item in enumerate(items) if "cachePoint" in item)
+
+
+def _carrier(items: list[dict[str, Any]], index: int) -> int:
+    """The block that a checkpoint sits on, counted as if checkpoints were no blocks."""
+    return sum("cachePoint" not in item for item in items[:index]) - 1
+
+
+def _before(items: list[dict[str, Any]], index: int) -> dict[str, Any]:
+    """The nearest block before a checkpoint; empty if there is none."""
+    return next((item for item in reversed(items[:index]) if "cachePoint" not in item), {})
+
+
+def _unsupported_model(checked: Checked) -> Refusal | None:
+    asked = next(_points(checked), None)
+    return _UNSUPPORTED[checked.rules.unsupported] if asked and not checked.rules.explicit else None
+
+
+def _nothing_before(checked: Checked) -> Refusal | None:
+    lone = any(_carrier(items, index) < 0 for _, items, index in _points(checked))
+    return invalid(_NOTHING) if lone else None
+
+
+def _after_reasoning(checked: Checked) -> Refusal | None:
+    # Only the block before: rig#1673 suspects that the whole message is looked at, rig#1833 disputes it.
+    after = any("reasoningContent" in _before(items, index) for _, items, index in _points(checked))
+    return invalid(_REASONING) if after else None
+
+
+def _after_document(checked: Checked) -> Refusal | None:
+    # [text, document, cachePoint] is refused at content.2: the point itself, left without a block to
+    # sit on (aws-sdk-java-v2#6277; agentcore-public-stack#668, 2026-07).
+    for path, items, index in _points(checked):
+        if _unmarkable(_before(items, index)):
+            at = f"{path.replace('/', '.')}.{_carrier(items, index) + 1}"
+            return model_error(f"{at}.type: Field required")
+    return None
+
+
+def _unmarkable(block: dict[str, Any]) -> bool:
+    # PDFs and images carry a checkpoint, other documents and videos do not: strands#1966, pydantic-ai.
+    return "video" in block or ("document" in block and block["document"].get("format", "txt") != "pdf")
+
+
+def _nova_tools(checked: Checked) -> Refusal | None:
+    if checked.rules.family != "nova":
+        return None
+    for path, items, index in _points(checked):
+        if path == "toolConfig/tools" or any("toolUse" in item or "toolResult" in item for item in items):
+            return invalid(_EXTRANEOUS.format(f"{path}/{max(0, _carrier(items, index))}"))
+    return None
+
+
+def _nova_ttl(checked: Checked) -> Refusal | None:
+    extended = any(items[index]["cachePoint"].get("ttl") == "1h" for _, items, index in _points(checked))
+    return invalid(_EXTENDED_TTL) if extended and checked.rules.family == "nova" else None
+
+
+def _latency(checked: Checked) -> Refusal | None:
+    # boto3#4626
+    point = next(_points(checked), None)
+    if point is None or (checked.body.get("performanceConfig") or {}).get("latency") != "optimized":
+        return None
+    path, items, index = point
+    at = path.replace("toolConfig/", "").replace("/", ".")
+    return invalid(f"{at}.{max(0, _carrier(items, index))}.cache_control: Extra inputs are not permitted")
+
+
+CHECKS: tuple[Check, ...] = (
+    _unsupported_model,
+    _nova_tools,
+    _nothing_before,
+    _after_reasoning,
+    _after_document,
+    _nova_ttl,
+    _latency,
+)

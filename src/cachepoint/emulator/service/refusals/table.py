@@ -1,0 +1,37 @@
+"""All the checks, in the order in which they answer."""
+
+from typing import Any
+
+from cachepoint.emulator.cache.prompt import Prompt
+from cachepoint.emulator.cache.rules import ModelRules
+from cachepoint.emulator.service.refusals import conversation, points, tools
+from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid
+from cachepoint.emulator.service.refusals.shape import input_fault, shape_fault
+
+__all__ = ["UNKNOWN_MODEL", "refuse_input", "refuse_prompt", "refuse_request"]
+
+UNKNOWN_MODEL = invalid("The provided model identifier is invalid.")
+_CHECKS: tuple[Check, ...] = (*conversation.CHECKS, *tools.CHECKS, *points.CHECKS)
+
+
+def refuse_request(body: Any, rules: ModelRules) -> Refusal | None:
+    """The refusal of a Converse body, or None."""
+    if fault := shape_fault(body):
+        return invalid(fault)
+    checked = Checked(body, rules)
+    return next((refusal for check in _CHECKS if (refusal := check(checked))), None)
+
+
+def refuse_input(body: Any) -> Refusal | None:
+    """The refusal of a CountTokens body for its shape, or None."""
+    fault = input_fault(body)
+    return invalid(fault) if fault else None
+
+
+def refuse_prompt(prompt: Prompt, rules: ModelRules, tokens: int) -> Refusal | None:
+    """The refusal of what is only known once the prompt is read: number and order of checkpoints, length."""
+    return points.too_many(prompt, rules) or points.ttl_order(prompt) or _window(rules, tokens)
+
+
+def _window(rules: ModelRules, tokens: int) -> Refusal | None:
+    return invalid("Input is too long for requested model.") if tokens > rules.context_window else None
