@@ -166,7 +166,8 @@ def _counted(kinds: tuple[Kind, ...], count: Count) -> Iterator[Change]:
 def _noted(decision: Decision, now: float) -> Iterator[Change]:
     prefix = decision.prefix
     ends = {i for i in (head_of(prefix), end_of(prefix)) if i is not None}
-    noted = ends | set(branches(prefix)) | set(decision.writing) | set(decision.view.entries)
+    held = decision.view.live[-1:]
+    noted = ends.union(branches(prefix), decision.writing, held)
     return (Change(Table.PLACES, prefix.digests[i], Seen(now)) for i in sorted(noted))
 
 

@@ -98,8 +98,11 @@ def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind])
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
         yield Watch(end, (kind,))
+    # What is read needs no watching; what was seen and is not held may be worth a write when it returns.
+    held = max(scene.view.live, default=-1)
     for index, deep in depths.items():
-        yield Watch(index, (deep, (scene.scope, "again")))
+        if index > held:
+            yield Watch(index, (deep, (scene.scope, "again")))
 
 
 def branches(prefix: Prefix) -> list[int]:
