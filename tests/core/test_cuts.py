@@ -13,6 +13,7 @@ from cachepoint import CachePolicy, PromptCache, Usage, volatile
 from cachepoint.core.accounting.report import input_units
 from cachepoint.core.models.rules import rules_for
 from cachepoint.core.prompt.cuts import MIN_PIECE, Scissors
+from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced, retrieved
 from cachepoint.core.prompt.prefix import RawBlock
@@ -273,7 +274,10 @@ def test_a_split_depends_on_the_content_alone(texts, separator, question, in_his
     two.announce([*reversed(texts), "a document that nobody asked for, but which was retrieved as well"])
 
     def cut(raw, key, announced, scope):
-        return Scissors(raw, Digester(key), scope, "learned", "auto", announced, Announced()).split({}, {})
+        reading = Reading(raw, "", "", 0)
+        return Scissors(reading, Digester(key), scope, "learned", "auto", announced, Announced()).split(
+            {}, {}
+        )
 
     first = cut(ask, b"one", one, b"here")
     second = cut(ask + later * in_history, b"two", two, b"there")

@@ -30,6 +30,7 @@ from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
 from cachepoint.core.policy import CachePolicy, default_policy
 from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.transcripts import Transcripts
 
 __all__ = ["MEMORY_TIMEOUT", "Call", "PromptCache"]
 
@@ -90,6 +91,7 @@ class PromptCache:
         self._key = _valid_key(key)
         self._timeout = _valid_timeout(memory_timeout)
         self._digester = Digester(self._key)
+        self._transcripts = Transcripts()
         self._said: dict[object, None] = {}
 
     @property
@@ -242,7 +244,8 @@ class PromptCache:
         if (why := steps.stands_aside(call, chosen)) is not None:
             self._advise_model(call)
             return replace(call, plan=Plan(note=why))
-        question = steps.question(call, chosen, self._digester, f"{self.namespace}|{call.dialect}|{region}")
+        where = f"{self.namespace}|{call.dialect}|{region}"
+        question = steps.question(call, chosen, self._digester, self._transcripts, where)
         if question.reading.refusal is not None:
             return steps.callers_own(call, question)
         found = yield question

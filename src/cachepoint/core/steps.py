@@ -22,6 +22,7 @@ from cachepoint.core.prompt.dialects import DIALECTS
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.prefix import Prefix
 from cachepoint.core.prompt.rewriting import rewriting
+from cachepoint.core.prompt.transcripts import Transcripts
 
 _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
     "converse": Usage.from_converse,
@@ -51,10 +52,12 @@ def stands_aside(call: Call, policy: CachePolicy) -> str | None:
     return None if call.rules.caches else f"{call.rules.name} takes no checkpoints"
 
 
-def question(call: Call, policy: CachePolicy, digester: Digester, where: str) -> Question:
+def question(
+    call: Call, policy: CachePolicy, digester: Digester, transcripts: Transcripts, where: str
+) -> Question:
     """What the request asks of the memory."""
     return Question(
-        reading=DIALECTS[call.dialect].read(call.original, call.rules),
+        reading=transcripts.read(DIALECTS[call.dialect], call.original, call.rules),
         digester=digester,
         where=where,
         model=call.model_id,

@@ -1,6 +1,6 @@
 """What a prompt asks of the memory."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,7 +104,7 @@ class Question:
     def _scissors(self) -> Scissors:
         policy = self.policy
         return Scissors(
-            raw=self.reading.raw,
+            reading=self.reading,
             digester=self.digester,
             scope=self.scope,
             mode=policy.split,
@@ -120,13 +120,27 @@ class Question:
 
     def _cut(self, cuts: Mapping[bytes, Any], texts: Mapping[bytes, Texts]) -> CutPrompt:
         split = self._scissors.split(cuts, {place: record.lines for place, record in texts.items()})
+        seed = f"{self.where}|{self.model}|{self.reading.invalidates}".encode()
+        turn_seed = self.reading.turn.encode()
+        how = ("prefix", seed, turn_seed, self.policy.split, self.policy.documents)
         prefix = self.digester.prefix(
             split.raw,
-            seed=f"{self.where}|{self.model}|{self.reading.invalidates}".encode(),
-            turn_seed=self.reading.turn.encode(),
+            seed=seed,
+            turn_seed=turn_seed,
             orphans=self.reading.orphans,
+            after=self._after(how),
         )
+        if self.reading.growth is not None:
+            self.reading.growth.now.made[how] = prefix
         return CutPrompt(split, prefix)
+
+    def _after(self, how: Hashable) -> Prefix | None:
+        """The prefix that this one goes on from, as far as they are the same."""
+        before, same = self._scissors.before
+        if before is None:
+            return None
+        prefix: Prefix | None = self.reading.growth.before.made.get(how)
+        return None if prefix is None else prefix.first(before.starts[same])
 
     def _key(self, what: str, name: str) -> bytes:
         return self.digester.one(f"{what}|{self.where}|{name}".encode())

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Literal
 
+from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced
 from cachepoint.core.prompt.prefix import Ends, RawBlock
@@ -77,17 +78,32 @@ class Split:
 
     Attributes:
         raw: The blocks, those cut as two.
-        cuts: Where texts were cut.
-        changing: What in the head changes by the call; None: nothing that is known.
-        decided: By the digest of a text: what was decided, now or before.
-        lines: By the digest of a place: the line digests of a text that was decided on here and now.
+        starts: By block as it was read: the index of its first piece; one more for the end.
+        found: By block as it was read: where it is cut, and the key of its text.
+        decided: By key of a text: what is to be remembered of it, decided now or in use still.
+        lines: By key of a place: the line digests of a text that was decided on here and now.
     """
 
-    raw: Sequence[RawBlock]
-    cuts: Cuts = field(default_factory=dict)
-    changing: str | None = None
+    raw: list[RawBlock]
+    starts: tuple[int, ...]
+    found: Mapping[int, tuple[bytes, Cut]]
     decided: Mapping[bytes, Cut] = field(default_factory=dict)
     lines: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def cuts(self) -> Cuts:
+        """Where texts are cut in two."""
+        pieces = ((self.raw[self.starts[i]], cut) for i, (_, cut) in self.found.items())
+        return {(b.layer, b.path[:-1]): cut.at or 0 for b, cut in pieces if len(b.path) > _WHOLE[b.layer]}
+
+    @property
+    def changing(self) -> str | None:
+        """What in the request changes by the call; None: nothing that is known."""
+        return next((cut.what for _, cut in self.found.values() if cut.end == "stable"), None)
+
+
+# How long the path of a block is that was not cut.
+_WHOLE = {"tools": 1, "system": 1, "messages": 2}
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,7 @@ class Scissors:
     """Decides where the texts of one request are cut.
 
     Args:
-        raw: The blocks as they were read.
+        reading: The request as it was read.
         digester: What texts are known by.
         scope: What calls must share to be compared: endpoint, API, model.
         mode: `CachePolicy.split`.
@@ -104,7 +120,7 @@ class Scissors:
         volatile: What was marked as changing.
     """
 
-    raw: Sequence[RawBlock]
+    reading: Reading
     digester: Digester
     scope: bytes
     mode: str
@@ -114,13 +130,14 @@ class Scissors:
 
     @cached_property
     def texts(self) -> Mapping[int, bytes]:
-        """By block: the key of a text that may be cut."""
+        """By block: the key of a text that may be cut and was not there before."""
         if self.mode == "off":
             return {}
         salt = f"{self.mode}|{self.documents == 'off'}|".encode() + self.scope
+        same = self.before[1]
         return {
             i: self.digester.one(salt + self.digester.text(block.payload)[0])
-            for i, block in enumerate(self.raw)
+            for i, block in enumerate(self.reading.raw[same:], same)
             if block.kind == "text"
             and block.role != "assistant"
             and isinstance(block.payload, str)
@@ -132,11 +149,21 @@ class Scissors:
         """By block: the key of the place of a text that is held against those before it."""
         if self.mode != "learned":
             return {}
+        raw = self.reading.raw
         return {
-            i: self.digester.one(self.scope + b"|text|" + repr(self.raw[i].path).encode())
+            i: self.digester.one(self.scope + b"|text|" + repr(raw[i].path).encode())
             for i in self.texts
-            if self.raw[i].layer == "system"
+            if raw[i].layer == "system"
         }
+
+    @cached_property
+    def before(self) -> tuple[Split | None, int]:
+        """How the transcript was cut that this one goes on from, and how many of its blocks are the same."""
+        growth = self.reading.growth
+        if growth is None or growth.before is None:
+            return None, 0
+        split = growth.before.made.get(self._how)
+        return (None, 0) if split is None else (split, growth.same)
 
     def split(self, known: Mapping[bytes, Cut], earlier: Mapping[bytes, Sequence[bytes]]) -> Split:
         """The blocks, cut.
@@ -152,28 +179,33 @@ class Scissors:
             if cut is None:
                 place = self.places.get(i)
                 if place is not None:
-                    lines[place] = _line_digests(self.raw[i].payload, self.digester)
+                    lines[place] = _line_digests(self.reading.raw[i].payload, self.digester)
                 cut = self._cut(i, () if place is None else earlier.get(place, ()), lines.get(place or b""))
             decided[key] = cut
-        return self._pieces(decided, lines)
+        split = self._joined(decided, lines)
+        if self.reading.growth is not None:
+            self.reading.growth.now.made[self._how] = split
+        return split
 
-    def _pieces(self, decided: Mapping[bytes, Cut], lines: Mapping[bytes, bytes]) -> Split:
-        raw = _with_document_blocks(self.raw)
-        found = {i: cut for i, key in self.texts.items() if (cut := decided[key]).at is not None}
-        if not found:
-            return Split(raw, decided=decided, lines=lines)
-        out: list[RawBlock] = []
-        cuts: Cuts = {}
-        for i, block in enumerate(raw):
-            pieces = _pieces(block, found[i]) if i in found else [block]
-            if len(pieces) > 1:
-                cuts[block.layer, block.path] = found[i].at or 0
-            out += pieces
-        what = next((cut.what for cut in found.values() if cut.end == "stable"), None)
-        return Split(out, cuts, what, decided, lines)
+    @property
+    def _how(self) -> tuple[str, bytes, str, str]:
+        return "split", self.scope, self.mode, self.documents
+
+    def _joined(self, decided: dict[bytes, Cut], lines: Mapping[bytes, bytes]) -> Split:
+        before, same = self.before
+        found = {i: (key, cut) for i, key in self.texts.items() if (cut := decided[key]).at is not None}
+        raw: list[RawBlock] = [] if before is None else before.raw[: before.starts[same]]
+        starts = [] if before is None else list(before.starts[:same])
+        if before is not None and before.found:
+            kept = {i: kept for i, kept in before.found.items() if i < same}
+            decided, found = decided | dict(kept.values()), kept | found
+        for i, block in enumerate(_with_document_blocks(self.reading.raw[same:]), same):
+            starts.append(len(raw))
+            raw += _pieces(block, found[i][1]) if i in found else [block]
+        return Split(raw, (*starts, len(raw)), found, decided, lines)
 
     def _cut(self, index: int, earlier: Sequence[bytes], lines: bytes | None) -> Cut:
-        text = self.raw[index].payload
+        text = self.reading.raw[index].payload
         cut = self._documents_end(text)
         if cut is None and lines is not None:
             cut = self._change(text, _parted(text, lines, earlier))

@@ -9,7 +9,8 @@ import hashlib
 import json
 import marshal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from threading import Lock
@@ -116,7 +117,13 @@ class Digester:
         return known
 
     def prefix(
-        self, raw: Iterable[RawBlock], *, seed: bytes, turn_seed: bytes = b"", orphans: int = 0
+        self,
+        raw: Sequence[RawBlock],
+        *,
+        seed: bytes,
+        turn_seed: bytes = b"",
+        orphans: int = 0,
+        after: Prefix | None = None,
     ) -> Prefix:
         """Chain raw blocks into a Prefix.
 
@@ -125,34 +132,32 @@ class Digester:
             seed: What everything depends on: API, region, model, settings.
             turn_seed: What only the messages depend on (a forced tool choice).
             orphans: Checkpoints that stand before any block of their list.
+            after: The prefix that the blocks go on from, made with the same seeds; it holds the whole
+                of the first message.
         """
-        chain = hashlib.blake2b(seed, key=self._key, digest_size=DIGEST_SIZE)
-        parts: dict[str, list[bytes]] = {"tools": [], "system": [], "messages": []}
+        known = 0 if after is None else len(after.blocks)
         blocks: list[Block] = []
+        parts: dict[str, list[bytes]] = {"tools": [], "system": [], "messages": []}
+        settings = self.one(seed) if after is None else after.settings
+        chained = settings if after is None else after.digests[-1]
         text, structure = self.text, self._structure
-        for layer, path, kind, payload, role, opens, markable, mark, ends in raw:
+        for layer, path, kind, payload, role, opens, markable, mark, ends in raw[known:]:
             digest, size = text(payload) if isinstance(payload, str) else structure(kind, payload)
-            first = path[0] == 0
-            if layer != "messages" or first:
-                parts[layer].append(digest)
-                if first and opens and layer == "messages":
-                    chain.update(b"messages" + turn_seed)
-            # Digests have a fixed length, so no two sequences run together.
-            chain.update(digest)
+            opener = b""
             if opens:
-                chain.update(_OPENERS.get(role) or layer.encode())
-            blocks.append(quick(Block, (layer, path, kind, role, size, chain.digest(), markable, mark, ends)))
-        tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
-        return Prefix(
-            blocks=tuple(blocks),
-            digests=tuple([b.digest for b in blocks]),
-            sizes=tuple(accumulate([b.size for b in blocks])),
-            head=len(parts["tools"]) + len(parts["system"]),
-            settings=self.one(seed),
-            parts=(tools, system, opening),
-            hand={i: b.mark for i, b in enumerate(blocks) if b.mark is not None},
-            orphans=orphans,
-        )
+                opener = _OPENERS.get(role) or layer.encode()
+            if layer != "messages" or path[0] == 0:
+                parts[layer].append(digest)
+                if opens and layer == "messages":
+                    opener += turn_seed
+            # Digests have a fixed length, so no two sequences run together.
+            chained = self.one(chained + digest + opener)
+            blocks.append(quick(Block, (layer, path, kind, role, size, chained, markable, mark, ends)))
+        if after is None:
+            tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
+            head = len(parts["tools"]) + len(parts["system"])
+            after = Prefix((), (), (), head, settings, (tools, system, opening), {}, 0)
+        return _joined(after, blocks, orphans)
 
     def _structure(self, kind: str, payload: Any) -> Known:
         """The digest of a block that is no text, and its weight."""
@@ -191,6 +196,20 @@ class Digester:
             known = data, _hashed(data)
             self._memo.put(key, known, len(data))
         return known[1]
+
+
+def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
+    known = len(after.blocks)
+    sizes = accumulate([b.size for b in blocks], initial=after.sizes[-1] if known else 0)
+    marks = {i: b.mark for i, b in enumerate(blocks, known) if b.mark is not None}
+    return replace(
+        after,
+        blocks=(*after.blocks, *blocks),
+        digests=(*after.digests, *[b.digest for b in blocks]),
+        sizes=(*after.sizes, *list(sizes)[1:]),
+        hand={**after.hand, **marks} if marks else after.hand,
+        orphans=orphans,
+    )
 
 
 def _is_plain(kind: str, payload: Any) -> bool:

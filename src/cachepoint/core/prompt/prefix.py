@@ -1,7 +1,7 @@
 """A request as Bedrock's cache sees it: ordered blocks, each with the digest of all up to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Layer = Literal["tools", "system", "messages"]
@@ -85,3 +85,15 @@ class Prefix:
     parts: tuple[bytes, bytes, bytes]
     hand: Mapping[int, Mark]
     orphans: int = 0
+
+    def first(self, count: int) -> "Prefix":
+        """Its first blocks; they hold the whole of the first message."""
+        if count == len(self.blocks):
+            return self
+        return replace(
+            self,
+            blocks=self.blocks[:count],
+            digests=self.digests[:count],
+            sizes=self.sizes[:count],
+            hand={i: mark for i, mark in self.hand.items() if i < count},
+        )

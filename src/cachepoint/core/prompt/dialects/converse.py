@@ -72,6 +72,18 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     )
 
 
+def head(request: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The tools and the system prompt, as they are."""
+    return fields_of(request.get("toolConfig")).get("tools"), request.get("system")
+
+
+def holding(request: Mapping[str, Any], head: tuple[Any, Any], messages: list[Any]) -> dict[str, Any]:
+    """The request with other tools, system prompt and messages in it."""
+    tools, system = head
+    config = {**fields_of(request.get("toolConfig")), "tools": tools}
+    return {**request, "toolConfig": config, "system": system, "messages": messages}
+
+
 def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
     """Where checkpoints stand in a request as it is sent, in cache order: layer and path of each."""
     return [

@@ -77,6 +77,16 @@ def _ttl(asked: Any) -> str:
     return "1h" if asked == "1h" else "5m"
 
 
+def head(request: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The tools and the system prompt, as they are."""
+    return request.get("tools"), request.get("system")
+
+
+def holding(request: Mapping[str, Any], head: tuple[Any, Any], messages: list[Any]) -> dict[str, Any]:
+    """The body with other tools, system prompt and messages in it."""
+    return {**request, "tools": head[0], "system": head[1], "messages": messages}
+
+
 def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
     """Where checkpoints stand in a body as it is sent, in cache order: layer and path of each block."""
     return [

@@ -34,7 +34,8 @@ class Reading:
     only the messages (a forced tool choice). `orphans` counts checkpoints with nothing before them.
     `refusal` says why none of ours may be placed, `slots` how many may leave at all, the caller's
     among them; `behind` is the TTL of one that Bedrock itself places behind them all (automatic
-    caching). `tier` is the service tier where the request names one.
+    caching). `tier` is the service tier where the request names one. `growth` says what it goes on
+    from, where that is known.
     """
 
     raw: list[RawBlock]
@@ -45,6 +46,7 @@ class Reading:
     slots: int = MAX_CHECKPOINTS
     behind: str | None = None
     tier: str | None = None
+    growth: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,239 @@
+"""A transcript that grows is read once: what was there a turn ago is compared, not read, cut and hashed anew.
+
+The frameworks make every request in new dicts and lists around the same texts. Comparing those with a copy
+of what came before is a walk in C; reading, cutting and hashing them is not. The copies are the caller's own
+texts in dicts of ours, in this process, bounded in count, bytes and age.
+"""
+
+import marshal
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from types import ModuleType
+from typing import Any
+
+from cachepoint.core.forks import at_fork
+from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.prompt.dialects.reading import Reading
+from cachepoint.core.prompt.prefix import RawBlock
+
+_BYTES = 24 << 20
+_COUNT = 256
+_SECONDS = 900.0
+# Conversations that begin alike, such as runs of one agent.
+_ALIKE = 4
+# Rough bytes of a block's own dicts and tuples.
+_BLOCK = 900
+
+
+@dataclass(slots=True)
+class Transcript:
+    """One request as it was read, in copies that nobody else holds.
+
+    Attributes:
+        head: The tools and the system prompt.
+        messages: The messages.
+        forms: The exact form of the head (-1) and of messages (by index) that have numbers in them: 1, 1.0
+            and True are equal, and not the same on the wire.
+        raw: The blocks.
+        starts: By message: the index of its first block; one more for the end.
+        weight: Rough bytes.
+        at: When it was read.
+        made: What was made of the blocks since, by what it was made with.
+    """
+
+    head: tuple[Any, Any]
+    messages: list[Any]
+    forms: dict[int, bytes]
+    raw: list[RawBlock]
+    starts: tuple[int, ...]
+    weight: int
+    at: float
+    made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def common(self, head: tuple[Any, Any], messages: list[Any]) -> int:
+        """How many messages a request begins with alike; -1 where its head is another."""
+        if not self._same(-1, head, self.head):
+            return -1
+        count = min(len(messages), len(self.messages))
+        if messages[:count] != self.messages[:count]:
+            count = next(i for i in range(count) if messages[i] != self.messages[i])
+        return next((i for i in self.forms if 0 <= i < count and self.forms[i] != _form(messages[i])), count)
+
+    def _same(self, index: int, value: Any, known: Any) -> bool:
+        form = self.forms.get(index)
+        return bool(value == known) if form is None else form == _form(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A transcript, and the one that it goes on from: its first `same` blocks are the same.
+
+    `before` is None where it goes on from none that is known.
+    """
+
+    now: Transcript
+    before: Transcript | None = None
+    same: int = 0
+
+
+class Transcripts:
+    """The transcripts read last. Safe under threads; nothing is read or compared under the lock.
+
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # By how they begin; those read last at the end.
+        self._known: OrderedDict[Hashable, tuple[Transcript, ...]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+        at_fork(self._after_fork)
+
+    @property
+    def bytes(self) -> int:
+        """Rough bytes of all that is kept."""
+        return self._bytes
+
+    def read(self, wire: ModuleType, request: Mapping[str, Any], rules: ModelRules) -> Reading:
+        """Read a request; what is known of it is taken from the transcript that it goes on from.
+
+        Args:
+            wire: The dialect.
+            request: The request; it stays as it is.
+            rules: The row of the model.
+        """
+        messages = request.get("messages")
+        if not isinstance(messages, list) or not messages:
+            reading: Reading = wire.read(request, rules)
+            return reading
+        key = (wire.__name__, rules.name, _opening(messages[0]))
+        before, same = self._longest(key, wire.head(request), messages)
+        reading, growth = _read(wire, request, rules, before, same, self._clock())
+        if growth is None:
+            return reading
+        extended = before if before is not None and same == len(before.messages) else None
+        self._keep(key, growth.now, extended)
+        return replace(reading, growth=growth)
+
+    def _longest(
+        self, key: Hashable, head: tuple[Any, Any], messages: list[Any]
+    ) -> tuple[Transcript | None, int]:
+        best, most = None, 0
+        for known in self._known.get(key, ()):
+            same = known.common(head, messages)
+            if same > most:
+                best, most = known, same
+        return best, most
+
+    def _keep(self, key: Hashable, made: Transcript, instead_of: Transcript | None) -> None:
+        with self._lock:
+            alike = self._known.pop(key, ())
+            kept = (*[t for t in alike if t is not instead_of][1 - _ALIKE :], made)
+            self._known[key] = kept
+            self._bytes += _weight(kept) - _weight(alike)
+            while self._bytes > _BYTES or len(self._known) > _COUNT or self._aged(made.at):
+                _, dropped = self._known.popitem(last=False)
+                self._bytes -= _weight(dropped)
+
+    def _aged(self, now: float) -> bool:
+        return bool(self._known) and next(iter(self._known.values()))[-1].at < now - _SECONDS
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()
+
+
+def _read(
+    wire: ModuleType,
+    request: Mapping[str, Any],
+    rules: ModelRules,
+    before: Transcript | None,
+    same: int,
+    now: float,
+) -> tuple[Reading, Growth | None]:
+    """Read what is new, and join it to what is known; no growth where the request cannot be kept."""
+    messages = _copy(request["messages"][same:])
+    head = (None, None) if before is not None else _copy(wire.head(request))
+    reading: Reading = wire.read(wire.holding(request, head, messages), rules)
+    try:
+        forms = {same + i: _form(m) for i, m in enumerate(messages) if _numbers(m)}
+        forms |= {-1: _form(head)} if _numbers(head) else {}
+    except ValueError:
+        forms = None
+    if reading.orphans or forms is None:
+        # A checkpoint with nothing before it, or what nobody can compare.
+        return wire.read(request, rules), None
+    starts = _starts(reading.raw, len(messages))
+    weight = sum(_BLOCK + (len(b.payload) if isinstance(b.payload, str) else 0) for b in reading.raw)
+    if before is None:
+        return reading, Growth(Transcript(head, messages, forms, reading.raw, starts, weight, now))
+    begun = before.starts[same]
+    raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
+    known = {i: form for i, form in before.forms.items() if i < same}
+    joined = Transcript(
+        head=before.head,
+        messages=before.messages[:same] + messages,
+        forms=known | forms,
+        raw=raw,
+        starts=(*before.starts[:same], *(begun + start for start in starts)),
+        weight=before.weight + weight,
+        at=now,
+    )
+    return replace(reading, raw=raw), Growth(joined, before, begun)
+
+
+def _weight(transcripts: Sequence[Transcript]) -> int:
+    return sum(t.weight for t in transcripts)
+
+
+def _opening(message: Any) -> Hashable:
+    """What conversations are looked up by."""
+    try:
+        content = message["content"]
+        return content if isinstance(content, str) else content[0].get("text")
+    except (LookupError, TypeError, AttributeError):
+        return None
+
+
+def _moved(block: RawBlock, by: int) -> RawBlock:
+    return block._replace(path=(block.path[0] + by, *block.path[1:]))
+
+
+def _starts(raw: Sequence[RawBlock], count: int) -> tuple[int, ...]:
+    """By message: the index of its first block."""
+    first: dict[int, int] = {}
+    for i, block in enumerate(raw):
+        if block.layer == "messages":
+            first.setdefault(block.path[0], i)
+    starts = [len(raw)]
+    for message in range(count - 1, -1, -1):
+        starts.append(first.get(message, starts[-1]))
+    return tuple(reversed(starts))
+
+
+def _copy(value: Any) -> Any:
+    """New dicts and lists around the same leaves; bytes that may change are frozen."""
+    if type(value) is dict:
+        return {k: _copy(v) for k, v in value.items()}
+    if type(value) is list:
+        return [_copy(v) for v in value]
+    if type(value) is tuple:
+        return tuple(_copy(v) for v in value)
+    return bytes(value) if isinstance(value, bytearray) else value
+
+
+def _numbers(value: Any) -> bool:
+    """Whether anything in it may equal what is written otherwise."""
+    if isinstance(value, dict):
+        return any(map(_numbers, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_numbers, value))
+    return not isinstance(value, str | bytes) and value is not None
+
+
+def _form(value: Any) -> bytes:
+    return marshal.dumps(value, 2)
