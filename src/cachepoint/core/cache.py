@@ -330,7 +330,7 @@ class PromptCache:
     def _advise_model(self, call: Call) -> None:
         if not call.rules.caches:
             message = "%s: no explicit prompt caching is known; no checkpoint is placed"
-            self._say(call.model_id, logging.INFO, message, shown(call.model_id))
+            self._say(call.model_id, logging.WARNING, message, shown(call.model_id))
 
     def _say(self, topic: object, level: int, message: str, *values: object) -> None:
         if topic in self._said:

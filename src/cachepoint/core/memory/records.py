@@ -113,7 +113,7 @@ class Counts:
         for name, new in self.by_name.items():
             was = merged.pop(name, _NOTHING)
             merged[name] = _faded(was.hits + new.hits, was.tries + new.tries, self.fade)
-        for name in list(merged)[: len(merged) - MAX_NAMES]:
+        for name in list(merged)[: max(0, len(merged) - MAX_NAMES)]:
             del merged[name]
         return Counts(merged, self.fade)
 
