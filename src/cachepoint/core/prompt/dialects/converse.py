@@ -21,6 +21,7 @@ from cachepoint.core.prompt.dialects.reading import (
     mapped,
     may_stay,
     texted,
+    with_content,
 )
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
@@ -216,12 +217,11 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     if request.get("system") and _is_touched(touched, "system"):
         out["system"] = _rewrite("system", (), request["system"], marks, cuts)
     if request.get("messages"):
-        out["messages"] = [
-            {**message, "content": _rewrite("messages", (i,), message["content"], marks, cuts)}
-            if message.get("content") and _is_touched(touched, "messages", i)
-            else message
-            for i, message in enumerate(request["messages"])
-        ]
+        out["messages"] = with_content(
+            request["messages"],
+            touched,
+            lambda i, content: _rewrite("messages", (i,), content, marks, cuts),
+        )
     return out
 
 

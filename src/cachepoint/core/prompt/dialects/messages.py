@@ -19,6 +19,7 @@ from cachepoint.core.prompt.dialects.reading import (
     mapped,
     may_stay,
     texted,
+    with_content,
 )
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
@@ -178,12 +179,11 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     if request.get("system"):
         out["system"] = _rewrite("system", (), request["system"], marks, cuts)
     if request.get("messages"):
-        out["messages"] = [
-            {**m, "content": _rewrite("messages", (i,), m["content"], marks, cuts)}
-            if m.get("content") and (touched is None or ("messages", i) in touched)
-            else m
-            for i, m in enumerate(request["messages"])
-        ]
+        out["messages"] = with_content(
+            request["messages"],
+            touched,
+            lambda i, content: _rewrite("messages", (i,), content, marks, cuts),
+        )
     return out
 
 

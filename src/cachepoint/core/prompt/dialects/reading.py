@@ -1,7 +1,7 @@
 """What a dialect brings back from the wire, and what both wire forms share."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +109,16 @@ def texted(value: Any, what: str) -> str:
 def fields_of(value: Any) -> Mapping[str, Any]:
     """The fields of an optional part of the request; none where it is no mapping."""
     return value if type(value) is dict or isinstance(value, Mapping) else NO_FIELDS
+
+
+def with_content(messages: Sequence[Any], touched: Touched, rewrite: Callable[[int, Any], Any]) -> list[Any]:
+    """The messages, those touched as copies with other content."""
+    out = list(messages)
+    places = range(len(out)) if touched is None else [p[1] for p in touched if p[0] == "messages"]
+    for i in map(int, places):
+        if out[i].get("content"):
+            out[i] = {**out[i], "content": rewrite(i, out[i]["content"])}
+    return out
 
 
 def is_text(text: str) -> bool:
