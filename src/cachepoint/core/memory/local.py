@@ -1,8 +1,7 @@
 """The memory of one process: a few bounded tables under one short lock."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -99,15 +98,15 @@ class LocalMemory:
         self._lock = Lock()
         at_fork(self._after_fork)
 
-    def recall(self, question: Question, timeout: float) -> Recollection:
-        """All that is remembered of what is asked."""
-        first = self._find(question.keys, question.now, timeout)
-        return {**first, **_joined(first, self._find(question.more(first), question.now, timeout))}
+    def recall(self, question: Question, timeout: float) -> Recollection:  # noqa: ARG002
+        """All that is remembered of what is asked. It waits for nobody: records are frozen."""
+        first = self._find(question.keys, question.now)
+        return {**first, **_joined(first, self._find(question.more(first), question.now))}
 
-    def record(self, changes: Changes, timeout: float) -> Recollection:
-        """Make these changes, in order."""
+    def record(self, changes: Changes, timeout: float) -> Recollection:  # noqa: ARG002
+        """Make these changes, in order. It waits for others that do so, some microseconds each."""
         held: dict[Table, dict[bytes, Any]] = {table: {} for table in _CONTESTED}
-        with self._locked(timeout):
+        with self._lock:
             for change in changes.all:
                 self._change(change, changes.now, held)
         return held
@@ -134,20 +133,8 @@ class LocalMemory:
         for rows in self._tables.values():
             rows.weigh()
 
-    @contextmanager
-    def _locked(self, timeout: float) -> Iterator[None]:
-        if not self._lock.acquire(timeout=max(timeout, 0.0)):
-            raise TimeoutError(f"the memory was busy for {timeout} s")
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def _find(self, keys: Keys, now: float, timeout: float) -> dict[Table, dict[bytes, Any]]:
-        if not keys:
-            return {}
-        with self._locked(timeout):
-            return {table: self._tables[table].find(wanted, now) for table, wanted in keys.items()}
+    def _find(self, keys: Keys, now: float) -> dict[Table, dict[bytes, Any]]:
+        return {table: self._tables[table].find(wanted, now) for table, wanted in keys.items()}
 
     def _change(self, change: Change, now: float, held: Mapping[Table, dict[bytes, Any]]) -> None:
         rows = self._tables[change.table]
