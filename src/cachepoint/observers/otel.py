@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.listeners import Observer
-from cachepoint.reporting.tally import Row, Tally
+from cachepoint.reporting.rows import Row
+from cachepoint.reporting.tally import Tally
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider
@@ -191,7 +192,7 @@ def _is_model_call(span: "Span") -> bool:
 
 
 def _downgraded(report: CallReport) -> bool:
-    """Bedrock wrote for 5m alone though the plan asked for 1h (bedrock-facts §2)."""
+    """Bedrock wrote for 5m alone though the plan asked for 1h, as where a proxy drops the ttl."""
     usage = report.usage
     asked = {c.ttl for c in report.plan.checkpoints}
     return (
