@@ -1,6 +1,7 @@
 """Who is told of a report: the observers of the process, and those of the context that a call is made in."""
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from cachepoint.core.accounting.report import CallReport
@@ -15,6 +16,12 @@ class Observer(Protocol):
 
 
 Source = Callable[[], tuple[Observer, ...]]
+
+sending: ContextVar[object | None] = ContextVar("cachepoint_sending", default=None)
+"""What stands for the call that is on its way here, set by whoever sends it and kept until it is reported.
+
+Whatever is begun meanwhile in this context, as a tracer's span, belongs to that call.
+"""
 
 
 class _Process:
