@@ -53,7 +53,8 @@ class Row(NamedTuple):
         """
         usage, miss = line["usage"], line["miss"] or _NOTHING
         tokens = usage.get if usage is not None else _NOTHING.get
-        model, began, started = line["model_id"], line.get("first_token_ms"), line["started"]
+        output, model = tokens("output_tokens"), line["model_id"]
+        began, started = line.get("first_token_ms"), line["started"]
         # By position: a million lines come through here.
         row = cls(
             nan if started is None else datetime.fromisoformat(started).timestamp(),
@@ -65,7 +66,7 @@ class Row(NamedTuple):
             tokens("write_tokens"),
             tokens("write_5m_tokens"),
             tokens("write_1h_tokens"),
-            tokens("output_tokens") or 0,
+            0 if output is None else output,
             parsed(line["cost_usd"]),
             parsed(line["saved_usd"]),
             miss.get("cause"),

@@ -10,7 +10,8 @@ EXACT = Context(prec=28, traps=[])
 plus, minus, times, over = EXACT.add, EXACT.subtract, EXACT.multiply, EXACT.divide
 
 _ZERO = Decimal(0)
-_NO_AMOUNT = Decimal(10) ** 15
+_MOST = Decimal(10**15)
+_LEAST = _MOST.copy_negate()
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:
@@ -35,8 +36,8 @@ def parsed(amount: Any) -> Decimal | None:
     if amount is None or isinstance(amount, Decimal):
         return amount
     try:
-        read = Decimal(str(amount), EXACT)
-        if not isinstance(amount, bool) and read.is_finite() and read.copy_abs() < _NO_AMOUNT:
+        read = Decimal(str(amount))
+        if _LEAST < read < _MOST:
             return read
     except (ArithmeticError, ValueError):
         pass
