@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
+from weakref import WeakSet
 
 from cachepoint.core.guard import guard
 from cachepoint.core.listeners import sending
@@ -16,6 +17,9 @@ from cachepoint.core.listeners import sending
 _EVENT = "after-call.bedrock-runtime.{}"
 _EAR = "_cachepoint_ear"
 _HEARING = "hearing an answer"
+
+# The emitters that tell us.
+_told: WeakSet[Any] = WeakSet()
 
 Hear = Callable[[Any], Any]
 
@@ -79,10 +83,11 @@ def listen(stream: Any, see: Hear) -> None:
 
 def _register(client: Any) -> None:
     events = getattr(getattr(client, "meta", None), "events", None)
-    if events is None:
+    if events is None or events in _told:
         return
     for operation in ("Converse", "ConverseStream"):
         events.register(_EVENT.format(operation), _after_call, unique_id=f"cachepoint-heard-{operation}")
+    _told.add(events)
 
 
 def _after_call(parsed: Mapping[str, Any], **_: Any) -> Any:
