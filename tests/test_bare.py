@@ -22,6 +22,19 @@ cache.settle(call, {"usage": {"inputTokens": 4, "outputTokens": 1}})
 assert not cache.faults
 foreign = {"langchain_core", "langchain_aws", "llama_index", "boto3", "typer", "rich"} & set(sys.modules)
 assert not foreign, foreign
+rooms = {"cachepoint.observers", "cachepoint.reporting"} & set(sys.modules)
+assert not rooms, rooms
+"""
+
+# C9: as docs/reports.md writes.
+ASKS = """
+import cachepoint
+
+assert "observers" in dir(cachepoint)
+cachepoint.configure(observers=[cachepoint.observers.log()])
+assert callable(cachepoint.observers.emf())
+from cachepoint import *
+assert observers is cachepoint.observers
 """
 
 
@@ -42,6 +55,13 @@ def run(python, code):
 
 def test_the_core_works_without_anything_else(python):
     done = run(python, USES)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_c9_observers_are_there_without_an_import_of_their_own(python):
+    """C9: `import cachepoint`, and then `cachepoint.observers.jsonl(…)`."""
+    done = run(python, ASKS)
 
     assert done.returncode == 0, done.stderr
 

@@ -15,9 +15,11 @@ from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.documents import documents, volatile
 
 if TYPE_CHECKING:
+    from cachepoint import observers
     from cachepoint.reporting.session import Session, session
 
-# What adds up many calls is loaded when it is asked for: a call needs none of it.
+# What adds up many calls, or sends them somewhere, is loaded when it is asked for: a call needs none of it.
+_ROOMS = ("observers",)
 _LAZY = {"Session": "cachepoint.reporting.session", "session": "cachepoint.reporting.session"}
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Usage",
     "configure",
     "documents",
+    "observers",
     "rules_for",
     "session",
     "volatile",
@@ -41,6 +44,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return _import_module(f"cachepoint.{name}")
     if name in _LAZY:
         return getattr(_import_module(_LAZY[name]), name)
     if name != "__version__":

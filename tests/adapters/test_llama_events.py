@@ -173,12 +173,15 @@ def test_a_stream_that_is_left_early_is_not_counted(llm, attached):
     assert attached.errors == 0
 
 
-BROKEN = {"usage": {"inputTokens": "many"}}
+BROKEN = {"cachepoint": {"saved_usd": "many"}}
 
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_what_cannot_be_counted_is_said_once_and_raises_nothing(legacy, caplog):
-    responses = [ChatResponse(message=message("assistant", "x"), raw=BROKEN) for _ in range(3)]
+    raw = {"usage": {"inputTokens": 9}}
+    responses = [
+        ChatResponse(message=message("assistant", "x"), raw=raw, additional_kwargs=BROKEN) for _ in range(3)
+    ]
     with caplog.at_level(logging.WARNING, "cachepoint"):
         if legacy:
             handler = CacheUsageLegacyHandler()

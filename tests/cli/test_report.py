@@ -44,7 +44,7 @@ def test_json(calls, reports):
 
     assert figures["calls"] == 10
     assert figures["usage"] == sum((r.usage for r in reports), Usage()).as_dict()
-    assert Decimal(figures["saved_usd"]) == sum(r.saved for r in reports)
+    assert Decimal(str(figures["saved_usd"])) == sum(r.saved for r in reports)
 
 
 def test_many_files_and_standard_input_add_up(calls):

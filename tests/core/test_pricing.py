@@ -1,3 +1,4 @@
+import decimal
 import json
 import time
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ import genai_prices
 import pytest
 
 from cachepoint import Usage
-from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting import money, pricelists, pricing
 from cachepoint.core.accounting.pricing import Rates
 
 KNOWN = Path(__file__).parents[3] / "shared" / "knowledge" / "models.json"
@@ -97,6 +98,131 @@ def test_every_priced_row_of_the_knowledge_base():
     assert checked >= 60
 
 
+@pytest.mark.parametrize(
+    ("model", "tier", "factor"),
+    [
+        ("us.amazon.nova-pro-v1:0", None, "1"),
+        ("us.amazon.nova-pro-v1:0", "default", "1"),
+        ("us.amazon.nova-pro-v1:0", "flex", "0.5"),
+        ("amazon.nova-pro-v1:0", "priority", "1.75"),
+        ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", "flex", "0.5"),
+        ("us.amazon.nova-pro-v1:0", "reserved", None),
+        ("us.amazon.nova-2-lite-v1:0", "flex", "0.5"),
+        ("global.amazon.nova-2-lite-v1:0", "flex", None),
+        ("global.amazon.nova-2-lite-v1:0", "priority", "1.75"),
+        ("us.anthropic.claude-sonnet-4-6", "flex", None),
+        ("us.anthropic.claude-sonnet-4-6", "default", "1"),
+        ("us.anthropic.claude-sonnet-4-6", "a tier of tomorrow", None),
+        ("meta.made-up", "flex", None),
+    ],
+)
+def test_c1_service_tiers_have_prices_of_their_own(model, tier, factor):
+    """C1: half of it for flex, 1.75 of it for priority where AWS lists that, else None."""
+    usage = Usage(1_000, 500, 4_000, 100, 100, 0)
+    plain, tiered = pricing.cost(usage, model, TODAY), pricing.cost(usage, model, TODAY, tier)
+
+    assert tiered == (None if factor is None else plain * Decimal(factor))
+
+
+def test_c1_own_prices_follow_the_tier():
+    """C1: own prices are those of the default tier."""
+    pricing.set_prices({"*nova-pro*": {"input": 1, "output": 2}, "*claude*": {"input": 1, "output": 2}})
+    usage = Usage(1_000_000)
+
+    assert pricing.cost(usage, "amazon.nova-pro-v1:0", TODAY, "flex") == Decimal("0.5")
+    assert pricing.cost(usage, "us.anthropic.claude-sonnet-4-6", TODAY, "flex") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [
+        (({"serviceTier": {"type": "flex"}},), "flex"),
+        (({"metadata": {"serviceTier": {"type": "priority"}}},), "priority"),
+        (({"serviceTier": {"type": "default"}}, {"serviceTier": {"type": "reserved"}}), "default"),
+        (({"usage": {}}, {"serviceTier": {"type": "flex"}}), "flex"),
+        (({"serviceTier": "flex"},), "flex"),
+        ((None, {"serviceTier": None}, {"serviceTier": {"type": 3}}, {}), None),
+        ((), None),
+    ],
+)
+def test_c1_the_tier_that_served_the_call_counts(said, tier):
+    """C1: what the answer says goes before what the request asked for."""
+    assert pricing.tier_of(*said) == tier
+
+
+TRAPS = {
+    "precision 4": decimal.Context(prec=4),
+    "traps": decimal.Context(prec=4, traps=[*decimal.getcontext().flags]),
+    "towards zero": decimal.Context(prec=2, rounding=decimal.ROUND_DOWN),
+}
+
+
+@pytest.mark.parametrize("context", TRAPS.values(), ids=TRAPS)
+@pytest.mark.parametrize("model", [f"us.{SONNET}", f"us-gov.{SONNET}", "us.anthropic.claude-mythos-5"])
+def test_a5_money_does_not_ask_the_applications_decimal_context(context, model):
+    """A5: a precision of 4, or every trap there is, on the application's thread."""
+    usage = Usage(12_345, 6_789, 45_678, 9_876, 9_876, 0)
+    expected = pricing.cost(usage, model, TODAY, None)
+    for remembered in (pricelists.listed, pricelists.tier_factor, pricelists._corrections):
+        remembered.cache_clear()
+
+    with decimal.localcontext(context):
+        got = pricing.cost(usage, model, TODAY)
+        pricing.set_prices({"*mine*": {"input": 3.3333, "output": "15.55555"}})
+        parts = pricing.amounts(usage, "claude-mine", TODAY) or pricing.amounts(usage, model, TODAY)
+        total, doubled = parts.total, (parts + parts).total
+
+    assert got == expected
+    assert doubled == 2 * total
+
+
+@pytest.mark.parametrize("at", [TODAY * 1000, float("nan"), float("inf"), -1e18, None, "now"])
+def test_a5_a_time_that_is_no_date_has_no_price(at):
+    """A5: a clock of milliseconds, or one that failed."""
+    assert pricing.prices(f"us.{SONNET}", at) is None
+    assert pricing.cost(Usage(1_000), f"us.{SONNET}", at) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0E-7", "0"), ("1E+2", "100"), ("0.00410", "0.0041"), ("-0.0041000", "-0.0041"), ("3", "3")],
+)
+def test_c12_amounts_print_as_people_write_them(amount, text):
+    """C12: not 0E-7."""
+    assert str(money.tidy(Decimal(amount))) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("-0.0041", "-$0.0041"),
+        ("0", "$0.0000"),
+        ("-0.00001", "$0.0000"),
+        ("12345.678", "$12,345.68"),
+        ("-2", "-$2.00"),
+        (None, "unknown"),
+    ],
+)
+def test_c12_the_sign_stands_before_the_dollar(amount, text):
+    """C12: not $-0.0041."""
+    assert money.dollars(None if amount is None else Decimal(amount)) == text
+
+
+def test_c12_a_calls_price_survives_json():
+    """C12: JSON numbers add up to the same as the amounts that were written."""
+    for fresh in range(1, 90_001, 1_111):
+        spent = pricing.cost(Usage(fresh, 7, 123_456, fresh), f"us.{SONNET}", TODAY)
+        assert money.parsed(json.loads(json.dumps(money.for_json(spent)))) == spent
+
+
+@pytest.mark.parametrize("wrong", ["x", True, [], float("nan"), "Infinity", {}])
+def test_c12_what_is_no_money_is_refused(wrong):
+    """C12: of lines in a file that were typed by hand."""
+    assert money.parsed("0.10") == money.parsed(0.1) == Decimal("0.1")
+    with pytest.raises(ValueError, match="is no amount of money"):
+        money.parsed(wrong)
+
+
 @pytest.mark.parametrize("prompt", [1_000, 150_000, 300_000])
 @pytest.mark.parametrize(
     "model",
@@ -174,6 +300,7 @@ def test_own_prices_of_nova_keep_its_free_writes():
         ),
         ({"input": "cheap", "output": 2}, r"\['input'\] is 'cheap'; give US dollars per million"),
         ({"input": -1, "output": 2}, r"\['input'\] is -1"),
+        (3, r"is 3; give a dict with input"),
     ],
 )
 def test_wrong_prices_are_named(prices, message):

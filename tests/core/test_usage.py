@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -62,6 +63,43 @@ def test_sums_keep_unknown_apart_from_zero():
 def test_a_response_without_usage_has_none():
     assert Usage.from_converse({"output": {}}) is None
     assert Usage.from_messages({"content": []}) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "report"),
+    [
+        ("converse", {"usage": {}}),
+        ("converse", {"usage": None}),
+        ("converse", {"usage": {"inputTokens": None, "outputTokens": None}}),
+        ("converse", {"metadata": {"usage": {}}}),
+        ("messages", {"usage": {}}),
+        ("message_stream", [{"usage": {}}, {"amazon-bedrock-invocationMetrics": {}}]),
+        ("headers", {"X-Amzn-Bedrock-Input-Token-Count": ""}),
+        ("langchain", {"input_token_details": {}}),
+        ("llama_index", {"prompt_tokens": None}),
+        ("log_record", {"input": {}, "output": {"outputBodyJson": {"usage": {}}}}),
+        ("report", {"usage": {}}),
+    ],
+)
+def test_c2_a_report_that_counts_nothing_is_no_usage(shape, report):
+    """C2: None, not a usage of zeros."""
+    assert Usage.of(shape, report) is None
+
+
+def test_c2_what_was_read_is_unknown_where_no_report_says():
+    """C2: the hit share is None then, not 0."""
+    silent, said = Usage(100, 5), Usage(100, 5, 0, 0, 0, 0)
+
+    assert (silent.read_tokens, silent.hit_share) == (None, None)
+    assert (said.read_tokens, said.hit_share) == (0, 0.0)
+    assert (silent + silent).hit_share is None
+    assert (silent + said).read_tokens == 0
+
+
+def _frozen(value):
+    if isinstance(value, dict):
+        return MappingProxyType({k: _frozen(v) for k, v in value.items()})
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 # Every shape of one call: 3 uncached, 5,385 read, 5,380 written (4,544 for 1h), 4 output.
@@ -176,6 +214,56 @@ def log(body=None, **counts):
 )
 def test_every_shape_reads_the_same(shape, data, expected):
     assert Usage.of(shape, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "report"),
+    [
+        ("converse", {"usage": CONVERSE}),
+        ("converse", {"metadata": {"usage": CONVERSE}, "ResponseMetadata": None}),
+        ("messages", {"usage": MESSAGE}),
+        ("message_stream", [START, DELTA, STOP]),
+        ("log_record", log({"usage": CONVERSE})),
+        ("report", KNOWN.as_dict()),
+    ],
+)
+def test_a5_what_cannot_be_changed_is_read(shape, report):
+    """A5: a response that is a read-only mapping."""
+    assert Usage.of(shape, _frozen(report)) == KNOWN
+
+
+STRANGE = [None, "", "x", -1, 1.5, float("nan"), float("inf"), True, [], {}, object, "9" * 5_000]
+
+
+@pytest.mark.parametrize("shape", [s for s in READERS if s != "message_stream"])
+@pytest.mark.parametrize("value", STRANGE, ids=lambda v: repr(v)[:9])
+def test_a5_strange_reports_are_unknown(shape, value):
+    """A5: whatever a report holds, reading it raises nothing, and nonsense counts nothing."""
+    assert Usage.of(shape, value) is None
+    for name in ("usage", "metadata", "ResponseMetadata", "input", "input_token_details", "prompt_tokens"):
+        assert Usage.of(shape, {name: value}) is None
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=lambda v: repr(v)[:9])
+@pytest.mark.parametrize("name", [*CONVERSE])
+def test_a5_a_strange_value_leaves_the_others(name, value):
+    """A5: one value that is no count is unknown, and the rest stands."""
+    usage = Usage.from_converse({"usage": CONVERSE | {name: value}})
+
+    assert usage.output_tokens in {0, 4}
+    assert usage.read_tokens in {None, 5_385}
+    assert json.dumps(usage.as_dict())
+
+
+def test_a5_counts_may_be_texts_and_floats():
+    """A5: a proxy that makes its numbers floats or texts."""
+    assert Usage.from_converse({"usage": {"inputTokens": "3", "outputTokens": 4.0}}) == Usage(3, 4)
+
+
+def test_a5_headers_without_metadata():
+    """A5: `ResponseMetadata: None`."""
+    assert Usage.from_headers({"ResponseMetadata": None}) is None
+    assert Usage.from_headers({"ResponseMetadata": {"HTTPHeaders": None}}) is None
 
 
 def test_every_shape_is_in_the_table():

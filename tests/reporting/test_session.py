@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
 import json
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -79,7 +81,7 @@ def test_it_prints_as_a_table_a_picture_and_json(ask):
     figures = json.loads(s.to_json())
     assert figures["name"] == "nightly"
     assert figures["usage"]["write_tokens"] == 2_000
-    assert Decimal(figures["cost_usd"]) == s.cost
+    assert Decimal(str(figures["cost_usd"])) == s.cost
     assert "calls=1" in repr(s)
 
 
@@ -200,6 +202,53 @@ def test_a_generator_that_another_context_closes(ask):
 
     assert s.calls == 0
     assert current() == ()
+
+
+def test_d7_what_another_context_closed_is_not_carried_for_good():
+    """D7: sessions that are begun in one context and ended in another, for ever."""
+    contexts = [contextvars.copy_context() for _ in range(2)]
+    for _ in range(500):
+        s = contexts[0].run(cachepoint.session().__enter__)
+        contexts[1].run(s.__exit__)
+
+    assert len(contexts[0].run(sessions._carried.get)) == 1
+    assert contexts[0].run(current) == ()
+
+
+def test_d7_a_session_that_was_left_open_goes_with_its_context():
+    """D7: nobody holds it any more."""
+    contextvars.copy_context().run(cachepoint.session().__enter__)
+    gc.collect()
+
+    assert all(held() is None for held in sessions._open)
+    with cachepoint.session():
+        pass
+
+
+def test_d7_open_sessions_are_bounded(caplog, monkeypatch):
+    """D7: sessions that somebody holds and nobody closes."""
+    monkeypatch.setattr(sessions, "_MAX_OPEN", 100)
+    held = [contextvars.copy_context().run(cachepoint.session().__enter__) for _ in range(500)]
+    try:
+        assert len(sessions._open) <= 100
+        assert held[-1].is_open
+        assert not held[0].is_open
+        assert all(r.levelno == logging.WARNING for r in caplog.records)
+    finally:
+        for s in held:
+            s.__exit__()
+
+
+def test_c2_hit_share_is_none_where_nothing_was_said(cache):
+    """C2: usage `{}`, and usage without cache keys."""
+    request = {"system": [text(2_000)], "messages": [user(text(40))]}
+    with cachepoint.session() as s:
+        cache.settle(cache.prepare(request, model_id=SONNET), {"usage": {}})
+        cache.settle(
+            cache.prepare(request, model_id=SONNET), {"usage": {"inputTokens": 9, "outputTokens": 1}}
+        )
+
+    assert (s.calls, s.usage, s.hit_share, s.rewrite_factor) == (2, Usage(9, 1), None, None)
 
 
 def test_an_error_inside_leaves_the_totals(ask):

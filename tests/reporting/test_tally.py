@@ -1,13 +1,15 @@
 """Figures of many calls: exact sums, bounded memory."""
 
+import decimal
 import json
 import random
-from decimal import Decimal
 
 import pytest
 
 from cachepoint import Usage
 from cachepoint.core.accounting.diagnosis import Miss
+from cachepoint.observers import page
+from cachepoint.reporting import course
 from cachepoint.reporting import tally as tallies
 from cachepoint.reporting.pictures import as_table, in_notebook, stack
 from cachepoint.reporting.tally import Row, Sums, Tally
@@ -44,6 +46,94 @@ def test_a_row_is_the_same_from_a_report_and_from_its_line():
     assert (read.cost, read.saved, read.at) == (one.cost, one.saved, one.started)
 
 
+def test_c12_lines_of_earlier_releases_are_read():
+    """C12: their money is a string, and they have no service tier."""
+    one = report(100, 50)
+    old = {**one.as_dict(), "cost_usd": f"{one.cost:f}", "saved_usd": f"{one.saved:f}"}
+    del old["tier"]
+
+    assert Row.read_from(json.loads(json.dumps(old))) == Row.of(one)
+
+
+WRONG = ["x", [], {}, True, -1, 1.5, 10**400]
+
+
+@pytest.mark.parametrize("value", WRONG, ids=lambda v: repr(v)[:9])
+@pytest.mark.parametrize(
+    "name",
+    ["model_id", "priced_as", "conversation", "started", "usage", "miss", "cost_usd", "saved_usd", "tier"],
+)
+def test_c11_a_wrongly_typed_line_is_refused_before_it_is_counted(name, value):
+    """C11: nothing that was read can fail where it is added up or drawn."""
+    line = report(100, 50, miss="expired").as_dict() | {name: value}
+    try:
+        row = Row.read_from(line)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return
+    assert as_table(Tally.of([row]))
+    assert page(Tally.of([row, row]))
+
+
+@pytest.mark.parametrize("value", WRONG, ids=lambda v: repr(v)[:9])
+@pytest.mark.parametrize("name", ["uncached_tokens", "read_tokens", "write_tokens", "output_tokens"])
+def test_c11_a_wrong_number_of_tokens_is_refused(name, value):
+    """C11: a text, a fraction or less than nothing."""
+    line = report(100, 50).as_dict()
+    with pytest.raises(TypeError, match="is no number of tokens"):
+        Row.read_from(line | {"usage": line["usage"] | {name: value}})
+
+
+@pytest.mark.parametrize("started", [START * 1000, float("nan"), None])
+def test_a5_calls_at_no_time_are_counted_and_drawn(started):
+    """A5: a clock of milliseconds, or one that failed: all figures but those over time are there."""
+    one = report(100, 50, at=started, miss="expired", seconds=float("nan"))
+    line = json.loads(json.dumps(one.as_dict()))
+    got = tally(one, *talk(3), one)
+
+    assert (line["started"], line["duration_ms"], line["cost_usd"]) == (None, None, None)
+    assert (got.sums.calls, got.first, got.last) == (5, START, START + 60)
+    assert sum(part.calls for part in got.course) == 3
+    assert json.dumps(got.as_dict())
+    for drawn in (as_table(got), in_notebook("x", got), page(got), page(tally(one, one))):
+        assert "nan" not in drawn.lower().replace("finance", "")
+
+
+def test_a5_sums_do_not_ask_the_applications_decimal_context():
+    """A5: a precision of 4 and traps in the application."""
+    reports = list(many(200, 9))
+    expected = tally(*reports).as_dict()
+    with decimal.localcontext(decimal.Context(prec=4, traps=[decimal.Inexact, decimal.Rounded])):
+        got = tally(*reports)
+        shown = as_table(got) + page(got) + in_notebook("x", got)
+
+    assert got.as_dict() == expected
+    assert shown == as_table(tally(*reports)) + page(tally(*reports)) + in_notebook("x", tally(*reports))
+
+
+def test_c1_a_row_keeps_the_service_tier():
+    """C1: what a loss cost is priced by the tier of its call."""
+    assert Row.of(report(tier="flex")).tier == "flex"
+    assert Row.of(report()).tier is None
+
+
+def test_c2_what_no_report_said_is_unknown_in_every_figure():
+    """C2: usage without cache keys."""
+    got = tally(*(report(usage=Usage(100, 5), conversation="c") for _ in range(3)))
+
+    assert (got.sums.usage.hit_share, got.rewrite_factor) == (None, None)
+    assert got.as_dict()["hit_share"] is None
+    assert as_table(got).count("unknown") == 3
+    assert page(got).count("unknown") >= 4
+
+
+def test_d7_causes_are_bounded():
+    """D7: a file whose every line names another cause."""
+    got = tally(*(report(miss=f"cause {n}") for n in range(500)))
+
+    assert len(got.waste) == tallies._MAX_CAUSES + 1
+    assert sum(calls for calls, _ in got.waste.values()) == 500
+
+
 def test_the_sums_are_those_of_the_reports():
     reports = list(many(3_000, 40))
     got = tally(*reports)
@@ -57,7 +147,7 @@ def test_the_sums_are_those_of_the_reports():
     assert sum(s.calls for s in slices) == 3_000
     assert sum(s.cost for s in slices) == sum(r.cost for r in reports)
     assert sum(s.read_tokens for s in slices) == got.sums.usage.read_tokens
-    assert len(slices) <= tallies._MAX_SLICES
+    assert len(slices) <= course.MAX_SLICES
 
 
 def test_unknown_is_not_zero():
@@ -71,7 +161,7 @@ def test_unknown_is_not_zero():
 
 
 def test_quotas_count_no_reads_and_output_by_its_burndown():
-    """Sonnet 4.6: output counts five times (bedrock-facts §4.4)."""
+    """Sonnet 4.6: output counts five times (AWS user guide, quotas-token-burndown.html)."""
     assert tally(report(100, 50), report(100, 50), report(model="made.up")).quota_tokens == 2 * (
         10 + 50 + 5 * 5
     )
@@ -135,10 +225,12 @@ def test_the_table_says_it_all():
     assert as_table(tally()) == "no calls"
 
 
-def test_json_has_money_as_strings():
+def test_c12_json_has_money_as_numbers():
+    """C12: they add up, and read as what was printed."""
     got = json.loads(json.dumps(tally(*talk(3)).as_dict()))
 
-    assert Decimal(got["saved_usd"]) == sum(r.saved for r in talk(3))
+    assert got["saved_usd"] == float(sum(r.saved for r in talk(3))) == 0.01089
+    assert got["cost_usd"] + got["saved_usd"] == pytest.approx(got["uncached_cost_usd"])
     assert got["from"] == "2026-11-23T00:00:00.000+00:00"
     assert got["models"][SONNET]["calls"] == 3
 

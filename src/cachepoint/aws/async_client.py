@@ -1,9 +1,11 @@
 """CachingClient for the clients of aioboto3 and aiobotocore."""
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
-from cachepoint.aws.client import REPORT_KEY, Carrier, Settling
+from cachepoint.aws.client import Carrier, Settling
+from cachepoint.aws.inside import heard
 from cachepoint.core.cache import Call
 from cachepoint.core.policy import CachePolicy
 
@@ -37,7 +39,7 @@ class AsyncCachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         call, response = await self._send(self._client.converse, request, cache_policy)
-        response.setdefault("ResponseMetadata", {})[REPORT_KEY] = self._cache.settle(call, response)
+        self._report(call, response)
         return response
 
     async def converse_stream(
@@ -68,7 +70,7 @@ class AsyncCachingClient(Carrier):
             await operation(**request)
         call = self._prepare(request, policy)
         try:
-            with self._sendable(call) as sent:
+            with self._sendable(call) as sent, heard(self._client, partial(self._report, call)):
                 return call, await operation(**sent)
         except BaseException as error:
             if not isinstance(error, Exception):
@@ -76,7 +78,8 @@ class AsyncCachingClient(Carrier):
                 self._cache.abandon(call)
                 raise
             plain = self._plain(call, error)
-        return plain, await operation(**plain.request)
+        with heard(self._client, partial(self._report, plain)):
+            return plain, await operation(**plain.request)
 
 
 class AsyncSettlingStream(Settling):

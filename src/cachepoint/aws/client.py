@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+from cachepoint.aws.inside import heard, listen
 from cachepoint.aws.profiles import Profiles
 from cachepoint.aws.ttl import passed
 from cachepoint.core.cache import Call, PromptCache
@@ -63,6 +64,12 @@ class Carrier:
             raise error
         return plain
 
+    def _report(self, call: Call, response: Any) -> None:
+        """Settle a call, unless it was when its answer was heard."""
+        metadata = response.setdefault("ResponseMetadata", {})
+        if REPORT_KEY not in metadata:
+            metadata[REPORT_KEY] = self._cache.settle(call, response)
+
     def __getattr__(self, name: str) -> Any:
         # Unpickling asks before there is a client.
         if name.startswith("__") or name == "_client":
@@ -98,7 +105,7 @@ class CachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         call, response = self._send(self._client.converse, request, cache_policy)
-        response.setdefault("ResponseMetadata", {})[REPORT_KEY] = self._cache.settle(call, response)
+        self._report(call, response)
         return response
 
     def converse_stream(
@@ -129,11 +136,12 @@ class CachingClient(Carrier):
             operation(**request)
         call = self._prepare(request, policy)
         try:
-            with self._sendable(call) as sent:
+            with self._sendable(call) as sent, heard(self._client, partial(self._report, call)):
                 return call, operation(**sent)
         except Exception as error:
             plain = self._plain(call, error)
-        return plain, operation(**plain.request)
+        with heard(self._client, partial(self._report, plain)):
+            return plain, operation(**plain.request)
 
 
 class Settling:
@@ -171,6 +179,10 @@ class Settling:
 
 class SettlingStream(Settling):
     """An event stream of boto3 that settles its call."""
+
+    def __init__(self, stream: Any, *args: Any) -> None:
+        super().__init__(stream, *args)
+        listen(stream, self._see)
 
     def __iter__(self) -> Iterator[Any]:
         """The events, as they came."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from cachepoint.core import policy as policies
 from cachepoint.core.accounting import pricing
-from cachepoint.core.listeners import Observer, observe
+from cachepoint.core.listeners import Observer, checked, observe
 from cachepoint.core.policy import CachePolicy
 
 
@@ -26,12 +26,14 @@ def configure(
         options: Options of `CachePolicy`, on top of `policy`, or of what the environment asks for.
 
     Raises:
-        ValueError: Where an option, a value or a price is unknown; nothing was set then.
+        InvalidOptionError: Where an option, a value, a price or an observer is not valid, a ValueError;
+            nothing was set then.
     """
     chosen = (CachePolicy.of(policy) or CachePolicy.from_env()).but(**options)
+    told = None if observers is None else checked(observers)
     if prices is not None:
         pricing.set_prices(prices)
     if policy is not None or options:
         policies.set_default(chosen)
-    if observers is not None:
-        observe(observers)
+    if told is not None:
+        observe(told)

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from decimal import Decimal
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -43,7 +42,7 @@ class CacheUsageCallbackHandler(TotalsView, BaseCallbackHandler):
             usage = _usage(message, report)
             if usage is not None:
                 name = message.response_metadata.get("model_name") or report.get("model_id") or "unknown"
-                self._totals.add(str(name), usage, _money(report.get("saved_usd")))
+                self._totals.add(str(name), usage, report.get("saved_usd"))
 
     def __repr__(self) -> str:
         return f"CacheUsageCallbackHandler(calls={self.calls}, total={self.total!r}, saved={self.saved!r})"
@@ -67,10 +66,6 @@ def _usage(message: AIMessage, report: Mapping[str, Any]) -> Usage | None:
     if report.get("usage") is not None:
         return Usage.from_report(report)
     return None if message.usage_metadata is None else Usage.from_langchain(message.usage_metadata)
-
-
-def _money(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
 
 
 Variable = ContextVar[CacheUsageCallbackHandler | None]

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from decimal import Decimal
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
@@ -60,9 +59,8 @@ class ResponseTotals(UsageTotals):
         if usage is None or not self._is_new(response):
             return
         report = response.additional_kwargs.get(REPORT_KEY) or {}
-        saved = report.get("saved_usd")
         # What can't be added up shows here, before it is counted.
-        self.add(report.get("model_id") or model, Usage() + usage, None if saved is None else Decimal(saved))
+        self.add(report.get("model_id") or model, Usage() + usage, report.get("saved_usd"))
 
     def _is_new(self, response: ChatResponse) -> bool:
         with self._counting:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, count
 
-from cachepoint.reporting.pictures import dollars, percent
-from cachepoint.reporting.tally import Course, Tally
+from cachepoint.core.accounting.money import dollars, plus
+from cachepoint.reporting.course import Course
+from cachepoint.reporting.pictures import percent
+from cachepoint.reporting.tally import Tally
 
 _COLUMNS = 60
 _TICKS = 4
@@ -17,8 +19,8 @@ _DIGITS = ((20.0, 0), (0.2, 2), (0.0, 4))
 
 
 def cost(tally: Tally) -> str:
-    """Cost with and without a cache, added up over time. Empty where no price is known."""
-    if tally.sums.money is None:
+    """Cost with and without a cache, added up over time. Empty where no price or no time is known."""
+    if tally.sums.money is None or tally.first is None:
         return ""
     at, paid, full = zip(*_running(tally.course), strict=True)
     top, ticks = scale(float(max(paid[-1], full[-1])))
@@ -37,9 +39,9 @@ def cost(tally: Tally) -> str:
 
 
 def hits(tally: Tally) -> str:
-    """Read tokens over input tokens, in columns of time. Empty where there were none."""
+    """Read tokens over input tokens, in columns of time. Empty where there were none, or no time is known."""
     share = tally.sums.usage.hit_share
-    if share is None:
+    if share is None or tally.first is None:
         return ""
     slot = 100 / _COLUMNS
     bars = "".join(
@@ -86,7 +88,7 @@ def _running(course: Course) -> Iterator[tuple[float, Decimal, Decimal]]:
     for number, part in enumerate(course):
         if not number:
             yield part.at, paid, full
-        paid, full = paid + part.cost, full + part.uncached_cost
+        paid, full = plus(paid, part.cost), plus(full, part.uncached_cost)
         yield part.at + course.width, paid, full
 
 

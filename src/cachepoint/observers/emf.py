@@ -2,12 +2,15 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TextIO
 
+from cachepoint.core.accounting.pricing import date_of
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.listeners import Observer
 
 # CloudWatch's Count is a number of anything; it has no unit for tokens or dollars.
@@ -33,7 +36,14 @@ def emf(stream: TextIO | None = None, *, namespace: str = "cachepoint") -> Obser
     Args:
         stream: Where to; None: standard output, as it is at the time of each call.
         namespace: The metrics' namespace.
+
+    Raises:
+        InvalidOptionError: Where the stream cannot be written to, or the namespace is no text.
     """
+    if stream is not None and not callable(getattr(stream, "write", None)):
+        raise InvalidOptionError(f"stream is {stream!r}; give a text stream, or None for standard output")
+    if not isinstance(namespace, str) or not namespace:
+        raise InvalidOptionError(f"namespace is {namespace!r}; give a name such as 'cachepoint'")
     return _Emf(stream, namespace)
 
 
@@ -60,8 +70,13 @@ def _line(report: CallReport, namespace: str) -> dict[str, Any]:
         if report.miss.tokens is not None:
             values[_WASTE] = report.miss.tokens
             directives.append(_directive(namespace, ["ModelId", "Cause"], {_WASTE: "Count"}))
-    head = {"_aws": {"Timestamp": round(report.started * 1000), "CloudWatchMetrics": directives}}
+    head = {"_aws": {"Timestamp": _stamp(report.started), "CloudWatchMetrics": directives}}
     return {**head, **properties, **values}
+
+
+def _stamp(started: float | None) -> int:
+    """Milliseconds. Without a date there is no metric, so it is now where the cache's clock gave none."""
+    return round((time.time() if started is None or date_of(started) is None else started) * 1000)
 
 
 def _directive(namespace: str, dimensions: list[str], units: Mapping[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import islice
 from string import Template
 
 from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.money import dollars, minus, over
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.observers import charts
 from cachepoint.reporting.pictures import (
@@ -16,14 +17,15 @@ from cachepoint.reporting.pictures import (
     broke,
     called,
     counted,
-    dollars,
     legend,
     moment,
     parts,
     percent,
     stack,
+    unsaid,
 )
-from cachepoint.reporting.tally import Conversation, Loss, Row, Sums, Tally
+from cachepoint.reporting.rows import Row
+from cachepoint.reporting.tally import Conversation, Loss, Sums, Tally
 
 _BARS = 5_000
 _OPEN_CARDS = 18
@@ -75,7 +77,8 @@ def _template() -> Template:
 
 def _head(tally: Tally, title: str) -> str:
     if tally.first is None or tally.last is None:
-        return f"<h1>{escape(title)}</h1><p class=soft>No calls.</p>"
+        calls = f"{tally.sums.calls:,} calls at unknown times" if tally.sums.calls else "No calls."
+        return f"<h1>{escape(title)}</h1><p class=soft>{calls}</p>"
     began, ended = moment(tally.first)[:-3], moment(tally.last)[:-3]
     same = began[:_DAY] == ended[:_DAY]
     calls = f"{tally.sums.calls:,} calls, {began} to {ended[_DAY:].strip() if same else ended} UTC"
@@ -85,8 +88,8 @@ def _head(tally: Tally, title: str) -> str:
 def _tiles(tally: Tally) -> str:
     sums, factor = tally.sums, tally.rewrite_factor
     quota, (paid, full) = tally.quota_tokens, sums.money or (None, None)
-    saved = None if paid is None or full is None else full - paid
-    share = None if saved is None or not full else saved / full
+    saved = None if paid is None or full is None else minus(full, paid)
+    share = None if saved is None or not full else over(saved, full)
     tiles = (
         ("Lost" if saved is not None and saved < 0 else "Saved", _abs(saved), _of_bill(share)),
         ("Paid", dollars(paid), _priced(sums)),
@@ -103,13 +106,13 @@ def _tile(name: str, figure: str, note: str) -> str:
 
 
 def _abs(amount: Decimal | None) -> str:
-    return dollars(None if amount is None else abs(amount))
+    return dollars(None if amount is None else amount.copy_abs())
 
 
 def _of_bill(share: Decimal | None) -> str:
     if share is None:
         return "no price is known"
-    return f"{abs(share):.0%} {'off' if share >= 0 else 'more than'} the bill without"
+    return f"{share.copy_abs():.0%} {'off' if share >= 0 else 'more than'} the bill without"
 
 
 def _priced(sums: Sums) -> str:
@@ -124,7 +127,8 @@ def _tokens(tally: Tally) -> str:
     shares = [(kind, n, n / usage.input_tokens) for kind, n in zip(KINDS, parts(usage), strict=True)]
     bar = "".join(f'<div style="flex:{n};background:var(--{kind[0]})"></div>' for kind, n, _ in shares if n)
     rows = "".join(
-        f'<span><i style="background:var(--{name})"></i><b>{label}</b> {n:,} ({share:.1%})</span>'
+        f'<span><i style="background:var(--{name})"></i><b>{label}</b> '
+        f"{'unknown' if unsaid(name, usage) else f'{n:,} ({share:.1%})'}</span>"
         for (name, label), n, share in shares
     )
     return (
@@ -184,9 +188,9 @@ def _dearer(loss: Loss) -> Decimal | None:
     written = min(loss.tokens, row.write or 0)
     one_hour = min(written, row.write_1h or 0)
     again = Usage(loss.tokens - written, 0, 0, written, written - one_hour, one_hour)
-    paid = pricing.cost(again, row.priced_as, row.at)
-    reading = pricing.cost(Usage(read_tokens=loss.tokens), row.priced_as, row.at)
-    return None if paid is None or reading is None else paid - reading
+    paid = pricing.cost(again, row.priced_as, row.at, row.tier)
+    reading = pricing.cost(Usage(read_tokens=loss.tokens), row.priced_as, row.at, row.tier)
+    return None if paid is None or reading is None else minus(paid, reading)
 
 
 def _conversations(tally: Tally) -> str:
@@ -272,7 +276,7 @@ def _busiest(item: tuple[str, Sums]) -> int:
 
 def _model(name: str, sums: Sums) -> str:
     usage, money = sums.usage, sums.money
-    paid, saved = (None, None) if money is None else (money[0], money[1] - money[0])
+    paid, saved = (None, None) if money is None else (money[0], minus(money[1], money[0]))
     counts = (
         f"{sums.calls:,}",
         f"{usage.input_tokens:,}",

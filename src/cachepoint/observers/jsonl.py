@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TextIO
 
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.listeners import Observer
 
 
@@ -17,13 +18,30 @@ def jsonl(target: str | os.PathLike[str] | TextIO) -> Observer:
     Args:
         target: A path, opened for every line, so that whoever rotates the file may move it away; or a
             text file that is open, which stays open.
+
+    Raises:
+        InvalidOptionError: Where the path cannot be written to, or the target is neither.
     """
-    return _ToPath(Path(target)) if isinstance(target, str | os.PathLike) else _ToFile(target)
+    if isinstance(target, str | os.PathLike):
+        return _ToPath(_writable(Path(target)))
+    if not callable(getattr(target, "write", None)):
+        raise InvalidOptionError(f"jsonl got {target!r}; give a path or a text file that is open")
+    return _ToFile(target)
 
 
 def line_of(report: CallReport) -> str:
     """One report as a line."""
     return json.dumps(report.as_dict(), separators=(",", ":")) + "\n"
+
+
+def _writable(path: Path) -> Path:
+    """The path, if a file can be appended to there. Nothing is made or opened: it may be a pipe."""
+    if path.is_dir():
+        raise InvalidOptionError(f"jsonl got {str(path)!r}, which is a directory; name a file in it")
+    place = path if path.exists() else path.parent
+    if not (place == path or place.is_dir()) or not os.access(place, os.W_OK):
+        raise InvalidOptionError(f"jsonl cannot write to {str(path)!r}; name a file in a writable directory")
+    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,17 @@
 """OpenTelemetry: spans and metrics with the GenAI names."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary, WeakSet
 
 from cachepoint.core.accounting.report import CallReport
-from cachepoint.core.listeners import Observer
-from cachepoint.reporting.tally import Row, Tally
+from cachepoint.core.guard import InvalidOptionError
+from cachepoint.core.listeners import Observer, sending
+from cachepoint.reporting.rows import Row
+from cachepoint.reporting.tally import Tally
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider
@@ -19,7 +23,7 @@ _SPANS: tuple[Spans, ...] = ("auto", "current", "off")
 # open-telemetry/semantic-conventions-genai, 2026-11: `cache_write` was `cache_creation` before #440, and
 # readers in the wild know one or the other.
 _OPERATION = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "aws.bedrock"}
-_USAGE = "gen_ai.client.inference.usage."
+_CLIENT = "gen_ai.client.inference."
 # Bedrock does not say which modality its tokens are of.
 _MODALITY = {"gen_ai.token.modality": "unknown"}
 # How the span of a model call is known, whoever made it: OpenTelemetry now and before 1.37,
@@ -31,6 +35,12 @@ _MODEL_SPANS: Mapping[str, tuple[str, ...] | None] = {
     "llm.request.type": None,
     "langfuse.observation.type": ("generation",),
 }
+# OpenLLMetry's have their attributes after the answer only: they are known by who makes them.
+_MODEL_SCOPES = ("opentelemetry.instrumentation.bedrock",)
+# A call begins few spans: its own, and one for each request over HTTP.
+_MAX_BEGUN = 8
+# The bounds that open-telemetry/semantic-conventions-genai gives both histograms of seconds (2026-11).
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 
 
 def otel(
@@ -41,28 +51,32 @@ def otel(
 ) -> Observer:
     """Report every call to OpenTelemetry.
 
-    Where the current span is a model call's own, the figures are set on it, so that no exporter gets them
-    twice; else a span `chat {model}` is made.
+    Where something else made a span of the model call, the figures are set on that, so that no exporter
+    gets them twice; else a span `chat {model}` is made. The call's span is the current one, or one that was
+    begun within the call by whoever traces botocore. For the latter the call has to go through a client of
+    `cachepoint.aws`, as those of both frameworks do.
 
     Args:
-        spans: `"auto"`: as said. `"current"`: only ever set on a model call's span, for programs in which
-            something else makes those. `"off"`: metrics alone.
+        spans: `"auto"`: as said. `"current"`: only ever set on a span that something else made.
+            `"off"`: metrics alone.
         tracer_provider: None: the global one.
         meter_provider: None: the global one.
 
     Raises:
         ImportError: Where opentelemetry-api is not installed.
-        ValueError: Where `spans` is none of these.
+        InvalidOptionError: Where `spans` is none of these, a ValueError.
     """
     if spans not in _SPANS:
-        raise ValueError(f"spans is {spans!r}; use one of {', '.join(map(repr, _SPANS))}")
+        raise InvalidOptionError(f"spans is {spans!r}; use one of {', '.join(map(repr, _SPANS))}")
     try:
         from opentelemetry import metrics, trace  # noqa: PLC0415
     except ImportError as error:
         raise ImportError('this needs opentelemetry-api: pip install "cachepoint[otel]"') from error
     tracer = trace.get_tracer("cachepoint", tracer_provider=tracer_provider)
     meter = metrics.get_meter("cachepoint", meter_provider=meter_provider)
-    return _Otel(_Spans(tracer, spans), _Metrics(meter))
+    return _Otel(
+        _Spans(tracer, spans, lambda: tracer_provider or trace.get_tracer_provider()), _Metrics(meter)
+    )
 
 
 class _Otel:
@@ -75,35 +89,77 @@ class _Otel:
 
 
 class _Spans:
-    def __init__(self, tracer: "Tracer", mode: Spans) -> None:
-        self._tracer, self._mode = tracer, mode
+    def __init__(self, tracer: "Tracer", mode: Spans, provider: "Callable[[], TracerProvider]") -> None:
+        self._tracer, self._mode, self._provider = tracer, mode, provider
+        if mode != "off":
+            _watch(provider())
 
     def tell(self, report: CallReport) -> None:
-        from opentelemetry.trace import SpanKind, get_current_span  # noqa: PLC0415
-
         if self._mode == "off":
             return
-        current = get_current_span()
-        if _is_model_call(current):
-            current.set_attributes(_attributes(report))
-        elif self._mode == "auto":
-            now = time.time_ns()
-            start = now - round(max(0.0, report.seconds or 0.0) * 1e9)
-            span = self._tracer.start_span(
-                f"chat {report.model_id}",
-                kind=SpanKind.CLIENT,
-                attributes=_attributes(report),
-                start_time=start,
-            )
-            span.end(now)
+        # The program may set its provider after us.
+        _watch(self._provider())
+        theirs = next(filter(_is_model_call, self._candidates()), None)
+        if theirs is not None and theirs.is_recording():
+            theirs.set_attributes(_attributes(report))
+        # Beside one that has ended, a second one would be counted twice.
+        elif theirs is None and self._mode == "auto":
+            self._make(report)
+
+    def _candidates(self) -> "Iterator[Span]":
+        from opentelemetry.trace import get_current_span  # noqa: PLC0415
+
+        yield get_current_span()
+        call = sending.get()
+        yield from _begun.get(call, ()) if call is not None else ()
+
+    def _make(self, report: CallReport) -> None:
+        from opentelemetry.trace import SpanKind  # noqa: PLC0415
+
+        now, seconds = time.time_ns(), report.seconds or 0.0
+        span = self._tracer.start_span(
+            f"chat {report.model_id}",
+            kind=SpanKind.CLIENT,
+            attributes=_attributes(report),
+            start_time=max(0, now - round(seconds * 1e9)) if isfinite(seconds) and seconds > 0 else now,
+        )
+        span.end(now)
+
+
+# By what stands for a call: the spans that were begun while it was on its way.
+_begun: "WeakKeyDictionary[object, list[Span]]" = WeakKeyDictionary()
+_watched: "WeakSet[Any]" = WeakSet()
+
+
+def _watch(provider: Any) -> None:
+    """Have every span noted that begins, once: the SDK's provider tells of them, and forgets nobody."""
+    add = getattr(provider, "add_span_processor", None)
+    if add is None or provider in _watched:
+        return
+    _watched.add(provider)
+    from opentelemetry.sdk.trace import SpanProcessor  # noqa: PLC0415
+
+    class Begun(SpanProcessor):
+        def on_start(self, span: "Span", parent_context: Any = None) -> None:  # noqa: ARG002
+            _note(span)
+
+    add(Begun())
+
+
+def _note(span: "Span") -> None:
+    call = sending.get()
+    if call is not None and len(begun := _begun.setdefault(call, [])) < _MAX_BEGUN:
+        begun.append(span)
 
 
 class _Metrics:
     def __init__(self, meter: "Meter") -> None:
         tokens = ("input_tokens", "output_tokens", "cache_read.input_tokens", "cache_write.input_tokens")
-        self._usage = {name: meter.create_counter(_USAGE + name, "{token}") for name in tokens}
-        self._duration = meter.create_histogram("gen_ai.client.inference.duration", "s")
-        self._first = meter.create_histogram("gen_ai.client.inference.time_to_first_chunk", "s")
+        self._usage = {name: meter.create_counter(f"{_CLIENT}usage.{name}", "{token}") for name in tokens}
+        self._duration, self._first = (
+            meter.create_histogram(_CLIENT + name, "s", explicit_bucket_boundaries_advisory=_SECONDS)
+            for name in ("duration", "time_to_first_chunk")
+        )
         self._waste = meter.create_counter(
             "cachepoint.waste_tokens", "{token}", "Tokens that could have been read and were not"
         )
@@ -182,16 +238,17 @@ def _attributes(report: CallReport) -> dict[str, str | int | float]:
 
 
 def _is_model_call(span: "Span") -> bool:
-    # Only the SDK's spans show their attributes; the API promises no way to read them.
+    # Only the SDK's spans show their attributes and their maker; the API promises no way to read them.
     attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
-    return span.is_recording() and any(
+    scope = getattr(getattr(span, "instrumentation_scope", None), "name", None)
+    return scope in _MODEL_SCOPES or any(
         name in attributes and (values is None or attributes[name] in values)
         for name, values in _MODEL_SPANS.items()
     )
 
 
 def _downgraded(report: CallReport) -> bool:
-    """Bedrock wrote for 5m alone though the plan asked for 1h (bedrock-facts §2)."""
+    """Bedrock wrote for 5m alone though the plan asked for 1h, as where a proxy drops the ttl."""
     usage = report.usage
     asked = {c.ttl for c in report.plan.checkpoints}
     return (

@@ -12,7 +12,7 @@ def rewrite_factor(usages: Iterable[Usage]) -> float | None:
 
     1 is a conversation whose every token was written once. Ask it per conversation.
 
-    Source: rajbos PR #2024 (placement-theory §5).
+    Source: github.com/rajbos/ai-engineering-fluency#2024.
 
     Returns:
         None where no call had input or none says what it wrote.
@@ -26,7 +26,7 @@ def rewrite_factor(usages: Iterable[Usage]) -> float | None:
 def quota_tokens(usage: Usage, output_burndown: int | None) -> int | None:
     """The tokens that a tokens-per-minute quota settles: input, writes, and output times its burndown.
 
-    Reads do not count.
+    Reads do not count. Writes that no report mentioned count as none.
 
     Args:
         usage: The tokens of calls to one model.
@@ -35,7 +35,7 @@ def quota_tokens(usage: Usage, output_burndown: int | None) -> int | None:
     Returns:
         None where the burndown is not known.
 
-    Source: AWS quotas-token-burndown.html (bedrock-facts §4.4).
+    Source: AWS user guide, quotas-token-burndown.html (2026-10).
     """
     if output_burndown is None:
         return None

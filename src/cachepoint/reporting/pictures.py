@@ -2,12 +2,31 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
 
+from cachepoint.core.accounting.money import dollars, minus, over
+from cachepoint.core.accounting.pricing import date_of
 from cachepoint.core.accounting.usage import Usage
-from cachepoint.reporting.tally import Conversation, Row, Tally
+from cachepoint.reporting.rows import Row
+from cachepoint.reporting.tally import Conversation, Tally
+
+__all__ = [
+    "COLOURS",
+    "KINDS",
+    "as_table",
+    "broke",
+    "called",
+    "counted",
+    "dollars",
+    "in_notebook",
+    "legend",
+    "moment",
+    "parts",
+    "percent",
+    "stack",
+    "unsaid",
+]
 
 # (class, label), in the order of the stack, which is that of the prompt: 1h stands before 5m. The colours
 # differ in lightness too, so that they stay apart for every kind of colour vision and in grey.
@@ -33,14 +52,6 @@ def parts(usage: Usage) -> tuple[int, int, int, int]:
     )
 
 
-def dollars(amount: Decimal | None) -> str:
-    """US dollars: cents from a dollar on, else four digits; `unknown` where it is."""
-    if amount is None:
-        return "unknown"
-    digits = 2 if abs(amount) >= 1 else 4
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.{digits}f}"
-
-
 def percent(share: float | Decimal | None) -> str:
     """A share of one."""
     return "unknown" if share is None else f"{share:.0%}"
@@ -48,7 +59,8 @@ def percent(share: float | Decimal | None) -> str:
 
 def moment(at: float) -> str:
     """A time in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    date = date_of(at)
+    return "at an unknown time" if date is None else date.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def as_table(tally: Tally) -> str:
@@ -57,11 +69,25 @@ def as_table(tally: Tally) -> str:
     if not sums.calls:
         return "no calls"
     lines = [f"{sums.calls:,} calls, {usage.input_tokens:,} input tokens"]
-    for (_, label), tokens in zip(KINDS, parts(usage), strict=True):
-        share = tokens / usage.input_tokens if usage.input_tokens else 0.0
-        lines.append(f"  {label:<18}{tokens:>15,}{share:>7.1%}")
+    lines += _kinds(usage)
     lines.append(f"  {'output':<18}{usage.output_tokens:>15,}")
     return "\n".join([*lines, *_money(tally), *_rest(tally)])
+
+
+def _kinds(usage: Usage) -> Iterable[str]:
+    for (name, label), tokens in zip(KINDS, parts(usage), strict=True):
+        if unsaid(name, usage):
+            yield f"  {label:<18}{'unknown':>15}"
+        else:
+            share = tokens / usage.input_tokens if usage.input_tokens else 0.0
+            yield f"  {label:<18}{tokens:>15,}{share:>7.1%}"
+
+
+def unsaid(kind: str, usage: Usage) -> bool:
+    """Whether no report said how many tokens of that of `KINDS` there were."""
+    return {"read": usage.read_tokens, "w1": usage.write_tokens, "w5": usage.write_tokens}.get(
+        kind, 0
+    ) is None
 
 
 def _money(tally: Tally) -> Iterable[str]:
@@ -70,8 +96,9 @@ def _money(tally: Tally) -> Iterable[str]:
         yield "cost unknown: these models have no known price"
         return
     paid, full = sums.money
-    share = f" ({percent((full - paid) / full)})" if full else ""
-    yield f"cost {dollars(paid)}, without a cache {dollars(full)}, saved {dollars(full - paid)}{share}"
+    saved = minus(full, paid)
+    share = f" ({percent(over(saved, full))})" if full else ""
+    yield f"cost {dollars(paid)}, without a cache {dollars(full)}, saved {dollars(saved)}{share}"
     if sums.priced < sums.calls:
         yield f"{sums.calls - sums.priced:,} calls are not in the money: their price is unknown"
 

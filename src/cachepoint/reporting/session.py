@@ -1,25 +1,33 @@
 """`with cachepoint.session("nightly") as s:` totals every call inside, over frameworks, threads and tasks."""
 
 import json
+import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from decimal import Decimal
 from threading import Lock, get_ident
 from types import TracebackType
 from typing import Any, Self
+from weakref import ref
 
 from cachepoint.core import listeners
+from cachepoint.core.accounting.money import minus
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.listeners import Observer
 from cachepoint.reporting.metrics import FirstTokens
 from cachepoint.reporting.pictures import as_table, in_notebook
-from cachepoint.reporting.tally import Row, Sums, Tally, Waste
+from cachepoint.reporting.rows import Row
+from cachepoint.reporting.tally import Sums, Tally, Waste
+
+logger = logging.getLogger("cachepoint")
 
 _carried: ContextVar[tuple["Session", ...]] = ContextVar("cachepoint_sessions", default=())
-# Replaced, never changed: it is read without the lock on every call.
-_open: tuple["Session", ...] = ()
+# Replaced, never changed: it is read without the lock on every call. A session that was left open and that
+# nobody holds any more goes by itself.
+_open: tuple["ref[Session]", ...] = ()
 _lock = Lock()
+_MAX_OPEN = 4_096
 
 
 class Session:
@@ -28,7 +36,8 @@ class Session:
     A call belongs to the sessions that its context carries: tasks, and the threads that LangChain,
     LlamaIndex and `asyncio.to_thread` start, carry the context of whoever started them. A plain thread
     carries none; its calls are counted by every session that another thread has open, and again as
-    `strays`. Nested sessions count the same calls each.
+    `strays`. Nested sessions count the same calls each. Of sessions that are never closed at most 4,096
+    count, the latest ones; one that nobody holds any more counts no longer.
 
     Example:
         .. code-block:: python
@@ -49,17 +58,21 @@ class Session:
         self.strays = 0
         self.threads = threads
         self.thread: int | None = None
+        self.is_open = False
         self._tally = Tally()
         self._lock = Lock()
 
     def __enter__(self) -> Self:
         global _open  # noqa: PLW0603 -- the sessions of the process
         with _lock:
-            if self in _open:
+            if self.is_open:
                 raise RuntimeError(f"the session {self.name!r} is open already")
-            self.thread = get_ident()
-            _open = (*_open, self)
-        _carried.set((*_carried.get(), self))
+            if len(_open) >= _MAX_OPEN:
+                _open = _some_of(_open)
+            self.thread, self.is_open = get_ident(), True
+            _open = (*_open, ref(self))
+        # Those that another context closed are still carried by this one.
+        _carried.set((*(s for s in _carried.get() if s.is_open), self))
         return self
 
     def __exit__(
@@ -70,7 +83,8 @@ class Session:
     ) -> None:
         global _open  # noqa: PLW0603
         with _lock:
-            _open = tuple(s for s in _open if s is not self)
+            self.is_open = False
+            _open = tuple(held for held in _open if held() not in {None, self})
         # Not a token's reset: a generator may be closed in another context than it was begun in.
         _carried.set(tuple(s for s in _carried.get() if s is not self))
 
@@ -120,7 +134,7 @@ class Session:
 
     @property
     def hit_share(self) -> float | None:
-        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        """Read tokens over all input tokens, 0 to 1; None where there were none, or it was not reported."""
         return self.usage.hit_share
 
     @property
@@ -139,7 +153,7 @@ class Session:
     def saved(self) -> Decimal | None:
         """US dollars saved against no caching; negative where writes have not paid."""
         money = self._sums.money
-        return None if money is None else money[1] - money[0]
+        return None if money is None else minus(money[1], money[0])
 
     @property
     def unpriced(self) -> int:
@@ -172,7 +186,7 @@ class Session:
             return self._tally.quota_tokens
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures for JSON. Money as strings of US dollars."""
+        """The figures for JSON. Money in US dollars."""
         with self._lock:
             return {"name": self.name, "strays": self.strays, **self._tally.as_dict()}
 
@@ -207,12 +221,23 @@ def current() -> tuple[Observer, ...]:
     """What counts a call that is made here and now: the open sessions that it belongs to."""
     if not _open:
         return ()
-    carried = tuple(s for s in _carried.get() if s in _open)
+    carried = tuple(s for s in _carried.get() if s.is_open)
     if carried:
         return carried
     here = get_ident()
     # On a session's own thread a context that lacks it is another task's: known to be outside.
-    return tuple(s.stray for s in _open if s.threads and s.thread != here)
+    return tuple(s.stray for held in _open if (s := held()) and s.threads and s.thread != here)
+
+
+def _some_of(held: tuple["ref[Session]", ...]) -> tuple["ref[Session]", ...]:
+    """Those that somebody holds; of too many the later half."""
+    alive = [(one, s) for one in held if (s := one()) is not None]
+    if len(alive) >= _MAX_OPEN:
+        logger.warning("%d sessions were never closed; the older half counts no more", len(alive))
+        for _, s in alive[: _MAX_OPEN // 2]:
+            s.is_open = False
+        alive = alive[_MAX_OPEN // 2 :]
+    return tuple(one for one, _ in alive)
 
 
 listeners.add_source(current)

@@ -2,100 +2,32 @@
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
+from math import isnan
 from typing import Any, NamedTuple, Self
 
-from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.counts import add
+from cachepoint.core.accounting.money import for_json, minus, plus
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import rules_for
+from cachepoint.reporting.course import Course
 from cachepoint.reporting.metrics import FirstTokens, first_tokens, quota_tokens
+from cachepoint.reporting.rows import Row
+
+__all__ = ["OTHER", "Conversation", "Course", "Loss", "Row", "Sums", "Tally", "Waste"]
 
 OTHER = "other"
 _MAX_MODELS = 256
 _MAX_CONVERSATIONS = 512
 _MAX_WORST = 64
 _MAX_CALLS = 120
-_MAX_SLICES = 256
 _MAX_LOSSES = 12
+_MAX_CAUSES = 64
 _MAX_TIMED = 1_000
-
-
-class Row(NamedTuple):
-    """One call: seconds since 1970, tokens, US dollars. None where it is not known.
-
-    `lost` is how many more tokens could have been read, as the report says; `first_token` how many seconds a
-    stream took to begin.
-    """
-
-    at: float
-    model: str
-    priced_as: str
-    conversation: str | None
-    fresh: int | None
-    read: int | None
-    write: int | None
-    write_5m: int | None
-    write_1h: int | None
-    output: int
-    cost: Decimal | None
-    saved: Decimal | None
-    cause: str | None
-    where: str | None
-    lost: int | None
-    first_token: float | None
-
-    @classmethod
-    def of(cls, report: CallReport) -> "Row":
-        """The row of a report."""
-        return cls.read_from({**report.as_dict(), "priced_as": report.priced_as})
-
-    @classmethod
-    def read_from(cls, line: Mapping[str, Any]) -> "Row":
-        """The row of `CallReport.as_dict()`, as it comes back from JSON.
-
-        Raises:
-            KeyError: Where it is no such dict; TypeError and ValueError likewise.
-        """
-        usage, miss = line["usage"], line["miss"] or _NOTHING
-        tokens = usage.get if usage is not None else _NOTHING.get
-        cost, saved, model = line["cost_usd"], line["saved_usd"], line["model_id"]
-        began = line.get("first_token_ms")
-        # By position: a million lines come through here.
-        return cls(
-            datetime.fromisoformat(line["started"]).timestamp(),
-            model,
-            line.get("priced_as") or model,
-            line.get("conversation"),
-            tokens("uncached_tokens"),
-            tokens("read_tokens"),
-            tokens("write_tokens"),
-            tokens("write_5m_tokens"),
-            tokens("write_1h_tokens"),
-            tokens("output_tokens") or 0,
-            None if cost is None else Decimal(cost),
-            None if saved is None else Decimal(saved),
-            miss.get("cause"),
-            miss.get("where"),
-            miss.get("tokens"),
-            None if began is None else began / 1000,
-        )
-
-    @property
-    def usage(self) -> Usage:
-        """The tokens; a call that reported none has none."""
-        return Usage(self.fresh or 0, self.output, self.read, self.write, self.write_5m, self.write_1h)
-
-    @property
-    def cached(self) -> int:
-        """Tokens that were in the cache once the call was answered."""
-        return (self.read or 0) + (self.write or 0)
-
-
-_NOTHING: Mapping[str, Any] = {}
 
 
 class Loss(NamedTuple):
@@ -137,18 +69,18 @@ class Sums:
         self.calls += 1
         self.fresh += row.fresh or 0
         self.output += row.output
-        self.read = _plus(self.read, row.read)
-        self.write = _plus(self.write, row.write)
-        self.write_5m = _plus(self.write_5m, row.write_5m)
-        self.write_1h = _plus(self.write_1h, row.write_1h)
+        self.read = add(self.read, row.read)
+        self.write = add(self.write, row.write)
+        self.write_5m = add(self.write_5m, row.write_5m)
+        self.write_1h = add(self.write_1h, row.write_1h)
         if row.cost is not None and row.saved is not None:
             self.priced += 1
-            self.cost += row.cost
-            self.saved += row.saved
+            self.cost = plus(self.cost, row.cost)
+            self.saved = plus(self.saved, row.saved)
 
     def __add__(self, other: "Sums") -> "Sums":
         """The sums of both."""
-        return Sums("", *(_plus(getattr(self, f.name), getattr(other, f.name)) for f in fields(Sums)[1:]))
+        return Sums("", *(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Sums)[1:]))
 
     @property
     def usage(self) -> Usage:
@@ -163,13 +95,11 @@ class Sums:
     @property
     def money(self) -> tuple[Decimal, Decimal] | None:
         """(paid, what it would have been without a cache); None where no price was known."""
-        return (self.cost, self.cost + self.saved) if self.priced else None
+        return (self.cost, plus(self.cost, self.saved)) if self.priced else None
 
 
-def _plus(a: Any, b: Any) -> Any:
-    if b is None:
-        return a
-    return b if a is None else a + b
+def _sum(a: Any, b: Any) -> Any:
+    return plus(a, b) if isinstance(a, Decimal) else add(a, b)
 
 
 @dataclass(slots=True)
@@ -202,56 +132,11 @@ class Conversation:
         return lost or 0
 
 
-class Course:
-    """Sums by slices of time, at most `_MAX_SLICES`: the slices grow as the time does."""
-
-    def __init__(self) -> None:
-        self.width = 1.0
-        self._slices: dict[int, list[Any]] = {}
-
-    def add(self, row: Row) -> None:
-        """Count one call."""
-        one = self._slices.get(int(row.at // self.width)) or self._begun(row.at)
-        one[0] += 1
-        one[1] += (row.fresh or 0) + row.cached
-        one[2] += row.read or 0
-        if row.cost is not None and row.saved is not None:
-            one[3] += row.cost
-            one[4] += row.saved
-
-    def _begun(self, at: float) -> list[Any]:
-        self._slices[int(at // self.width)] = [0, 0, 0, Decimal(0), Decimal(0)]
-        while len(self._slices) > _MAX_SLICES:
-            self._widen()
-        return self._slices[int(at // self.width)]
-
-    def _widen(self) -> None:
-        narrow, self._slices, self.width = self._slices, {}, self.width * 2
-        for at, sums in narrow.items():
-            wide = self._slices.setdefault(at // 2, [0, 0, 0, Decimal(0), Decimal(0)])
-            wide[:] = [a + b for a, b in zip(wide, sums, strict=True)]
-
-    def __iter__(self) -> Iterator["Slice"]:
-        for at, (calls, input_tokens, read, cost, saved) in sorted(self._slices.items()):
-            yield Slice(at * self.width, calls, input_tokens, read, cost, cost + saved)
-
-
-class Slice(NamedTuple):
-    """What began in `Course.width` seconds from `at` on."""
-
-    at: float
-    calls: int
-    input_tokens: int
-    read_tokens: int
-    cost: Decimal
-    uncached_cost: Decimal
-
-
 class Tally:
     """Figures of any number of calls in bounded memory. Not safe under threads.
 
     Of models the first 256 are kept apart; of conversations the 512 latest, and the 64 that lost most of
-    those before; of each its last 120 calls; of losses the 12 largest of each model.
+    those before; of each its last 120 calls; of losses the 12 largest of each model; of causes 64.
     """
 
     def __init__(self) -> None:
@@ -279,22 +164,28 @@ class Tally:
     def add(self, row: Row) -> None:
         """Count one call."""
         (self.by_model.get(row.model) or self._sums_of(row)).add(row)
-        self.course.add(row)
-        if self.first is None or row.at < self.first:
-            self.first = row.at
-        if self.last is None or row.at > self.last:
-            self.last = row.at
+        if not isnan(row.at):
+            self._time(row)
         lost = self._conversation(row.conversation).add(row)
         if row.cause is not None:
             self._miss(row.cause, lost, row)
         if row.first_token is not None:
             self._timed.append((row.usage, row.first_token))
 
+    def _time(self, row: Row) -> None:
+        self.course.add(row)
+        if self.first is None or row.at < self.first:
+            self.first = row.at
+        if self.last is None or row.at > self.last:
+            self.last = row.at
+
     def _sums_of(self, row: Row) -> Sums:
         full = len(self.by_model) >= _MAX_MODELS
         return self.by_model.setdefault(OTHER if full else row.model, Sums("" if full else row.priced_as))
 
     def _miss(self, cause: str, lost: int, row: Row) -> None:
+        if cause not in self.waste and len(self.waste) >= _MAX_CAUSES:
+            cause = OTHER
         calls, tokens = self.waste.get(cause, _NO_WASTE)
         self.waste[cause] = Waste(calls + 1, tokens + lost)
         if not lost:
@@ -359,13 +250,15 @@ class Tally:
     def rewrite_factor(self) -> float | None:
         """Written tokens over the largest context of each conversation: 1 is a text written once.
 
-        None where nothing was sent. A conversation that was let go and came back counts as two.
+        None where nothing was sent, or no report said what was written. A conversation that was let go and
+        came back counts as two.
         """
         contexts = self._contexts + sum(c.largest for c in self._latest.values())
-        return (self.sums.usage.write_tokens or 0) / contexts if contexts else None
+        written = self.sums.write
+        return written / contexts if contexts and written is not None else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures for JSON. Money as strings of US dollars, over the `priced_calls`."""
+        """The figures for JSON. Money in US dollars, over the `priced_calls`."""
         return {
             "from": _iso(self.first),
             "to": _iso(self.last),
@@ -390,15 +283,11 @@ def figures(sums: Sums) -> dict[str, Any]:
         "priced_calls": sums.priced,
         "usage": sums.usage.as_dict(),
         "hit_share": None if share is None else round(share, 4),
-        "cost_usd": _money(paid),
-        "uncached_cost_usd": _money(uncached),
-        "saved_usd": None if paid is None or uncached is None else _money(uncached - paid),
+        "cost_usd": for_json(paid),
+        "uncached_cost_usd": for_json(uncached),
+        "saved_usd": None if paid is None or uncached is None else for_json(minus(uncached, paid)),
         "quota_tokens": sums.quota_tokens,
     }
-
-
-def _money(amount: Decimal | None) -> str | None:
-    return None if amount is None else f"{amount:f}"
 
 
 def _iso(at: float | None) -> str | None:

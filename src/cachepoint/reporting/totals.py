@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from threading import Lock
 
+from cachepoint.core.accounting.money import dollars, parsed, plus
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.models.rules import shown
+
+OTHER = "other"
+_MAX_MODELS = 256
 
 
 class UsageTotals:
-    """Usage by model. Safe under threads."""
+    """Usage by model; those beyond the first 256 share the name `other`. Safe under threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -16,19 +21,26 @@ class UsageTotals:
         self._calls = 0
         self._saved: Decimal | None = None
 
-    def add(self, model: str, usage: Usage, saved: Decimal | None = None) -> None:
+    def add(self, model: str, usage: Usage, saved: Decimal | float | str | None = None) -> None:
         """Count one call.
 
         Args:
             model: The model's name or id.
             usage: Its tokens.
-            saved: US dollars saved against no caching; None where that is not known.
+            saved: US dollars saved against no caching, also as a report's dict has it; None where that is
+                not known.
+
+        Raises:
+            ValueError: Where `saved` is no amount; nothing was counted.
         """
+        amount = parsed(saved)
         with self._lock:
+            if model not in self._usage and len(self._usage) >= _MAX_MODELS:
+                model = OTHER
             self._usage[model] = self._usage.get(model, Usage()) + usage
             self._calls += 1
-            if saved is not None:
-                self._saved = (self._saved or Decimal(0)) + saved
+            if amount is not None:
+                self._saved = plus(self._saved or Decimal(0), amount)
 
     @property
     def calls(self) -> int:
@@ -48,7 +60,7 @@ class UsageTotals:
 
     @property
     def hit_share(self) -> float | None:
-        """Read tokens over all input tokens; None where there were none."""
+        """Read tokens over all input tokens; None where there were none, or no report said what was read."""
         return self.total.hit_share
 
     @property
@@ -57,7 +69,7 @@ class UsageTotals:
         return self._saved
 
     def __str__(self) -> str:
-        saved = "" if self.saved is None else f", ${self.saved:.4f} saved"
+        saved = "" if self.saved is None else f", {dollars(self.saved, 4)} saved"
         lines = [_line(model, usage) for model, usage in self.usage_by_model.items()]
         return "\n".join([f"{self.calls} calls{saved}", *lines])
 
@@ -84,7 +96,7 @@ class TotalsView:
 
     @property
     def hit_share(self) -> float | None:
-        """Read tokens over all input tokens, 0 to 1; None where there were none."""
+        """Read tokens over all input tokens, 0 to 1; None where there were none, or it was not reported."""
         return self._totals.hit_share
 
     @property
@@ -99,10 +111,14 @@ class TotalsView:
 def _line(model: str, usage: Usage) -> str:
     share = usage.hit_share
     return (
-        f"{model}: input {usage.input_tokens:,} = read {usage.read_tokens or 0:,}"
-        f" + written {usage.write_tokens or 0:,}{_split(usage)} + uncached {usage.uncached_tokens:,}"
-        f" ({0 if share is None else share:.0%} read), output {usage.output_tokens:,}"
+        f"{shown(model)}: input {usage.input_tokens:,} = read {_known(usage.read_tokens)}"
+        f" + written {_known(usage.write_tokens)}{_split(usage)} + uncached {usage.uncached_tokens:,}"
+        f"{'' if share is None else f' ({share:.0%} read)'}, output {usage.output_tokens:,}"
     )
+
+
+def _known(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"{tokens:,}"
 
 
 def _split(usage: Usage) -> str:

@@ -1,13 +1,14 @@
-"""What a call cost, saved or missed, and why; and the totals of many."""
+"""What a call cost, saved or missed, and why."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis import Miss
+from cachepoint.core.accounting.money import for_json, minus, tidy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
@@ -21,7 +22,7 @@ class CallReport:
         model_id: The id that was called.
         priced_as: The model whose prices hold; behind an ARN, the one that was named or resolved.
         rules: The row of the model.
-        started: Seconds since 1970.
+        started: Seconds since 1970, by the cache's clock; None where that gave none.
         usage: The tokens; None where the response reported none.
         plan: The checkpoints that were sent, each with its reason.
         miss: Why it read less than it could have; None where it read all there was.
@@ -29,38 +30,39 @@ class CallReport:
             None where no checkpoint was considered.
         seconds: From `prepare` to `settle`.
         first_token_seconds: To the first event of a stream; None where the call was none.
+        tier: The service tier that prices follow, as `pricing.tier_of` finds it; None is the default one.
     """
 
     model_id: str
     priced_as: str
     rules: ModelRules = field(repr=False)
-    started: float
+    started: float | None
     usage: Usage | None
     plan: Plan
     miss: Miss | None
     conversation: str | None = None
     seconds: float | None = None
     first_token_seconds: float | None = None
+    tier: str | None = None
 
     @property
     def cost(self) -> Decimal | None:
-        """US dollars for input and output; None where price or usage is unknown."""
-        if self.usage is None:
-            return None
-        return pricing.cost(_split_as_planned(self.usage, self.plan), self.priced_as, self.started)
+        """US dollars for input and output; None where price, service tier or usage is unknown."""
+        return None if self.usage is None else self._priced(_split_as_planned(self.usage, self.plan))
 
     @property
     def uncached_cost(self) -> Decimal | None:
         """US dollars for the same tokens without a cache."""
-        if self.usage is None:
-            return None
-        return pricing.cost(pricing.uncached(self.usage), self.priced_as, self.started)
+        return None if self.usage is None else self._priced(pricing.uncached(self.usage))
 
     @property
     def saved(self) -> Decimal | None:
         """US dollars saved against no caching; negative where a write premium did not pay (yet)."""
         cost, uncached = self.cost, self.uncached_cost
-        return None if cost is None or uncached is None else uncached - cost
+        return None if cost is None or uncached is None else tidy(minus(uncached, cost))
+
+    def _priced(self, usage: Usage) -> Decimal | None:
+        return pricing.cost(usage, self.priced_as, self.started, self.tier)
 
     @property
     def input_units(self) -> float | None:
@@ -71,12 +73,14 @@ class CallReport:
         return None if self.usage is None else input_units(self.usage, self.rules.multipliers)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report for JSON: figures and places, no prompt text. Money as strings."""
+        """The report for JSON: figures and places, no prompt text. Money in US dollars, as numbers."""
+        started = pricing.date_of(self.started)
         return {
             "model_id": self.model_id,
             "priced_as": self.priced_as,
             "conversation": self.conversation,
-            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
+            "tier": self.tier,
+            "started": None if started is None else started.isoformat(timespec="milliseconds"),
             "duration_ms": _milliseconds(self.seconds),
             "first_token_ms": _milliseconds(self.first_token_seconds),
             "usage": None if self.usage is None else self.usage.as_dict(),
@@ -86,8 +90,8 @@ class CallReport:
             ],
             "expected_read_tokens": self.plan.expected_read_tokens,
             "note": self.plan.note,
-            "cost_usd": _text(self.cost),
-            "saved_usd": _text(self.saved),
+            "cost_usd": for_json(self.cost),
+            "saved_usd": for_json(self.saved),
             "miss": None if self.miss is None else asdict(self.miss),
         }
 
@@ -128,8 +132,4 @@ def _split_as_planned(usage: Usage, plan: Plan) -> Usage:
 
 
 def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
-
-
-def _text(money: Decimal | None) -> str | None:
-    return None if money is None else f"{money:f}"
+    return None if seconds is None or not isfinite(seconds) else round(seconds * 1000)

@@ -1,10 +1,11 @@
 """Every usage report in one normal form."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, TypeVar
 
+from cachepoint.core.accounting import counts
+from cachepoint.core.accounting.counts import Split, count, first, part
 from cachepoint.core.models.rules import base_model
 
 Shape = Literal[
@@ -18,10 +19,10 @@ class Usage:
     """The tokens of one call, or the sum of many.
 
     Bedrock's `inputTokens` leaves out what was read and written; `input_tokens` here is all of it.
-    None means that the report did not say (models without caching); it is not 0.
+    None means that the report did not say; it is not 0. A report that counts nothing at all is no usage.
 
-    Source: Converse `usage`, botocore 1.44.5; 535 of 535 recorded usages add up this way
-    (bedrock-facts §11.1).
+    Source: Converse `usage`, botocore 1.44.5. All 535 usages that langchain-aws, pydantic-ai, req_llm, rig,
+    ruby_llm, dd-trace and openllmetry published of real Converse calls by 2026-11 add up this way.
     """
 
     uncached_tokens: int = 0
@@ -38,8 +39,10 @@ class Usage:
 
     @property
     def hit_share(self) -> float | None:
-        """Read tokens over all input tokens; None where there were none."""
-        return (self.read_tokens or 0) / self.input_tokens if self.input_tokens else None
+        """Read tokens over all input tokens; None where there were none, or no report said what was read."""
+        if self.read_tokens is None or not self.input_tokens:
+            return None
+        return self.read_tokens / self.input_tokens
 
     @classmethod
     def of(cls, shape: Shape, data: Any) -> Self | None:
@@ -68,22 +71,22 @@ class Usage:
         Returns:
             None where the response carries no usage.
         """
-        usage = (response.get("metadata") or response).get("usage")
-        if usage is None:
+        streamed = part(response, "metadata")
+        usage = part(streamed or response, "usage")
+        if not counts.known(usage):
             return None
         read = cls._of_wire(usage)
-        return _once(read) if "metadata" in response and _is_openai(model_id) else read
+        return _once(read) if streamed and _is_openai(model_id) else read
 
     @classmethod
     def _of_wire(cls, usage: Mapping[str, Any]) -> Self:
-        by_ttl = {d["ttl"]: d["inputTokens"] for d in usage.get("cacheDetails") or ()}
         return cls._of_buckets(
-            uncached=usage.get("inputTokens"),
-            output=usage.get("outputTokens"),
-            read=_first(usage, "cacheReadInputTokens", "cacheReadInputTokenCount"),
-            write=_first(usage, "cacheWriteInputTokens", "cacheWriteInputTokenCount"),
-            split=(by_ttl.get("5m", 0), by_ttl.get("1h", 0)) if by_ttl else None,
-            total=usage.get("totalTokens"),
+            uncached=count(usage.get("inputTokens")),
+            output=count(usage.get("outputTokens")),
+            read=first(usage, "cacheReadInputTokens", "cacheReadInputTokenCount"),
+            write=first(usage, "cacheWriteInputTokens", "cacheWriteInputTokenCount"),
+            split=counts.by_ttl(usage.get("cacheDetails")),
+            total=count(usage.get("totalTokens")),
         )
 
     @classmethod
@@ -93,20 +96,20 @@ class Usage:
         Returns:
             None where the body carries no usage.
         """
-        usage = response.get("usage")
-        if usage is None:
+        usage = part(response, "usage")
+        if not counts.known(usage):
             return None
         return cls._of_wire(usage) if "inputTokens" in usage else cls._of_message(usage)
 
     @classmethod
     def _of_message(cls, usage: Mapping[str, Any]) -> Self:
-        split = usage.get("cache_creation")
+        split = part(usage, "cache_creation")
         return cls._of_buckets(
-            uncached=usage.get("input_tokens"),
-            output=usage.get("output_tokens"),
-            read=usage.get("cache_read_input_tokens"),
-            write=usage.get("cache_creation_input_tokens"),
-            split=None if not split else _ephemeral(split),
+            uncached=count(usage.get("input_tokens")),
+            output=count(usage.get("output_tokens")),
+            read=count(usage.get("cache_read_input_tokens")),
+            write=count(usage.get("cache_creation_input_tokens")),
+            split=counts.ephemeral(split) if split else None,
         )
 
     @classmethod
@@ -120,13 +123,13 @@ class Usage:
             None where no event carries usage.
         """
         usage: dict[str, Any] = {}
-        metrics: Mapping[str, Any] | None = None
-        for event in map(_parsed, events):
-            said = (event.get("message") or event).get("usage") or {}
+        metrics: Mapping[str, Any] = {}
+        for event in map(counts.event, events):
+            said = part(part(event, "message") or event, "usage")
             usage |= {name: value for name, value in said.items() if value is not None}
-            metrics = event.get("amazon-bedrock-invocationMetrics") or metrics
-        counted = None if metrics is None else cls._of_counts(metrics, metrics)
-        return _filled(cls._of_message(usage) if usage else None, counted)
+            metrics = part(event, "amazon-bedrock-invocationMetrics") or metrics
+        counted = cls._of_counts(metrics, metrics) if counts.known(metrics) else None
+        return _filled(cls._of_message(usage) if counts.known(usage) else None, counted)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, Any]) -> Self | None:
@@ -138,18 +141,16 @@ class Usage:
         Returns:
             None where no header counts tokens.
         """
-        found = headers.get("ResponseMetadata", {}).get("HTTPHeaders", headers)
-        lower = {str(name).lower(): value for name, value in found.items()}
-        counts = {count: lower[header] for header, count in _HEADERS.items() if header in lower}
-        return cls._of_counts(counts, counts) if counts else None
+        found = counts.of_headers(headers)
+        return cls._of_counts(found, found) if counts.known(found) else None
 
     @classmethod
     def _of_counts(cls, given: Mapping[str, Any], returned: Mapping[str, Any]) -> Self:
         return cls._of_buckets(
-            uncached=_int(given.get("inputTokenCount")),
-            output=_int(returned.get("outputTokenCount")),
-            read=_int(given.get("cacheReadInputTokenCount")),
-            write=_int(given.get("cacheWriteInputTokenCount")),
+            uncached=count(given.get("inputTokenCount")),
+            output=count(returned.get("outputTokenCount")),
+            read=count(given.get("cacheReadInputTokenCount")),
+            write=count(given.get("cacheWriteInputTokenCount")),
         )
 
     @classmethod
@@ -162,27 +163,28 @@ class Usage:
         Returns:
             None where there is no metadata.
         """
-        if not metadata:
+        known = part(metadata)
+        if not counts.known(known):
             return None
-        details = metadata.get("input_token_details") or {}
-        five, hour = _ephemeral(details)
-        read, unsplit = details.get("cache_read"), details.get("cache_creation")
+        details = part(known, "input_token_details")
+        five, hour = counts.ephemeral(details)
+        read, unsplit = count(details.get("cache_read")), count(details.get("cache_creation"))
         split = (five, hour) if five or hour or unsplit == 0 else None
         write = None if unsplit is None and split is None else (unsplit or 0) + five + hour
-        output = metadata.get("output_tokens", 0)
+        output = count(known.get("output_tokens")) or 0
         # Upstream's `input_tokens` holds the writes as reported, doubled or not; `total_tokens` is Bedrock's.
-        whole = metadata.get("input_tokens", 0)
-        total = metadata.get("total_tokens", whole + output)
-        surplus = whole + output - total
+        whole = count(known.get("input_tokens")) or 0
+        total = count(known.get("total_tokens"))
+        surplus = whole + output - total if total is not None else 0
         if surplus and surplus == write:
             whole -= surplus
         return cls._of_buckets(
-            uncached=whole - (read or 0) - (write or 0),
+            uncached=max(0, whole - (read or 0) - (write or 0)),
             output=output,
             read=read,
             write=write,
             split=split if unsplit in {None, 0} else None,
-            total=total,
+            total=whole + output if total is None else total,
         )
 
     @classmethod
@@ -195,14 +197,15 @@ class Usage:
         Returns:
             None where they carry no usage.
         """
-        if additional_kwargs.get("prompt_tokens") is None:
+        uncached = first(part(additional_kwargs), "prompt_tokens")
+        if uncached is None:
             return None
         return cls._of_buckets(
-            uncached=additional_kwargs["prompt_tokens"],
-            output=additional_kwargs.get("completion_tokens"),
-            read=additional_kwargs.get("cache_read_input_tokens"),
-            write=additional_kwargs.get("cache_creation_input_tokens"),
-            total=additional_kwargs.get("total_tokens"),
+            uncached=uncached,
+            output=count(additional_kwargs.get("completion_tokens")),
+            read=count(additional_kwargs.get("cache_read_input_tokens")),
+            write=count(additional_kwargs.get("cache_creation_input_tokens")),
+            total=count(additional_kwargs.get("total_tokens")),
         )
 
     @classmethod
@@ -215,12 +218,12 @@ class Usage:
         Returns:
             None where neither counts tokens.
         """
-        given, returned = record.get("input") or {}, record.get("output") or {}
+        given, returned = part(record, "input"), part(record, "output")
         counted = cls._of_counts(given, returned) if "inputTokenCount" in given else None
-        body = returned.get("outputBodyJson") or {}
-        if isinstance(body, Mapping):
-            return _filled(cls.from_messages(body), counted)
-        return _filled(cls.from_message_stream(body), counted)
+        body = returned.get("outputBodyJson")
+        if isinstance(body, list | tuple):
+            return _filled(cls.from_message_stream(body), counted)
+        return _filled(cls.from_messages(part(body)), counted)
 
     @classmethod
     def from_report(cls, figures: Mapping[str, Any]) -> Self | None:
@@ -229,10 +232,12 @@ class Usage:
         Returns:
             None where it holds no usage.
         """
-        usage = figures.get("usage", figures)
-        if not usage or "uncached_tokens" not in usage:
+        known = part(figures)
+        usage = part(known, "usage") if "usage" in known else known
+        if count(usage.get("uncached_tokens")) is None:
             return None
-        return cls(**{f.name: usage[f.name] for f in fields(cls) if f.name in usage})
+        found = {f.name: count(usage.get(f.name)) for f in fields(cls)}
+        return cls(**{name: n for name, n in found.items() if n is not None})
 
     @classmethod
     def _of_buckets(
@@ -242,12 +247,12 @@ class Usage:
         output: int | None,
         read: int | None,
         write: int | None,
-        split: tuple[int, int] | None = None,
+        split: Split | None = None,
         total: int | None = None,
     ) -> Self:
         uncached, output = uncached or 0, output or 0
         rest = None if total is None else total - uncached - output - (read or 0)
-        write = _undoubled(write, None if split is None else sum(split), rest)
+        write = counts.undoubled(write, None if split is None else sum(split), rest)
         if split is None and write == 0:
             split = (0, 0)
         one_hour = None if split is None else split[1]
@@ -259,10 +264,10 @@ class Usage:
         return Usage(
             self.uncached_tokens + other.uncached_tokens,
             self.output_tokens + other.output_tokens,
-            _add(self.read_tokens, other.read_tokens),
-            _add(self.write_tokens, other.write_tokens),
-            _add(self.write_5m_tokens, other.write_5m_tokens),
-            _add(self.write_1h_tokens, other.write_1h_tokens),
+            counts.add(self.read_tokens, other.read_tokens),
+            counts.add(self.write_tokens, other.write_tokens),
+            counts.add(self.write_5m_tokens, other.write_5m_tokens),
+            counts.add(self.write_1h_tokens, other.write_1h_tokens),
         )
 
     def as_dict(self) -> dict[str, int | None]:
@@ -289,30 +294,9 @@ READERS: Mapping[Shape, str] = {
     "report": "from_report",
 }
 
-_HEADERS: Mapping[str, str] = {
-    "x-amzn-bedrock-input-token-count": "inputTokenCount",
-    "x-amzn-bedrock-output-token-count": "outputTokenCount",
-    "x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokenCount",
-    "x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokenCount",
-}
-
-
-def _undoubled(write: int | None, *witnesses: int | None) -> int | None:
-    """Half the writes, where `cacheDetails` or `totalTokens` says so.
-
-    A ConverseStream with extended thinking may report `cacheWriteInputTokens` twice as large as it is
-    (langchain-aws#983, open). Where all figures of a report were doubled alike, it cannot be seen.
-    """
-    return next((n for n in witnesses if n and write == 2 * n), write)
-
 
 def _is_openai(model_id: str | None) -> bool:
     return model_id is not None and (base_model(model_id) or "").startswith("openai.")
-
-
-def _ephemeral(details: Mapping[str, Any]) -> tuple[int, int]:
-    five, hour = (details.get(f"ephemeral_{ttl}_input_tokens") or 0 for ttl in ("5m", "1h"))
-    return five, hour
 
 
 def _once(usage: _U) -> _U:
@@ -329,25 +313,3 @@ def _filled(usage: _U | None, other: _U | None) -> _U | None:
         return other if usage is None else usage
     names = [f.name for f in fields(Usage) if getattr(usage, f.name) is None]
     return replace(usage, **{name: getattr(other, name) for name in names})
-
-
-def _parsed(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    chunk = event.get("chunk")
-    if chunk is None:
-        return event
-    parsed: Mapping[str, Any] = json.loads(chunk["bytes"])
-    return parsed
-
-
-def _first(usage: Mapping[str, Any], *names: str) -> int | None:
-    return next((usage[name] for name in names if usage.get(name) is not None), None)
-
-
-def _int(text: Any) -> int | None:
-    return None if text is None else int(text)
-
-
-def _add(a: int | None, b: int | None) -> int | None:
-    if a is None:
-        return b
-    return a if b is None else a + b

@@ -88,6 +88,12 @@ def is_hidden(model_id: str) -> bool:
     return base_model(model_id) is None
 
 
+def shown(model_id: object) -> str:
+    """A model id for a line of a log: what would break the line is escaped."""
+    text = str(model_id)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 @lru_cache(maxsize=512)
 def rules_for(model_id: str) -> ModelRules:
     """The row of a model id, cross-region profile or ARN; `UNKNOWN` where there is none."""
