@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 from cachepoint.core import listeners, steps
 from cachepoint.core.accounting.advice import advice
+from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.call import Call
 from cachepoint.core.guard import Guard, InvalidOptionError
@@ -83,7 +84,7 @@ class PromptCache:
         if store is not None:
             warnings.warn("PromptCache(store=...) is memory=... now", DeprecationWarning, stacklevel=2)
         self.policy = CachePolicy.of(policy)
-        self.observers: list[Observer] = list(observers)
+        self.observers: list[Observer] = list(listeners.checked(observers))
         self.memory: Memory = _memory(memory if store is None else store)
         self.guard = Guard()
         self.namespace = namespace
@@ -229,7 +230,7 @@ class PromptCache:
             model_id=called,
             plan=Plan(),
             rules=UNKNOWN,
-            started=self.guard("reading the clock", self._clock, 0.0),
+            started=self.guard("reading the clock", self._clock, None),
             priced_as=called,
             dialect=dialect,
             original=request,
@@ -264,9 +265,11 @@ class PromptCache:
         learned = self.guard("learning", lambda: steps.learned(call, usage), None)
         if learned is not None:
             yield learned
-        seconds = self.guard("reading the clock", lambda: self._clock() - call.started, None)
-        report = steps.report(call, usage, miss, seconds, first_token)
-        self._tell(report, call)
+        seconds = self.guard("reading the clock", lambda: steps.since(call, self._clock()), None)
+        tier = self.guard("reading the service tier", lambda: tier_of(response, call.original), None)
+        report = steps.report(call, usage, miss, seconds, first_token, tier)
+        observers = (*self.observers, *listeners.of_process(), *call.sessions)
+        listeners.tell(report, observers, self.guard)
         return report
 
     def _recording(self, changes: Callable[[Call], Changes | None], call: Call) -> Steps[None]:
@@ -339,13 +342,6 @@ class PromptCache:
         while len(self._said) > _TOPICS:
             self._said.pop(next(iter(self._said)), None)
         logger.log(level, message, *values)
-
-    def _tell(self, report: CallReport, call: Call) -> None:
-        for observer in (*self.observers, *listeners.of_process(), *call.sessions):
-            try:
-                observer(report)
-            except Exception:
-                logger.exception("an observer of cachepoint failed; the call is not affected")
 
 
 def _restored(cls: type[PromptCache], policy: Any, clock: Any, options: Mapping[str, Any]) -> PromptCache:

@@ -21,7 +21,7 @@ class Call:
         model_id: The id that is called.
         plan: The checkpoints that `request` carries, each with its reason.
         rules: The model's row, less what refusals disproved.
-        started: Seconds, by the cache's clock.
+        started: Seconds, by the cache's clock; None where it gave none.
         priced_as: The model whose prices hold; behind an ARN, the one that was named or resolved.
         dialect: `"converse"` or `"messages"`.
         claimed: Blocks whose entry this call is the one to write.
@@ -31,7 +31,7 @@ class Call:
     model_id: str
     plan: Plan
     rules: ModelRules = field(repr=False)
-    started: float
+    started: float | None
     priced_as: str
     dialect: str
     original: Mapping[str, Any] = field(repr=False)
@@ -42,3 +42,8 @@ class Call:
     token: bytes = field(default=b"", repr=False)
     writing: tuple[int, ...] = field(default=(), repr=False)
     claimed: frozenset[int] = field(default=frozenset(), repr=False)
+
+    @property
+    def at(self) -> float:
+        """`started`, for what is only done where it is known."""
+        return self.started or 0.0

@@ -49,6 +49,8 @@ def stands_aside(call: Call, policy: CachePolicy) -> str | None:
     """Why the request is left alone; None where it is not."""
     if policy.mode == "off":
         return "mode is off"
+    if call.started is None:
+        return "the clock gives no time"
     return None if call.rules.caches else f"{call.rules.name} takes no checkpoints"
 
 
@@ -63,7 +65,7 @@ def question(
         model=call.model_id,
         rules=call.rules,
         policy=policy,
-        now=call.started,
+        now=call.at,
     )
 
 
@@ -111,14 +113,14 @@ def begun(call: Call) -> Changes | None:
     large = [
         c for c in call.plan.checkpoints if c.index in call.writing and c.tokens >= call.rules.min_tokens
     ]
-    learning = ((c.index, Learned(c.ttl, call.started)) for c in large)
-    return Changes(call.started, (*_on_places(call, learning), *_releases(call)))
+    learning = ((c.index, Learned(c.ttl, call.at)) for c in large)
+    return Changes(call.at, (*_on_places(call, learning), *_releases(call)))
 
 
 def released(call: Call) -> Changes | None:
     """A call ended without an answer: it writes nothing any more."""
     freed = tuple(_releases(call))
-    return Changes(call.started, freed) if freed else None
+    return Changes(call.at, freed) if freed else None
 
 
 def usage(call: Call, response: Mapping[str, Any]) -> Usage | None:
@@ -139,11 +141,16 @@ def learned(call: Call, reported: Usage | None) -> Changes | None:
     ratio = measured(case.prefix.sizes, reported.input_tokens)
     counted = () if ratio is None else (Change(Table.COUNTS, asked.ratio, ratio),)
     deeds = _proved(call, reported)
-    return Changes(call.started, (*counted, *_on_places(call, deeds), *_releases(call)))
+    return Changes(call.at, (*counted, *_on_places(call, deeds), *_releases(call)))
 
 
 def report(
-    call: Call, reported: Usage | None, why: Miss | None, seconds: float | None, first_token: float | None
+    call: Call,
+    reported: Usage | None,
+    why: Miss | None,
+    seconds: float | None = None,
+    first_token: float | None = None,
+    tier: str | None = None,
 ) -> CallReport:
     """The account of a call."""
     return CallReport(
@@ -156,13 +163,19 @@ def report(
         miss=why,
         conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
         seconds=seconds,
-        first_token_seconds=None if first_token is None else first_token - call.started,
+        first_token_seconds=since(call, first_token),
+        tier=tier,
     )
+
+
+def since(call: Call, now: float | None) -> float | None:
+    """Seconds since the call was prepared; None where either time is unknown."""
+    return None if now is None or call.started is None else now - call.started
 
 
 def unread(call: Call) -> CallReport:
     """The account of a call whose answer could not be read."""
-    return report(call, None, None, None, None)
+    return report(call, None, None)
 
 
 def disproved(call: Call, message: str) -> Collection[str] | None:
@@ -179,7 +192,7 @@ def disproved(call: Call, message: str) -> Collection[str] | None:
 def refused(call: Call, facts: Collection[str]) -> Changes:
     """What a refusal leaves in the memory."""
     row = () if call.question is None else (Change(Table.ROWS, call.question.row, Row(frozenset(facts))),)
-    return Changes(call.started, (*(row if facts else ()), *_releases(call)))
+    return Changes(call.at, (*(row if facts else ()), *_releases(call)))
 
 
 def without_ours(call: Call) -> Call:
@@ -259,6 +272,6 @@ def _proved(call: Call, reported: Usage) -> Iterator[tuple[int, Deed]]:
     share = cached / deepest.tokens if deepest.tokens else 1.0
     for c in marks:
         if cached and (c is deepest or c.tokens * share >= call.rules.min_tokens):
-            yield c.index, Learned(c.ttl, call.started, cached if c is deepest else None)
+            yield c.index, Learned(c.ttl, call.at, cached if c is deepest else None)
         else:
-            yield c.index, Forget(call.started)
+            yield c.index, Forget(call.at)

@@ -115,8 +115,3 @@ def _row(raw: dict[str, Any]) -> ModelRules:
     values["checked"] = str(values["checked"])
     values.setdefault("min_tokens_safe", values.get("min_tokens", 0))
     return ModelRules(**values)
-
-
-def shown(model_id: str) -> str:
-    """A model's id for a log: on one line, whatever it holds."""
-    return model_id.encode("unicode_escape").decode("ascii")
