@@ -2,7 +2,7 @@
 
 import copy
 import json
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from builders import NOVA, OLD, SONNET, assistant, marks, point, result, text, tool, use, user
@@ -427,10 +427,10 @@ def test_d3_reading_is_linear_in_the_number_of_blocks(dialect):
         request = chat(turns, dialect)
         times = []
         for _ in range(5):
-            start = perf_counter()
+            start = thread_time()
             DIALECTS[dialect].read(request, CLAUDE)
-            times.append(perf_counter() - start)
+            times.append(thread_time() - start)
         return min(times)
 
-    assert best(2_000) < 10 * best(500)
+    assert best(2_000) < 8 * best(500)
     assert best(333) < 0.02

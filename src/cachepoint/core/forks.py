@@ -1,15 +1,18 @@
 """What a fork leaves in the child: a lock that another thread held then is held there for ever."""
 
 import os
-import weakref
 from collections.abc import Callable
-from inspect import ismethod
+from functools import partial
+from types import MethodType
+from weakref import WeakValueDictionary
 
 from cachepoint.core.guard import guard
 
 Reset = Callable[[], None]
 
-_resets: dict[int, Callable[[], Reset | None]] = {}
+# By the owner's id, as an owner need not be hashable; it goes with its owner.
+_methods: WeakValueDictionary[tuple[int, Callable[..., None]], object] = WeakValueDictionary()
+_functions: list[Reset] = []
 
 
 def at_fork(reset: Reset) -> None:
@@ -22,21 +25,16 @@ def at_fork(reset: Reset) -> None:
     Args:
         reset: Takes nothing. What it raises is counted by the guard; the other resets go on.
     """
-    if not ismethod(reset):
-        _resets[id(reset)] = lambda: reset
-        return
-    ref: weakref.WeakMethod[Reset] = weakref.WeakMethod(reset, lambda gone: _forget(id(gone)))
-    _resets[id(ref)] = ref
-
-
-def _forget(key: int) -> None:
-    _resets.pop(key, None)
+    if isinstance(reset, MethodType):
+        _methods[id(reset.__self__), reset.__func__] = reset.__self__
+    else:
+        _functions.append(reset)
 
 
 def _in_child() -> None:
-    for ref in list(_resets.values()):
-        if (reset := ref()) is not None:
-            guard("making a lock anew after a fork", reset, None)
+    methods: list[Reset] = [partial(method, owner) for (_, method), owner in list(_methods.items())]
+    for reset in [*_functions, *methods]:
+        guard("making a lock anew after a fork", reset, None)
 
 
 # Not on Windows, where nothing forks.
