@@ -112,7 +112,7 @@ class TestReports:
         report = run(cache, chat("a"), usage(write=2_040))
 
         assert got == [report]
-        assert "an observer of cachepoint failed" in caplog.text
+        assert "cachepoint failed at telling an observer of a call" in caplog.text
 
 
 class TestMisses:
