@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+from functools import partial
 
 import pytest
 from builders import SONNET, assistant, marks, result, text, tool, usage, use, user
@@ -30,9 +31,11 @@ from cachepoint.core.memory.records import (
     Texts,
     Trace,
 )
+from cachepoint.core.prompt import digests
 from cachepoint.core.prompt.documents import retrieved
 from cachepoint.core.prompt.transcripts import Transcripts
 from cachepoint.memory import LIMITS, Limit, LocalMemory, Table
+from tests.work import work
 
 NOW = 1_795_000_000.0
 
@@ -496,3 +499,138 @@ class TestText:
                 "messages": [user(text(9))],
             }
             assert marks(cache.prepare(request, model_id=SONNET, policy={"documents": "off"}).request) == []
+
+
+class Held:
+    """A value of a request that takes as long to serialise as the test wants."""
+
+    def __init__(self):
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def __repr__(self):
+        self.reached.set()
+        assert self.go.wait(20)
+        return "held"
+
+
+class TestWork:
+    def test_d3_nobody_waits_while_another_hashes(self, clock):
+        """D3: a large request is hashed in one thread; the others go on."""
+        cache, held = made(clock), Held()
+        heavy = {"messages": [user({"toolResult": {"toolUseId": "t", "content": [{"json": {"x": held}}]}})]}
+        thread = threading.Thread(target=cache.prepare, args=(heavy, SONNET))
+        thread.start()
+        try:
+            assert held.reached.wait(20)
+            assert cache.prepare({"messages": [user(text(9))]}, model_id=SONNET).request
+        finally:
+            held.go.set()
+            thread.join()
+        assert cache.faults == 0
+
+    @pytest.mark.parametrize("kind", ["tools", "chat"])
+    def test_d4_what_was_there_a_turn_ago_costs_next_to_nothing(self, clock, kind):
+        """D4: the work of a turn does not grow with the transcript in front of it."""
+
+        def transcript(count):
+            messages = [user(text(40))]
+            for n in range(count):
+                said = (
+                    (use("a", f"{n}"), result(f"{n}", 30))
+                    if kind == "tools"
+                    else (text(30, f"{n}"), text(30, f"q{n}"))
+                )
+                messages += [assistant(said[0]), user(said[1])]
+            return {"system": [text(1_500)], "toolConfig": {"tools": [tool("a", 50)]}, "messages": messages}
+
+        def settled(cache, request):
+            cache.settle(cache.prepare(request, model_id=SONNET), usage(read=1_500, write=9))
+
+        def turn(count):
+            cache, longer = made(clock), transcript(count + 1)
+            for messages in (longer["messages"][:-2], longer["messages"]):
+                request = copy.deepcopy({**longer, "messages": messages})
+                done = work(partial(settled, cache, request))
+            return done
+
+        assert turn(400) < 3 * turn(50)
+
+    def test_d4_a_large_file_is_compared_not_hashed_again(self, clock, monkeypatch):
+        """D4: a PDF in every call, in new bytes each time."""
+        cache = made(clock)
+        hashed = []
+        real = digests._hashed
+        monkeypatch.setattr(digests, "_hashed", lambda data: hashed.append(len(data)) or real(data))
+        for n in range(4):
+            document = {
+                "document": {
+                    "format": "pdf",
+                    "name": "d",
+                    "source": {"bytes": bytes(bytearray(b"x" * 300_000))},
+                }
+            }
+            cache.prepare(
+                {"system": [text(40, f"{n}")], "messages": [user(document, {"text": "?"})]}, model_id=SONNET
+            )
+
+        assert hashed == [300_000]
+
+    def test_the_memo_tells_one_from_true(self, clock):
+        """1, 1.0 and True are equal in Python and not the same on the wire."""
+        cache = made(clock)
+
+        def expected(value):
+            messages = [
+                user(text(40)),
+                assistant({"toolUse": {"toolUseId": "t", "name": "a", "input": {"x": value}}}),
+            ]
+            call = cache.prepare({"messages": [*messages, user(result("t", 2_000))]}, model_id=SONNET)
+            cache.settle(call, usage(write=2_060))
+            return call.plan.expected_from
+
+        assert [expected(1), expected(1), expected(True), expected(1.0), expected(1)] == [
+            None,
+            2,
+            None,
+            None,
+            2,
+        ]
+
+    def test_memos_are_bounded_in_bytes_and_age(self):
+        now = [0.0]
+        memo = digests.Memo(size=10_000, age=60.0, clock=lambda: now[0])
+        for n in range(1_000):
+            memo.put(n, n, 500)
+        assert len(memo._young) + len(memo._old) <= 2 * 10_000 / 800 + 2
+
+        now[0] = 61.0
+        memo.put("new", 1, 1)
+        now[0] = 122.0
+        memo.put("newer", 1, 1)
+        assert memo.get(999, 500) is None
+        assert memo.get("new", 1) == 1
+
+
+class TestUnknown:
+    def test_c2_usage_that_says_nothing_of_the_cache_gives_no_verdict(self, clock):
+        """C2: no cache keys, or a turn that a guardrail blocked with all counts 0."""
+        cache, request = made(clock), next(turns())
+        cache.settle(cache.prepare(request, model_id=SONNET), usage(write=2_440))
+        for silent in (
+            {"usage": {"inputTokens": 2_440, "outputTokens": 5, "totalTokens": 2_445}},
+            usage(fresh=0),
+            {},
+        ):
+            call = cache.prepare(request, model_id=SONNET)
+            assert cache.settle(call, silent).miss is None
+
+        assert cache.prepare(request, model_id=SONNET).plan.expected_read_tokens == 2_440
+
+    def test_e6_a_model_without_caching_is_a_warning_once(self, clock, caplog):
+        """E6: at INFO nobody sees it."""
+        cache = made(clock)
+        for _ in range(2):
+            cache.prepare(next(turns()), model_id="made.up\nforged-model")
+
+        assert [r.levelname for r in caplog.records] == ["WARNING"]
+        assert "\n" not in caplog.records[0].getMessage()

@@ -268,6 +268,9 @@ def _proved(call: Call, reported: Usage) -> Iterator[tuple[int, Deed]]:
     if not marks or reported.read_tokens is None or reported.write_tokens is None:
         return
     cached = reported.read_tokens + reported.write_tokens
+    # A turn that a guardrail blocked counts nothing, and tells nothing of what is in the cache.
+    if not reported.input_tokens:
+        return
     deepest = marks[-1]
     share = cached / deepest.tokens if deepest.tokens else 1.0
     for c in marks:

@@ -66,8 +66,9 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
         case: The call as it was planned.
         usage: What Bedrock reported.
     """
-    if usage.read_tokens is None and case.plan.checkpoints:
-        # Nothing was said of the cache, so nothing is known of a miss.
+    silent = usage.read_tokens is None or not usage.input_tokens
+    if silent and case.plan.checkpoints:
+        # Nothing was said of the cache, or nothing was processed: a guardrail blocked the turn.
         return None
     read = usage.read_tokens or 0
     found = (test(case, read) for test in (_lost, _volatile, _unmarked, _out_of_reach, _changed, _summarised))

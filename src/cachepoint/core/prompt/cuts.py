@@ -9,11 +9,11 @@ it splits the same way when it has become history, in every worker.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Literal
 
+from cachepoint.core.once import once
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced
@@ -128,7 +128,7 @@ class Scissors:
     announced: Announced
     volatile: Announced
 
-    @cached_property
+    @once
     def texts(self) -> Mapping[int, bytes]:
         """By block: the key of a text that may be cut and was not there before."""
         if self.mode == "off":
@@ -144,7 +144,7 @@ class Scissors:
             and len(block.payload) >= MIN_PIECE
         }
 
-    @cached_property
+    @once
     def places(self) -> Mapping[int, bytes]:
         """By block: the key of the place of a text that is held against those before it."""
         if self.mode != "learned":
@@ -156,7 +156,7 @@ class Scissors:
             if raw[i].layer == "system"
         }
 
-    @cached_property
+    @once
     def before(self) -> tuple[Split | None, int]:
         """How the transcript was cut that this one goes on from, and how many of its blocks are the same."""
         growth = self.reading.growth
