@@ -29,7 +29,7 @@ from cachepoint.core.placement.planner import (
     head_of,
     plan,
 )
-from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.core.prompt.cuts import Split, Splitter
 from cachepoint.core.prompt.dialects import DIALECTS
 from cachepoint.core.prompt.dialects.reading import Cuts, Reading
@@ -134,7 +134,7 @@ class PromptCache:
         called = request.get("modelId") or model_id
         if not called:
             raise ValueError("no model is named: give model_id= or a request with modelId")
-        chosen = CachePolicy.of(policy) or self.policy or default_policy()
+        chosen = resolved(self.policy, CachePolicy.of(policy))
         named = model_id if model_id and base_model(str(called)) is None else called
         rules = self._rows.get(str(called)) or rules_for(str(named))
         call = Call(
