@@ -251,7 +251,7 @@ class PromptCache:
             The call as the caller made it, to be sent once more; None where checkpoints are not
             what the message is about, or none were ours.
         """
-        facts = read_refusal(message, _ours(call))
+        facts = read_refusal(message, _ours(call)) if call.plan.checkpoints else None
         if facts is None:
             return None
         self.abandon(call)
