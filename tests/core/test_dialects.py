@@ -15,6 +15,7 @@ from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import rules_for
 from cachepoint.core.prompt.dialects import DIALECTS, converse, messages
 from cachepoint.core.prompt.dialects.reading import UnreadableError
+from cachepoint.core.prompt.rewriting import rewriting
 
 CLAUDE = rules_for(SONNET)
 EPHEMERAL = {"type": "ephemeral"}
@@ -380,6 +381,7 @@ def test_whatever_comes_in_is_read_or_refused_and_never_changed(request_, model,
         out = wire.write(request_, marked, None, {})
         assert repr(stripped(out)) == repr(stripped(request_))
     wire.points(request_)
+    assert {rewriting(block) for block in reading.raw} <= {None}
     assert repr(request_) == repr(before)
 
 
