@@ -29,7 +29,7 @@ from cachepoint.core.models.rules import UNKNOWN, shown
 from cachepoint.core.placement.decision import Decision, strict
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
-from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.transcripts import Transcripts
 
@@ -241,7 +241,7 @@ class PromptCache:
     def _preparing(self, call: Call, model_id: str | None, policy: Any, region: str) -> Steps[Call]:
         # A stream may be settled where the context of its caller is lost.
         call = replace(steps.named(call, model_id), sessions=listeners.of_context())
-        chosen = CachePolicy.of(policy) or self.policy or default_policy()
+        chosen = resolved(self.policy, CachePolicy.of(policy))
         if (why := steps.stands_aside(call, chosen)) is not None:
             self._advise_model(call)
             return replace(call, plan=Plan(note=why))

@@ -1,12 +1,17 @@
 """What a user may choose: by keyword, by environment (CACHEPOINT_*), by call."""
 
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Literal, Self, get_args
 
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import Ttl
+
+logger = logging.getLogger("cachepoint")
 
 Mode = Literal["auto", "off"]
 Tail = Literal["auto", "always", "never"]
@@ -15,11 +20,26 @@ Split = Literal["learned", "documents", "off"]
 Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
+# Variables of ours that are no options of a policy.
+_OTHERS = frozenset({"CACHEPOINT_MEMORY"})
+
+
+class _Given:
+    """Which options were named: no field, so that it is in no `asdict`, `==`, `hash` or `repr`."""
+
+    __slots__ = ("given",)
+
+    given: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class CachePolicy:
+class CachePolicy(_Given):
     """How checkpoints are placed.
+
+    Policies are laid over each other, option by option; one that was named, be it with its default,
+    holds over what was named before it: the environment (`CACHEPOINT_TTL=1h`), the process
+    (`cachepoint.configure`), the `PromptCache`, the client or model, the call. One switch holds over
+    all of them: with `CACHEPOINT_MODE=off` in the environment no call is touched.
 
     Args:
         mode: `"auto"` places checkpoints; `"off"` sends the request as it came, byte for byte.
@@ -42,6 +62,10 @@ class CachePolicy:
             put them the other way round). It changes what the model sees, so it is `"off"` unless
             asked for.
 
+    Attributes:
+        given: The options that were named. Of a policy that was made of all its fields at once, as
+            `dataclasses.replace` and `CachePolicy(**asdict(policy))` do, those that are not the default.
+
     Raises:
         ValueError: Where a value is none of those above; it names the value and the choices.
     """
@@ -54,32 +78,37 @@ class CachePolicy:
     documents: Documents = "auto"
     reorder: Reorder = "off"
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Note which options are named; `__init__` takes them."""
+        self = object.__new__(cls)
+        names = frozenset([f.name for f in fields(cls)][: len(args)]) | options.keys()
+        object.__setattr__(self, "given", names)
+        return self
+
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
-                allowed = ", ".join(repr(c) for c in choices)
-                raise InvalidOptionError(f"CachePolicy.{name} is {value!r}; use one of {allowed}")
+                raise InvalidOptionError(f"CachePolicy.{name} is {value!r}; use one of {_listed(choices)}")
+        if len(self.given) == len(_CHOICES):
+            changed = (f.name for f in fields(self) if getattr(self, f.name) != f.default)
+            object.__setattr__(self, "given", frozenset(changed))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_options, (self.options(),)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read what the environment asks for: CACHEPOINT_MODE, CACHEPOINT_TTL, and so on.
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "CachePolicy":
+        """What the environment asks for: CACHEPOINT_MODE, CACHEPOINT_TTL, and so on, in either case.
 
-        Raises:
-            ValueError: Where a variable names no option or holds no valid value.
+        A variable that names no option or holds no valid value is passed over with one warning that
+        names it: others put such variables there, as Kubernetes does for a service of that name.
         """
         env = os.environ if environ is None else environ
-        names = {f.name for f in fields(cls)}
-        chosen = {
-            key.removeprefix(ENV_PREFIX).lower(): value
-            for key, value in env.items()
-            if key.startswith(ENV_PREFIX) and value
-        }
-        unknown = sorted(set(chosen) - names)
-        if unknown:
-            options = ", ".join(sorted(ENV_PREFIX + n.upper() for n in names))
-            raise InvalidOptionError(f"{ENV_PREFIX}{unknown[0].upper()} is no option; there are {options}")
-        return cls(**chosen)  # type: ignore[arg-type]
+        if environ is not None or not _Default.environment_seen:
+            _Default.environment_seen = environ is None
+            _warn_unknown(frozenset(key for key in env if key.startswith(ENV_PREFIX)))
+        return _asked(tuple([env.get(name, "") for name in _VARIABLES]))
 
     @classmethod
     def of(cls, value: "CachePolicy | Mapping[str, Any] | str | None") -> "CachePolicy | None":
@@ -94,8 +123,24 @@ class CachePolicy:
         if isinstance(value, str):
             return cls(mode=value)  # type: ignore[arg-type]
         if isinstance(value, Mapping):
-            return cls().but(**value)
+            _refuse_unknown(value)
+            return cls(**value)
         raise InvalidOptionError(f"a cache policy is a CachePolicy, a dict or a mode, not {type(value)!r}")
+
+    @classmethod
+    def layered(cls, *policies: "CachePolicy | None") -> "CachePolicy":
+        """The policies laid over each other: of each option what the last one says that names it."""
+        naming = [policy for policy in policies if policy is not None and policy.given]
+        if len(naming) == 1:
+            return naming[0]
+        options: dict[str, Any] = {}
+        for policy in naming:
+            options |= policy.options()
+        return _of_options(options)
+
+    def options(self) -> dict[str, Any]:
+        """The options that were named, with their values."""
+        return {name: getattr(self, name) for name in _CHOICES if name in self.given}
 
     def but(self, **changes: Any) -> "CachePolicy":
         """This policy with some options changed.
@@ -103,11 +148,8 @@ class CachePolicy:
         Raises:
             ValueError: Where an option or a value is unknown.
         """
-        names = [f.name for f in fields(self)]
-        for name in changes:
-            if name not in names:
-                raise InvalidOptionError(f"CachePolicy has no option {name!r}; it has {', '.join(names)}")
-        return replace(self, **changes)
+        _refuse_unknown(changes)
+        return _of_options(self.options() | changes)
 
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
@@ -120,16 +162,78 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "reorder": get_args(Reorder),
 }
 
+_VARIABLES = {ENV_PREFIX + name.upper(): name for name in _CHOICES}
+
+
+@lru_cache(maxsize=64)
+def _asked(values: tuple[str, ...]) -> CachePolicy:
+    options = {}
+    for (variable, name), written in zip(_VARIABLES.items(), values, strict=True):
+        value = written.strip().lower()
+        if value in _CHOICES[name]:
+            options[name] = value
+        elif value:
+            _warn(f"{variable} is {written!r}, passed over; use one of {_listed(_CHOICES[name])}")
+    return _of_options(options)
+
+
+def _of_options(options: Mapping[str, Any]) -> CachePolicy:
+    policy = CachePolicy(**options)
+    object.__setattr__(policy, "given", frozenset(options))
+    return policy
+
+
+def _refuse_unknown(names: Iterable[Any]) -> None:
+    for name in names:
+        if name not in _CHOICES:
+            raise InvalidOptionError(f"CachePolicy has no option {name!r}; it has {', '.join(_CHOICES)}")
+
+
+def _listed(choices: Iterable[Any]) -> str:
+    return ", ".join(map(repr, choices))
+
+
+@lru_cache(maxsize=64)
+def _warn_unknown(names: frozenset[str]) -> None:
+    unknown = sorted(names - _VARIABLES.keys() - _OTHERS)
+    if unknown:
+        near = get_close_matches(unknown[0], _VARIABLES, n=1, cutoff=0.85)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_VARIABLES)}"
+        _warn(f"{', '.join(unknown)}: no option of cachepoint, passed over; {hint}")
+
+
+@lru_cache(maxsize=64)
+def _warn(message: str) -> None:
+    """Say it once in this process."""
+    logger.warning(message)
+
 
 class _Default:
     policy: CachePolicy | None = None
+    environment_seen = False
 
 
 def set_default(policy: CachePolicy | None) -> None:
-    """Set the policy of this process; None: what the environment asks for."""
+    """Set the policy of this process; None: none. It lies on what the environment asks for."""
     _Default.policy = policy
 
 
+def process_policy() -> CachePolicy:
+    """What was set for this process, without what the environment asks for."""
+    return _Default.policy or CachePolicy()
+
+
+def resolved(*policies: CachePolicy | None) -> CachePolicy:
+    """What holds for a call: the environment, the process, and these over them, each over the last.
+
+    Args:
+        policies: Those of the cache, the model and the call, in this order; None: names nothing.
+    """
+    environment = CachePolicy.from_env()
+    switch = CachePolicy(mode="off") if environment.mode == "off" else None
+    return CachePolicy.layered(environment, _Default.policy, *policies, switch)
+
+
 def default_policy() -> CachePolicy:
-    """The policy set with `configure`, else the one that the environment asks for."""
-    return _Default.policy or CachePolicy.from_env()
+    """The policy of what names none of its own: that of the environment and of this process."""
+    return resolved()

@@ -18,7 +18,7 @@ TTL_SECONDS: Mapping[str, int] = {"5m": 300, "1h": 3600}
 LOOKBACK_BLOCKS = 19
 MAX_CHECKPOINTS = 4
 
-# Region prefixes of inference profiles (models.json 2026-11-22).
+# Region prefixes of inference profiles (LiteLLM 1.109.1's price map and AWS's model cards, 2026-11).
 _PREFIX = re.compile(r"^(us-gov|us|eu|apac|au|jp|in|ca|sa|global)\.")
 _ARN = re.compile(r"^arn:aws[\w-]*:bedrock:[\w-]*:\d*:(?P<kind>[\w-]+)/(?P<name>.+)$")
 
@@ -55,7 +55,7 @@ class ModelRules:
 
     @property
     def is_nova(self) -> bool:
-        """Nova has refusals of its own (bedrock-facts §3)."""
+        """Nova has refusals of its own: no tools, no 1h, no message with tool blocks (pi#2053, 2026-03)."""
         return self.provider == "amazon"
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cachepoint.core.prompt.dialects.reading import fields_of
 from cachepoint.core.prompt.prefix import RawBlock
 
 # langchain 1.4.7: DEFAULT_TOOL_PLACEHOLDER, and SummarizationMiddleware._build_new_messages.
@@ -21,10 +22,11 @@ def rewriting(block: RawBlock) -> str | None:
 
 
 def _only_text(payload: Any) -> str | None:
-    content = payload.get("toolResult", payload).get("content") if isinstance(payload, dict) else None
+    result = fields_of(payload)
+    content = fields_of(result.get("toolResult", result)).get("content")
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or len(content) != 1:
         return None
-    text = content[0].get("text")
+    text = fields_of(content[0]).get("text")
     return text if isinstance(text, str) else None
