@@ -1,4 +1,5 @@
 import json
+import re
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +15,7 @@ from cachepoint.emulator import (
     TextResponder,
     ToolResponder,
 )
+from cachepoint.emulator.responders.patterns import sample
 from cachepoint.emulator.responders.values import Hints, valid_value
 from tests.emulator import wire
 from tests.emulator.schemas import faults
@@ -345,6 +347,39 @@ SCHEMAS = {
 def test_arguments_are_valid(name, text):
     value = valid_value(SCHEMAS[name], Hints(text))
     assert faults(value, SCHEMAS[name]) == [], value
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^[A-Z]{3}$",
+        r"^\d{4}-\d{2}-\d{2}$",
+        r"^[\w.+-]+@[\w-]+\.[a-z]{2,}$",
+        "^(red|green|blue)$",
+        r"^(?:https?)://[^\s/]+/?$",
+        r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        r"^(?P<lang>[a-z]{2})(?:[-_][A-Z]{2})?$",
+        r"^[^aA-Z1]*$",
+        r"^[]x]{2}[\]\-]$",
+        r"^\x41\u00e9\t\.\/$",
+        r"^\+?[1-9]\d{1,14}$",
+        "^.{5,}$",
+        "^a{0}b?c*$",
+        r"\S",
+    ],
+)
+def test_a_pattern_is_met(pattern):
+    value = valid_value({"type": "string", "pattern": pattern}, Hints("Of 'something else' altogether."))
+    assert re.search(pattern, value), value
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^(?=a)b", r"(a)\1", r"\p{L}+", "(?i)a", "[", "[a", "a)", "(a", "\\", "[^\\w\\W]", "a{999999}"],
+)
+def test_a_pattern_that_is_not_read_is_let_alone(pattern):
+    assert sample(pattern) is None
+    assert valid_value({"type": "string", "pattern": pattern}, Hints("")) == "value"
 
 
 def test_values_come_from_the_text():

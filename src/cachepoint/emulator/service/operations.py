@@ -14,7 +14,7 @@ from cachepoint.emulator.cache.prompt import read_prompt
 from cachepoint.emulator.cache.rules import ModelRules, is_cross_region, resolve
 from cachepoint.emulator.cache.tokens import Sizer, count_answer
 from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, Responder, finish
-from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming
+from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming, parsed
 from cachepoint.emulator.service.events import Event, StreamFault, stream_events
 from cachepoint.emulator.service.profiles import describe_profile
 from cachepoint.emulator.service.refusals.request import Refusal, invalid
@@ -59,7 +59,6 @@ class _Call:
             self.model_id,
             incoming.region,
             status,
-            request=self.request,
             body=incoming.body,
             path=incoming.path,
             **result,
@@ -110,7 +109,7 @@ class Service:
     def answer(self, incoming: Incoming) -> Answer:
         """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
         operation, model_id = route(incoming.method, incoming.path)
-        call = _Call(self._clock(), operation, model_id, incoming, _parsed(incoming.body))
+        call = _Call(self._clock(), operation, model_id, incoming, parsed(incoming.body))
         try:
             return self._operations.get(operation, Service._unknown)(self, call)
         except _RefusedError as refused:
@@ -215,13 +214,6 @@ class Service:
 
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
     return call.ended(200, error=fault.code, message=fault.message)
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body) if body else None
-    except (ValueError, RecursionError):
-        return None
 
 
 def _raise(refusal: Refusal | None) -> None:

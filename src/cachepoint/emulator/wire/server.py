@@ -1,11 +1,9 @@
 """The emulator itself: HTTP on 127.0.0.1 around the service, and its clock."""
 
-import re
 import socket
 import sys
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,16 +13,17 @@ from typing import Any, Self
 from cachepoint.emulator.cache.engine import CacheEngine
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
-from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming
+from cachepoint.emulator.service.calls import Answer, CallLog, EmulatedCall, Incoming
 from cachepoint.emulator.service.operations import Service
 from cachepoint.emulator.wire.eventstream import encode
 
 __all__ = ["BedrockEmulator"]
 
 _DEFAULT_REGION = "us-east-1"
-_CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/")
 _ERROR_NAMESPACE = "http://internal.amazon.com/coral/com.amazon.bedrock/"
+_SCOPE_PARTS = 4  # key, date, region and the rest
 _MAX_CALLS = 10_000
+_MAX_BYTES = 256 * 1024 * 1024
 
 
 class BedrockEmulator:
@@ -40,6 +39,11 @@ class BedrockEmulator:
         profiles: Application inference profile ARNs and the model behind each.
         delay: Seconds before every answer begins.
         max_calls: How many calls `calls` holds; the oldest go first.
+        max_bytes: How many bytes of them, request bodies included; the oldest go first here too, the newest
+            call is always there.
+
+    Raises:
+        ValueError: A bound is negative.
     """
 
     def __init__(
@@ -54,12 +58,15 @@ class BedrockEmulator:
         profiles: Mapping[str, str] | None = None,
         delay: float = 0.0,
         max_calls: int = _MAX_CALLS,
+        max_bytes: int = _MAX_BYTES,
     ) -> None:
+        if max_calls < 0 or max_bytes < 0:
+            raise ValueError(f"max_calls and max_bytes are at least 0, not {max_calls!r} and {max_bytes!r}.")
         self._port = port
         self._clock = clock
         self._moved = 0.0
         self._lock = Lock()
-        self._calls: deque[EmulatedCall] = deque(maxlen=max_calls)
+        self._calls = CallLog(max_calls, max_bytes)
         self._engine = CacheEngine(self.now, reroute=reroute, seed=seed)
         self._service = Service(
             engine=self._engine,
@@ -105,8 +112,8 @@ class BedrockEmulator:
 
     @property
     def calls(self) -> tuple[EmulatedCall, ...]:
-        """Every request it answered or refused, oldest first."""
-        return tuple(self._calls)
+        """The requests it answered or refused, oldest first: the newest `max_calls` in `max_bytes`."""
+        return self._calls.kept()
 
     def now(self) -> float:
         """Its clock, in seconds."""
@@ -186,8 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
         return data
 
     def _region(self) -> str:
-        match = _CREDENTIAL.search(self.headers.get("Authorization", ""))
-        return match["region"] if match else _DEFAULT_REGION
+        # AWS4-HMAC-SHA256 Credential=key/date/region/service/aws4_request, …
+        scope = self.headers.get("Authorization", "").partition("Credential=")[2].split("/", 3)
+        return scope[2] if len(scope) == _SCOPE_PARTS and scope[2] else _DEFAULT_REGION
 
     def _send(self, answer: Answer) -> None:
         self._head(answer.status, "application/json")

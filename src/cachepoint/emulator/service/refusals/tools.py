@@ -4,8 +4,8 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from cachepoint.emulator.responders.schema_form import is_schema
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
-from cachepoint.emulator.service.refusals.schema_form import is_schema
 
 __all__ = ["CHECKS"]
 
@@ -81,7 +81,7 @@ def _ids(message: dict[str, Any], key: str) -> list[str]:
 
 def _unanswered(index: int, before: dict[str, Any], message: dict[str, Any]) -> Refusal | None:
     # agno#6698, 2026-02; camel#3954, 2026-03
-    answered = _ids(message, "toolResult")
+    answered = set(_ids(message, "toolResult"))
     missing = [call for call in _ids(before, "toolUse") if call not in answered]
     text = "Expected toolResult blocks at messages.{}.content for the following Ids: {}"
     return invalid(text.format(index, ", ".join(missing))) if missing else None
