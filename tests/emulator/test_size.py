@@ -26,7 +26,7 @@ from tests.emulator.wire import NOVA, OPUS_48, POINT, TOOL, assistant, post, res
 
 GROWTH = 16
 # Linear work grows as its input, quadratic work as its square: 256. In between there is room for noise.
-MOST = 64
+MOST = 48
 
 
 def cpu(work, size: int) -> float:

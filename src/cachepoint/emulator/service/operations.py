@@ -108,10 +108,9 @@ class Service:
 
     def answer(self, incoming: Incoming) -> Answer:
         """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
-        operation, model_id = route(incoming.method, incoming.path)
-        call = _Call(self._clock(), operation, model_id, incoming, parsed(incoming.body))
+        call = self._call(incoming)
         try:
-            return self._operations.get(operation, Service._unknown)(self, call)
+            return self._operations.get(call.operation, Service._unknown)(self, call)
         except _RefusedError as refused:
             return self._refuse(call, refused.refusal)
         except EmulatedError as error:
@@ -120,6 +119,14 @@ class Service:
             _LOGGER.exception("cachepoint.emulator failed on %s", incoming.path)
             text = f"The emulator failed: {error!r}"
             return self._refuse(call, Refusal(500, "InternalServerException", text))
+
+    def refuse(self, incoming: Incoming, refusal: Refusal) -> Answer:
+        """Refuse a request whose body could not be read."""
+        return self._refuse(self._call(incoming), refusal)
+
+    def _call(self, incoming: Incoming) -> _Call:
+        operation, model_id = route(incoming.method, incoming.path)
+        return _Call(self._clock(), operation, model_id, incoming, parsed(incoming.body))
 
     def _converse(self, call: _Call) -> Answer:
         turn = self._open(call)
