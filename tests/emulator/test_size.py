@@ -56,7 +56,7 @@ def patterns():
     """Every regular expression of the emulator, and how it is used."""
     for module in pkgutil.walk_packages(cachepoint.emulator.__path__, "cachepoint.emulator."):
         for value in [*vars(importlib.import_module(module.name)).values(), rules._table()]:
-            whole = value is rules._table() or module.name.endswith((".routes", ".rules"))
+            whole = value is rules._table() or module.name.endswith((".routes", ".rules", ".body"))
             yield from ((pattern, whole) for pattern in compiled(value))
 
 
@@ -83,7 +83,8 @@ WORDS = ("Credential=", "Credential=a/20260101/", "arn:aws", "meta.", "converse"
 
 def searching(pattern, whole, unit):
     def prepare(size):
-        hostile = f"/model/{unit * (size // len(unit))}\0"
+        text = f"/model/{unit * (size // len(unit))}\0"
+        hostile = text.encode() if isinstance(pattern.pattern, bytes) else text
         return lambda: pattern.fullmatch(hostile) if whole else list(pattern.finditer(hostile))
 
     return prepare

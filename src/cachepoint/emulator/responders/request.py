@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cachepoint.emulator.responders.strict_json import read_json
+
 __all__ = ["ParsedRequest", "keywords"]
 
 _WORD = re.compile(r"\w{3,}")
@@ -65,7 +67,7 @@ class ParsedRequest:
         """The JSON schema that `outputConfig.textFormat` asks for, or None."""
         text_format = (self.body.get("outputConfig") or {}).get("textFormat") or {}
         definition = (text_format.get("structure") or {}).get("jsonSchema")
-        return json.loads(definition["schema"]) if definition else None
+        return read_json(definition["schema"]) if definition else None
 
     @cached_property
     def last_user_text(self) -> str:

@@ -1,13 +1,12 @@
 """What goes in and out of the service, and what is kept of it."""
 
-import json
-import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.events import Event, StreamFault
 
 __all__ = ["Answer", "CallLog", "EmulatedCall", "Incoming", "parsed"]
@@ -100,15 +99,8 @@ class Answer:
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON of a body; None if it is none. NaN and numbers beyond a double are none."""
+    """The JSON of a body; None if it is none."""
     try:
-        return json.loads(body, parse_constant=_finite, parse_float=_finite) if body else None
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         return None
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number

@@ -1,10 +1,10 @@
 """What tools, their schemas, their calls and their results may not be."""
 
-import json
 from itertools import pairwise
 from typing import Any
 
 from cachepoint.emulator.responders.schema_form import is_schema
+from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
 
 __all__ = ["CHECKS"]
@@ -48,10 +48,10 @@ def _output_schema(checked: Checked) -> Refusal | None:
 
 def _is_json_object(text: str) -> bool:
     try:
-        parsed = json.loads(text)
-        return isinstance(parsed, dict) and is_schema(parsed)
-    except (ValueError, RecursionError):
+        schema = read_json(text)
+    except ValueError:
         return False
+    return isinstance(schema, dict) and is_schema(schema)
 
 
 def _empty_error_result(checked: Checked) -> Refusal | None:
