@@ -17,8 +17,8 @@ from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, 
 from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming, parsed
 from cachepoint.emulator.service.events import Event, StreamFault, stream_events
 from cachepoint.emulator.service.profiles import describe_profile
+from cachepoint.emulator.service.refusals.fields import without_nulls
 from cachepoint.emulator.service.refusals.request import Refusal, invalid
-from cachepoint.emulator.service.refusals.shape import without_nulls
 from cachepoint.emulator.service.refusals.table import (
     UNKNOWN_MODEL,
     refuse_input,

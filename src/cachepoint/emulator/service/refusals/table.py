@@ -5,8 +5,8 @@ from typing import Any
 from cachepoint.emulator.cache.prompt import Prompt
 from cachepoint.emulator.cache.rules import ModelRules
 from cachepoint.emulator.service.refusals import conversation, points, tools
+from cachepoint.emulator.service.refusals.fields import input_fault, shape_fault
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid
-from cachepoint.emulator.service.refusals.shape import input_fault, shape_fault
 
 __all__ = ["UNKNOWN_MODEL", "refuse_input", "refuse_prompt", "refuse_request"]
 
