@@ -17,7 +17,9 @@ BODY = {
     "system": [{"text": "a"}, POINT],
     "messages": [
         user({"text": "weather 3?"}, {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
-        assistant({"reasoningContent": {"reasoningText": {"text": "t"}}}, use(location="x")),
+        assistant(
+            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}, use(location="x")
+        ),
         user(result("c1", {"json": {"a": 1}}), {"text": "b"}, POINT),
         user({"document": {"format": "txt", "name": "d", "source": {"bytes": "AA=="}}}, {"text": "weather?"}),
     ],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cachepoint.emulator.cache.settings import text_format, thinking, tool_choice
 from cachepoint.emulator.responders.strict_json import read_json
 
 __all__ = ["ParsedRequest", "keywords"]
@@ -48,7 +49,7 @@ class ParsedRequest:
     @property
     def tool_choice(self) -> dict[str, Any]:
         """`toolChoice`; empty where the model may choose."""
-        return (self.body.get("toolConfig") or {}).get("toolChoice") or {}
+        return tool_choice(self.body)
 
     @property
     def inference(self) -> dict[str, Any]:
@@ -58,15 +59,12 @@ class ParsedRequest:
     @property
     def thinks(self) -> bool:
         """Whether thinking is on."""
-        extra = self.body.get("additionalModelRequestFields") or {}
-        thinking = extra.get("thinking") or extra.get("reasoning_config") or {}
-        return bool(thinking.get("type", "disabled") != "disabled")
+        return thinking(self.body) is not None
 
     @cached_property
     def output_schema(self) -> Any:
         """The JSON schema that `outputConfig.textFormat` asks for, or None."""
-        text_format = (self.body.get("outputConfig") or {}).get("textFormat") or {}
-        definition = (text_format.get("structure") or {}).get("jsonSchema")
+        definition = (text_format(self.body).get("structure") or {}).get("jsonSchema")
         return read_json(definition["schema"]) if definition else None
 
     @cached_property

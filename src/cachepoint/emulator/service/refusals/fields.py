@@ -57,6 +57,9 @@ _TOOL_RESULT = Struct(
     {"toolUseId": _ID, "content": ListOf(_RESULT_PART), "status": Choice(("success", "error"))},
     ("toolUseId", "content"),
 )
+_REASONING = Struct(
+    {"reasoningText": Struct({"text": _TEXT, "signature": _TEXT}, ("text",)), "redactedContent": _TEXT}
+)
 _CONTENT = OneOf(
     "ContentBlock",
     {
@@ -69,7 +72,7 @@ _CONTENT = OneOf(
         "toolResult": _TOOL_RESULT,
         "guardContent": _OBJECT,
         "cachePoint": _CACHE_POINT,
-        "reasoningContent": _OBJECT,
+        "reasoningContent": _REASONING,
         "citationsContent": _OBJECT,
         "searchResult": _OBJECT,
         "toolAddition": _OBJECT,

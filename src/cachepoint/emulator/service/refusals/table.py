@@ -4,14 +4,21 @@ from typing import Any
 
 from cachepoint.emulator.cache.prompt import Prompt
 from cachepoint.emulator.cache.rules import ModelRules
-from cachepoint.emulator.service.refusals import conversation, points, tools
+from cachepoint.emulator.service.refusals import conversation, documents, points, reasoning, tools
 from cachepoint.emulator.service.refusals.fields import input_fault, shape_fault
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid
 
 __all__ = ["UNKNOWN_MODEL", "refuse_input", "refuse_prompt", "refuse_request"]
 
 UNKNOWN_MODEL = invalid("The provided model identifier is invalid.")
-_CHECKS: tuple[Check, ...] = (*conversation.CHECKS, *tools.CHECKS, *points.CHECKS)
+_CHECKS: tuple[Check, ...] = (
+    *conversation.CHECKS,
+    *documents.CHECKS,
+    *tools.CHECKS,
+    *points.CHECKS,
+    *conversation.MODEL_CHECKS,
+    *reasoning.CHECKS,
+)
 
 
 def refuse_request(body: Any, rules: ModelRules) -> Refusal | None:

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+from cachepoint.emulator.cache.settings import text_format, tool_choice
 from cachepoint.emulator.responders.schema_form import is_schema
 from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
@@ -15,6 +16,15 @@ def _tools_undefined(checked: Checked) -> Refusal | None:
     undefined = not checked.tools and keys & {"toolUse", "toolResult"}
     text = "The toolConfig field must be defined when using toolUse and toolResult content blocks."
     return invalid(text) if undefined else None
+
+
+def _tool_choice(checked: Checked) -> Refusal | None:
+    # any: llama_index#19886, 2025-09, and harness-sdk#1241, 2025-11; tool: bifrost#3196, 2026-05
+    if checked.rules.family != "llama":
+        return None
+    forced = next((key for key in ("any", "tool") if key in tool_choice(checked.body)), None)
+    text = "This model doesn't support the {0} field. Remove {0} and try again."
+    return invalid(text.format(f"toolConfig.toolChoice.{forced}")) if forced else None
 
 
 def _tool_schema(checked: Checked) -> Refusal | None:
@@ -39,10 +49,9 @@ def _tool_schema_form(checked: Checked) -> Refusal | None:
 
 
 def _output_schema(checked: Checked) -> Refusal | None:
-    text_format = (checked.body.get("outputConfig") or {}).get("textFormat") or {}
     at = "outputConfig.textFormat.structure.jsonSchema.schema"
     text = f"The format of the value at {at} is invalid. Provide a json object for the field and try again."
-    definition = (text_format.get("structure") or {}).get("jsonSchema")
+    definition = (text_format(checked.body).get("structure") or {}).get("jsonSchema")
     return invalid(text) if definition and not _is_json_object(definition["schema"]) else None
 
 
@@ -106,6 +115,7 @@ def _open_call(index: int, last: dict[str, Any]) -> Refusal | None:
 
 CHECKS: tuple[Check, ...] = (
     _tools_undefined,
+    _tool_choice,
     _tool_schema,
     _tool_schema_form,
     _output_schema,
