@@ -1,7 +1,8 @@
 """The cache alone, without HTTP: one test for each of its rules."""
 
-from typing import Any
+from typing import json
 
+import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -271,6 +272,11 @@ THINKING = {"additionalModelRequestFields": {"thinking": {"type": "enabled", "bu
 LOW = {"additionalModelRequestFields": {"output_config": {"effort": "low"}}}
 
 
+def answering(schema):
+    structure = {"jsonSchema": {"schema": json.dumps(schema)}}
+    return {"outputConfig": {"textFormat": {"type": "json_schema", "structure": structure}}}
+
+
 @pytest.mark.parametrize(
     ("settings", "read"),
     [
@@ -281,6 +287,7 @@ LOW = {"additionalModelRequestFields": {"output_config": {"effort": "low"}}}
             "all",
             id="thinking disabled",
         ),
+        pytest.param(answering({"type": "object"}), "none", id="a JSON schema"),
         pytest.param(LOW, "none", id="effort low"),
         pytest.param({"outputConfig": {"effort": "low"}}, "none", id="effort low in outputConfig"),
         pytest.param(
@@ -301,6 +308,12 @@ def test_what_a_setting_loses(world, settings, read):
     first = world.call(request({}))
     system = first.write - 503
     assert world.call(request(settings)).read == {"all": first.write, "system": system, "none": 0}[read]
+
+
+def test_each_schema_has_a_prefix_of_its_own(world):
+    first = world.call(ask(**answering({"type": "object"})))
+    assert world.call(ask(**answering({"type": "object", "title": "Other"}))).read == 0
+    assert world.call(ask(**answering({"type": "object"}))).read == first.write
 
 
 def test_from_any_to_a_named_tool_keeps_the_messages(world):

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from cachepoint.emulator.cache.rules import ModelRules
-from cachepoint.emulator.cache.settings import effort, is_forced, thinking, tool_choice
+from cachepoint.emulator.cache.settings import effort, is_forced, text_format, thinking, tool_choice
 
 __all__ = ["Block", "Marker", "Prompt", "chain", "read_prompt"]
 
@@ -130,8 +130,10 @@ def _salts(request: dict[str, Any], rules: ModelRules) -> dict[str, bytes]:
 def _claude_salts(request: dict[str, Any]) -> dict[str, bytes]:
     # Thinking and effort lose everything, tools included; any/tool against auto/none loses messages
     # only; temperature and maxTokens lose nothing. Measured on Sonnet 4.6 by CacheCanary 0.4.0, 2026-10.
+    # Another textFormat on the same text loses everything too: eight tests on Bedrock,
+    # exploration.grjus.eu, 2026.
     forced = b"forced" if is_forced(request) else b""
-    return {"tools": _dump([thinking(request), effort(request)]), "messages": forced}
+    return {"tools": _dump([thinking(request), effort(request), text_format(request)]), "messages": forced}
 
 
 def _nova_salts(request: dict[str, Any]) -> dict[str, bytes]:
