@@ -1,8 +1,8 @@
 """The cache alone, without HTTP: one test for each of its rules."""
 
-from typing import json
+import json
+from typing import Any
 
-import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
