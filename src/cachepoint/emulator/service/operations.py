@@ -143,13 +143,15 @@ class Service:
         return Answer(200, _dump(body))
 
     def _converse_stream(self, call: _Call) -> Answer:
-        return Answer(200, stream=self._stream(self._open(call)))
+        turn = self._open(call)
+        events = stream_events(turn.reply, {"metrics": turn.metrics, "usage": turn.usage})
+        return Answer(200, stream=self._stream(turn, events))
 
-    def _stream(self, turn: _Turn) -> Iterator[Event | StreamFault]:
+    def _stream(self, turn: _Turn, events: Iterator[Event | StreamFault]) -> Iterator[Event | StreamFault]:
         self._engine.publish(turn.outcome)
-        fault, usage = turn.reply.fault, turn.usage
-        self._record(_broken(turn.call, fault) if fault else turn.call.ended(200, usage=usage))
-        for event in stream_events(turn.reply, {"metrics": turn.metrics, "usage": usage}):
+        fault = turn.reply.fault
+        self._record(_broken(turn.call, fault) if fault else turn.call.ended(200, usage=turn.usage))
+        for event in events:
             yield event
             if turn.reply.pause:
                 time.sleep(turn.reply.pause)
