@@ -89,12 +89,16 @@ class ParsedRequest:
     @property
     def tool_rounds(self) -> int:
         """Assistant messages with tool calls since the user last spoke."""
-        rounds = 0
-        for message in reversed(self.messages):
-            if message["role"] == "user" and not any("toolResult" in block for block in message["content"]):
-                break
-            rounds += any("toolUse" in block for block in message["content"])
-        return rounds
+        turns = self._since_the_user_spoke()
+        return sum(any("toolUse" in block for block in message["content"]) for message in turns)
+
+    @property
+    def tools_called(self) -> frozenset[str]:
+        """The tools that were called since the user last spoke."""
+        called: set[str] = set()
+        for message in self._since_the_user_spoke():
+            called.update(block["toolUse"]["name"] for block in message["content"] if "toolUse" in block)
+        return frozenset(called)
 
     def background(self) -> str:
         """What the prompt says besides the question: newest message first, bounded."""
@@ -105,6 +109,12 @@ class ParsedRequest:
             if left <= 0:
                 break
         return "\n".join(parts).replace(self.question, "")
+
+    def _since_the_user_spoke(self) -> Iterator[dict[str, Any]]:
+        for message in reversed(self.messages):
+            if message["role"] == "user" and not any("toolResult" in block for block in message["content"]):
+                return
+            yield message
 
     def _texts(self) -> Iterator[str]:
         yield from filter(None, map(_own_text, self.messages[-1:]))
