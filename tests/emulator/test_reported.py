@@ -221,7 +221,22 @@ REFUSED = [
     ),
 ]
 
+BARE = "arn:aws:bedrock:us-east-1:123456789012:{}/{}"
+OPAQUE = (
+    BARE.format("provisioned-model", "abcdefghij12"),
+    BARE.format("custom-model-deployment", "abcdefghij12"),
+    BARE.format("imported-model", "abcdefghij12"),
+    BARE.format("prompt-router", "router1"),
+    BARE.format("default-prompt-router", "anthropic.claude:1"),
+    "arn:aws:sagemaker:us-east-1:123456789012:endpoint/mine",
+)
+PROMPT = BARE.format("prompt", "ABCDEFGHIJ:1")
+
 ACCEPTED = [
+    *(("ConversationalModelId of botocore 1.44.5", arn, turns(user(SAY))) for arn in OPAQUE),
+    ("AWS API reference, Converse, 2026: a prompt", PROMPT, {}),
+    ("AWS API reference, Converse, 2026: a prompt", PROMPT, {"promptVariables": {"city": {"text": "Paris"}}}),
+    ("AWS API reference, Converse, 2026: a prompt, gone on", PROMPT, turns(user(SAY))),
     ("phoenix#15392, 2026-08: before 4.6", HAIKU, turns(user(SAY), assistant({"text": "It is"}))),
     ("pydantic-ai#3092, 2025-10", SONNET_45, choosing({"auto": {}}, **THINKING)),
     ("langchain-aws#925, 2026-03: without thinking", SONNET_45, choosing({"any": {}})),

@@ -112,20 +112,19 @@ _PROMPT: dict[str, Shape] = {
         {"thinking": _OBJECT, "reasoning_config": _OBJECT, "output_config": _OBJECT}
     ),
 }
-_CONVERSE = Struct(
-    {
-        **_PROMPT,
-        "inferenceConfig": _INFERENCE,
-        "guardrailConfig": _OBJECT,
-        "promptVariables": _OBJECT,
-        "additionalModelResponseFieldPaths": ListOf(_TEXT),
-        "requestMetadata": _OBJECT,
-        "performanceConfig": Struct({"latency": Choice(("standard", "optimized"))}),
-        "serviceTier": Struct({"type": _TEXT}, ("type",)),
-        "outputConfig": Struct({"textFormat": _TEXT_FORMAT, "effort": _TEXT}),
-    },
-    ("messages",),
-)
+_FIELDS: dict[str, Shape] = {
+    **_PROMPT,
+    "inferenceConfig": _INFERENCE,
+    "guardrailConfig": _OBJECT,
+    "promptVariables": _OBJECT,
+    "additionalModelResponseFieldPaths": ListOf(_TEXT),
+    "requestMetadata": _OBJECT,
+    "performanceConfig": Struct({"latency": Choice(("standard", "optimized"))}),
+    "serviceTier": Struct({"type": _TEXT}, ("type",)),
+    "outputConfig": Struct({"textFormat": _TEXT_FORMAT, "effort": _TEXT}),
+}
+_CONVERSE = Struct(_FIELDS, ("messages",))
+_PROMPT_CALL = Struct(_FIELDS)
 _COUNT_INPUT = OneOf(
     "CountTokensInput",
     {"converse": Struct(_PROMPT, ("messages",)), "invokeModel": Struct({"body": _TEXT}, ("body",))},
@@ -134,9 +133,12 @@ _COUNT = Struct({"input": _COUNT_INPUT}, ("input",))
 _ANY_BODY = Struct({**_CONVERSE.fields, **_COUNT.fields})
 
 
-def shape_fault(body: Any) -> str | None:
-    """What is wrong with the shape of a Converse body, in Bedrock's words; None if nothing is."""
-    return fault_of(body, _CONVERSE)
+def shape_fault(body: Any, *, brings_messages: bool = False) -> str | None:
+    """What is wrong with the shape of a Converse body, in Bedrock's words; None if nothing is.
+
+    With `brings_messages` the model id is that of a prompt, and the body needs none.
+    """
+    return fault_of(body, _PROMPT_CALL if brings_messages else _CONVERSE)
 
 
 def input_fault(body: Any) -> str | None:

@@ -23,10 +23,12 @@ _CHECKS: tuple[Check, ...] = (
 
 def refuse_request(body: Any, rules: ModelRules) -> Refusal | None:
     """The refusal of a Converse body, or None."""
-    if fault := shape_fault(body):
+    prompt = rules.family == "prompt"
+    if fault := shape_fault(body, brings_messages=prompt):
         return invalid(fault)
     checked = Checked(body, rules)
-    return next((refusal for check in _CHECKS if (refusal := check(checked))), None)
+    checks = () if prompt and not checked.messages else _CHECKS
+    return next((refusal for check in checks if (refusal := check(checked))), None)
 
 
 def refuse_input(body: Any) -> Refusal | None:
