@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachepoint.emulator import CacheEngine, Outcome, Scope, default_sizer, read_prompt, resolve
+from cachepoint.emulator.cache import engine
 from tests.emulator.wire import (
     HAIKU,
     HOUR,
@@ -308,6 +309,20 @@ def test_what_a_setting_loses(world, settings, read):
     first = world.call(request({}))
     system = first.write - 503
     assert world.call(request(settings)).read == {"all": first.write, "system": system, "none": 0}[read]
+
+
+def test_d5_entries_are_bounded_in_number(monkeypatch):
+    """D5: a server that runs for long; those that end soonest go first."""
+    monkeypatch.setattr(engine, "_FIRST_SWEEP", 8)
+    monkeypatch.setattr(engine, "_MOST_ENTRIES", 16)
+    world = World()
+    kept = world.call(ask(system=[text(2000, "hour"), HOUR]))
+    for number in range(100):
+        world.call(ask(system=[text(2000, str(number)), POINT]))
+        assert len(world.engine._entries) <= 16
+    assert world.call(ask(system=[text(2000, "hour"), HOUR])).read == kept.write
+    assert world.call(ask(system=[text(2000, "99"), POINT])).read > 0
+    assert world.call(ask(system=[text(2000, "0"), POINT])).read == 0
 
 
 def test_each_schema_has_a_prefix_of_its_own(world):
