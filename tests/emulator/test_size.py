@@ -228,6 +228,7 @@ def test_d5_calls_are_bounded_in_bytes_and_the_newest_stay():
         kept = bedrock.calls
     assert [call.request["messages"][0]["content"][0]["text"][0] for call in kept] == ["3", "4"]
     assert sum(len(call.body) for call in kept) <= 250_000
+    assert bedrock.calls_dropped == 3
 
 
 def test_d5_the_newest_call_stays_however_large():

@@ -47,7 +47,7 @@ class CallLog:
         self._max_bytes = max_bytes
         self._calls: deque[EmulatedCall] = deque()
         self._max_calls = max_calls
-        self._bytes = 0
+        self._bytes = self._dropped = 0
         self._lock = Lock()
 
     def append(self, call: EmulatedCall) -> None:
@@ -59,6 +59,12 @@ class CallLog:
                 self._bytes > self._max_bytes and len(self._calls) > 1
             ):
                 self._bytes -= _weight(self._calls.popleft())
+                self._dropped += 1
+
+    @property
+    def dropped(self) -> int:
+        """How many made room."""
+        return self._dropped
 
     def kept(self) -> tuple[EmulatedCall, ...]:
         """All of them, oldest first."""
@@ -69,7 +75,7 @@ class CallLog:
         """Forget all."""
         with self._lock:
             self._calls.clear()
-            self._bytes = 0
+            self._bytes = self._dropped = 0
 
 
 def _weight(call: EmulatedCall) -> int:

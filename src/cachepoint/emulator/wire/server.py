@@ -107,6 +107,11 @@ class BedrockEmulator:
         """The requests it answered or refused, oldest first: the newest `max_calls` in `max_bytes`."""
         return self._calls.kept()
 
+    @property
+    def calls_dropped(self) -> int:
+        """How many older requests `calls` no longer holds."""
+        return self._calls.dropped
+
     def now(self) -> float:
         """Its clock, in seconds."""
         return self._clock() + self._moved
