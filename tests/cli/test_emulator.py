@@ -7,6 +7,8 @@ import sys
 import boto3
 import pytest
 
+from cachepoint.cli.emulator import _summary
+
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
 LONG = "A sentence of a long manual that says how the machine is cleaned. " * 120
 
@@ -76,3 +78,8 @@ def test_a_wrong_probability_is_refused():
         _, err = process.communicate(timeout=20)
     assert process.returncode == 2
     assert "--reroute" in err
+
+
+def test_the_summary_says_what_it_does_not_count():
+    assert _summary((), 0) == "0 calls answered, 0 refused: 0 tokens read, 0 written, 0 uncached"
+    assert _summary((), 1_200).endswith("(without the 1,200 calls before these)")

@@ -1,5 +1,6 @@
 """The cache alone, without HTTP: one test for each of its rules."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachepoint.emulator import CacheEngine, Outcome, Scope, default_sizer, read_prompt, resolve
+from cachepoint.emulator.cache import engine
 from tests.emulator.wire import (
     HAIKU,
     HOUR,
@@ -271,6 +273,11 @@ THINKING = {"additionalModelRequestFields": {"thinking": {"type": "enabled", "bu
 LOW = {"additionalModelRequestFields": {"output_config": {"effort": "low"}}}
 
 
+def answering(schema):
+    structure = {"jsonSchema": {"schema": json.dumps(schema)}}
+    return {"outputConfig": {"textFormat": {"type": "json_schema", "structure": structure}}}
+
+
 @pytest.mark.parametrize(
     ("settings", "read"),
     [
@@ -281,6 +288,7 @@ LOW = {"additionalModelRequestFields": {"output_config": {"effort": "low"}}}
             "all",
             id="thinking disabled",
         ),
+        pytest.param(answering({"type": "object"}), "none", id="a JSON schema"),
         pytest.param(LOW, "none", id="effort low"),
         pytest.param({"outputConfig": {"effort": "low"}}, "none", id="effort low in outputConfig"),
         pytest.param(
@@ -301,6 +309,26 @@ def test_what_a_setting_loses(world, settings, read):
     first = world.call(request({}))
     system = first.write - 503
     assert world.call(request(settings)).read == {"all": first.write, "system": system, "none": 0}[read]
+
+
+def test_d5_entries_are_bounded_in_number(monkeypatch):
+    """D5: a server that runs for long; those that end soonest go first."""
+    monkeypatch.setattr(engine, "_FIRST_SWEEP", 8)
+    monkeypatch.setattr(engine, "_MOST_ENTRIES", 16)
+    world = World()
+    kept = world.call(ask(system=[text(2000, "hour"), HOUR]))
+    for number in range(100):
+        world.call(ask(system=[text(2000, str(number)), POINT]))
+        assert len(world.engine._entries) <= 16
+    assert world.call(ask(system=[text(2000, "hour"), HOUR])).read == kept.write
+    assert world.call(ask(system=[text(2000, "99"), POINT])).read > 0
+    assert world.call(ask(system=[text(2000, "0"), POINT])).read == 0
+
+
+def test_each_schema_has_a_prefix_of_its_own(world):
+    first = world.call(ask(**answering({"type": "object"})))
+    assert world.call(ask(**answering({"type": "object", "title": "Other"}))).read == 0
+    assert world.call(ask(**answering({"type": "object"}))).read == first.write
 
 
 def test_from_any_to_a_named_tool_keeps_the_messages(world):

@@ -4,6 +4,7 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ BODY = {
     "system": [{"text": "a"}, POINT],
     "messages": [
         user({"text": "weather 3?"}, {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
-        assistant({"reasoningContent": {"reasoningText": {"text": "t"}}}, use(location="x")),
+        assistant(
+            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}, use(location="x")
+        ),
         user(result("c1", {"json": {"a": 1}}), {"text": "b"}, POINT),
         user({"document": {"format": "txt", "name": "d", "source": {"bytes": "AA=="}}}, {"text": "weather?"}),
     ],
@@ -72,6 +75,44 @@ def test_one_wrong_value_is_answered_or_refused(place, value, model):
     answered = answer(json.dumps(replaced(BODY, place, value)).encode(), model)
     assert answered.status in (200, 400), (place, value, answered.body)
     assert isinstance(json.loads(answered.body), dict)
+
+
+def nested(levels: int) -> str:
+    return '{"properties":{"a":' * levels + "{}" + "}}" * levels
+
+
+HOSTILE = {
+    "400 digits": "1" + "0" * 400,
+    "5,000 digits": "1" + "0" * 5_000,
+    "400 digits below zero": "-1" + "0" * 400,
+    "beyond a double": "1e400",
+    "nearly beyond a double": "1e308",
+    "NaN": "NaN",
+    "infinity": "-Infinity",
+    "900 levels": "[" * 900 + "]" * 900,
+    "100,000 levels": "[" * 100_000 + "]" * 100_000,
+    "a schema of 60 levels": nested(60),
+    "a schema of 200 levels": nested(200),
+    "a schema of 100,000 levels": nested(100_000),
+    "arguments of 60 levels": f'{{"properties":{{"location":{nested(60)}}},"required":["location"]}}',
+    "a pattern that never ends": '{"pattern":"^(a+)+$","type":"string"}',
+    "30 million items": '{"type":"array","minItems":30000000}',
+    "a reference to itself": '{"$ref":"#"}',
+    "a reference to no schema": '{"$ref":"#/properties"}',
+    "a circle": '{"properties":{"a":{"$ref":"#/properties/a"}},"required":["a"]}',
+    "half a character": '"\\ud800"',
+    "100,000 letters": '"' + "a" * 100_000 + '"',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("model", [SONNET, NOVA])
+def test_one_hostile_value_is_answered_or_refused(name, model):
+    for place in places(BODY):
+        raw = json.dumps(replaced(BODY, place, "HERE")).replace('"HERE"', HOSTILE[name]).encode()
+        answered = answer(raw, model)
+        assert answered.status in (200, 400), (place, answered.body)
+        json.loads(answered.body, parse_constant=pytest.fail)
 
 
 @given(st.binary(max_size=40))

@@ -340,7 +340,6 @@ def test_what_only_some_models_refuse(bedrock, model, body, status, code, messag
         ),
         pytest.param(turns(assistant(SAY), user(SAY)), id="a history that starts with the assistant"),
         pytest.param(turns(user(SAY), user(SAY)), id="the same role twice"),
-        pytest.param(messages(SAY, {"text": "\n"}, SAY), id="white space on a Claude"),
         pytest.param(
             messages(SAY, POINT, system=[SAY, HOUR], toolConfig={"tools": [TOOL, HOUR]}), id="1h, 1h, 5m"
         ),

@@ -1,4 +1,5 @@
 import json
+import re
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +15,7 @@ from cachepoint.emulator import (
     TextResponder,
     ToolResponder,
 )
+from cachepoint.emulator.responders.patterns import sample
 from cachepoint.emulator.responders.values import Hints, valid_value
 from tests.emulator import wire
 from tests.emulator.schemas import faults
@@ -182,6 +184,32 @@ class TestTools:
             messages += [assistant(*content), user(*(result(one) for one in ids))]
         assert rounds == [["get_weather", "add", "get_weather"], ["add", "get_weather", "add"], []]
 
+    @pytest.mark.parametrize("responder", [None, ToolResponder(), ToolResponder(["get_weather"])])
+    def test_an_agent_whose_answer_is_a_tool_comes_to_an_end(self, responder):
+        """LangChain's ToolStrategy forces a tool in every round and ends with the one that is its answer."""
+        tools = {"tools": [TOOL, tool("Answer", type="object", properties={})], "toolChoice": {"any": {}}}
+        messages, rounds = [user({"text": "Go."})], []
+        for _ in range(2):
+            content = talk(responder, *messages, toolConfig=tools)["output"]["message"]["content"]
+            (call,) = [block["toolUse"] for block in content if "toolUse" in block]
+            rounds.append(call["name"])
+            messages += [assistant(*content), user(result(call["toolUseId"]))]
+        assert rounds == ["get_weather", "Answer"]
+
+    def test_when_every_tool_was_called_the_last_is_forced_again(self):
+        tools = {"tools": [TOOL, tool("Answer", type="object", properties={})], "toolChoice": {"any": {}}}
+        calls = [
+            {"toolUse": {"toolUseId": name, "name": name, "input": {}}} for name in ("get_weather", "Answer")
+        ]
+        answer = talk(
+            None,
+            user({"text": "Go."}),
+            assistant(*calls),
+            user(result("get_weather"), result("Answer")),
+            toolConfig=tools,
+        )
+        assert [name for name, _ in called(answer)] == ["Answer"]
+
     def test_only_the_named_tools_are_called(self):
         tools = {"tools": [TOOL, tool("add", type="object", properties={})]}
         assert called(talk(ToolResponder(["add"]), user({"text": "weather"}), toolConfig=tools)) == [
@@ -231,6 +259,42 @@ class TestScript:
                 client.converse(**request)
             client.close()
         assert [call.error for call in bedrock.calls] == ["ModelStreamErrorException"] * 2
+
+
+CITED = {
+    "citationsContent": {
+        "content": [{"text": "It is sunny in Paris, says the paper."}],
+        "citations": [
+            {"title": "paper", "location": {"documentChar": {"documentIndex": 0, "start": 3, "end": 9}}}
+        ],
+    }
+}
+
+
+class TestStreamedReplies:
+    def stream(self, *content):
+        reply = Reply(content)
+        with BedrockEmulator(responder=ScriptedResponder([reply, reply])) as bedrock:
+            client = wire.client(bedrock)
+            request = {"modelId": SONNET, "messages": [user({"text": "hi"})]}
+            try:
+                whole = client.converse(**request)["output"]["message"]["content"]
+                return whole, list(client.converse_stream(**request)["stream"])
+            finally:
+                client.close()
+
+    def test_citations_are_streamed_behind_their_text(self):
+        whole, events = self.stream(CITED, {"text": "So."})
+        deltas = [one["contentBlockDelta"] for one in events if "contentBlockDelta" in one]
+        cited = [one["delta"] for one in deltas if one["contentBlockIndex"] == 0]
+        assert whole == [CITED, {"text": "So."}]
+        assert "".join(one.get("text", "") for one in cited) == "It is sunny in Paris, says the paper."
+        assert cited[-1] == {"citation": CITED["citationsContent"]["citations"][0]}
+        assert "metadata" in events[-1]
+
+    def test_what_cannot_be_streamed_is_told_before_the_stream_begins(self, caplog):
+        with pytest.raises(ClientError, match="A streamed reply holds text"):
+            self.stream({"video": {"format": "mp4", "source": {"bytes": "AAAA"}}})
 
 
 class TestReplay:
@@ -345,6 +409,39 @@ SCHEMAS = {
 def test_arguments_are_valid(name, text):
     value = valid_value(SCHEMAS[name], Hints(text))
     assert faults(value, SCHEMAS[name]) == [], value
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^[A-Z]{3}$",
+        r"^\d{4}-\d{2}-\d{2}$",
+        r"^[\w.+-]+@[\w-]+\.[a-z]{2,}$",
+        "^(red|green|blue)$",
+        r"^(?:https?)://[^\s/]+/?$",
+        r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        r"^(?P<lang>[a-z]{2})(?:[-_][A-Z]{2})?$",
+        r"^[^aA-Z1]*$",
+        r"^[]x]{2}[\]\-]$",
+        r"^\x41\u00e9\t\.\/$",
+        r"^\+?[1-9]\d{1,14}$",
+        "^.{5,}$",
+        "^a{0}b?c*$",
+        r"\S",
+    ],
+)
+def test_a_pattern_is_met(pattern):
+    value = valid_value({"type": "string", "pattern": pattern}, Hints("Of 'something else' altogether."))
+    assert re.search(pattern, value), value
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^(?=a)b", r"(a)\1", r"\p{L}+", "(?i)a", "[", "[a", "a)", "(a", "\\", "[^\\w\\W]", "a{999999}"],
+)
+def test_a_pattern_that_is_not_read_is_let_alone(pattern):
+    assert sample(pattern) is None
+    assert valid_value({"type": "string", "pattern": pattern}, Hints("")) == "value"
 
 
 def test_values_come_from_the_text():

@@ -40,7 +40,7 @@ def command(
         typer.echo(_INTRODUCTION.format(url=bedrock.url))
         # Event.wait() without a timeout takes no signal on Windows.
         stop.wait(seconds if seconds is not None else _FOREVER)
-        typer.echo(_summary(bedrock.calls))
+        typer.echo(_summary(bedrock.calls, bedrock.calls_dropped))
 
 
 _FOREVER = 31_536_000.0
@@ -59,13 +59,14 @@ def _stopped() -> Iterator[Event]:
             signal.signal(kind, handler)
 
 
-def _summary(calls: tuple[Any, ...]) -> str:
+def _summary(calls: tuple[Any, ...], dropped: int) -> str:
     answered = [call.usage for call in calls if call.usage is not None]
     read, written, fresh = (
         sum(usage.get(name) or 0 for usage in answered)
         for name in ("cacheReadInputTokens", "cacheWriteInputTokens", "inputTokens")
     )
+    older = f" (without the {dropped:,} calls before these)" if dropped else ""
     return (
         f"{len(answered):,} calls answered, {len(calls) - len(answered):,} refused: "
-        f"{read:,} tokens read, {written:,} written, {fresh:,} uncached"
+        f"{read:,} tokens read, {written:,} written, {fresh:,} uncached{older}"
     )

@@ -3,7 +3,7 @@
 Stands alone: imports nothing of the rest of `cachepoint`, so that it can be a witness against it.
 
 Not modelled: InvokeModel, implicit caching, partial reads and videos on Nova, eviction under load, end of
-life of old models, structured output as a part of the prefix. Token counts are estimates unless a `sizer`
+life of old models. Token counts are estimates unless a `sizer`
 knows better.
 """
 

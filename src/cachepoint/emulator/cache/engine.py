@@ -16,6 +16,7 @@ __all__ = ["CacheEngine", "Outcome", "Scope"]
 
 _SECONDS = {"5m": 300.0, "1h": 3600.0}
 _FIRST_SWEEP = 4096
+_MOST_ENTRIES = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Outcome:
 
 
 class CacheEngine:
-    """All entries, of every scope.
+    """All entries, of every scope: at most 250,000, of which those that end soonest go first.
 
     A call on a cross-region profile meets another Region's cache with probability `reroute`.
     """
@@ -152,8 +153,12 @@ class CacheEngine:
 
     def _sweep(self) -> None:
         now = self._clock()
-        self._entries = {key: entry for key, entry in self._entries.items() if now < entry.expires}
-        self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._entries))
+        live = [(key, entry) for key, entry in self._entries.items() if now < entry.expires]
+        if len(live) > _MOST_ENTRIES * 3 // 4:
+            live.sort(key=lambda item: item[1].expires)
+            del live[: len(live) - _MOST_ENTRIES // 2]
+        self._entries = dict(live)
+        self._sweep_at = min(max(_FIRST_SWEEP, 2 * len(live)), _MOST_ENTRIES)
 
 
 def _effective(markers: Sequence[Marker], rules: ModelRules, upto: Sequence[int]) -> tuple[Marker, ...]:

@@ -7,11 +7,11 @@ from hashlib import blake2b
 from typing import Any
 
 from cachepoint.emulator.cache.rules import ModelRules
+from cachepoint.emulator.cache.settings import effort, is_forced, text_format, thinking, tool_choice
 
 __all__ = ["Block", "Marker", "Prompt", "chain", "read_prompt"]
 
 _DEFAULT_TTL = "5m"
-_FORCED = ("any", "tool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,28 +130,15 @@ def _salts(request: dict[str, Any], rules: ModelRules) -> dict[str, bytes]:
 def _claude_salts(request: dict[str, Any]) -> dict[str, bytes]:
     # Thinking and effort lose everything, tools included; any/tool against auto/none loses messages
     # only; temperature and maxTokens lose nothing. Measured on Sonnet 4.6 by CacheCanary 0.4.0, 2026-10.
-    forced = any(key in _FORCED for key in _tool_choice(request))
-    return {"tools": _dump([_thinking(request), _effort(request)]), "messages": b"forced" if forced else b""}
+    # Another textFormat on the same text loses everything too: eight tests on Bedrock,
+    # exploration.grjus.eu, 2026.
+    forced = b"forced" if is_forced(request) else b""
+    return {"tools": _dump([thinking(request), effort(request), text_format(request)]), "messages": forced}
 
 
 def _nova_salts(request: dict[str, Any]) -> dict[str, bytes]:
     # A second toolChoice wrote the whole prefix again: pydantic-ai recording on Nova Lite, 2026-08.
-    return {"tools": _dump(_tool_choice(request))}
+    return {"tools": _dump(tool_choice(request))}
 
 
 _SALTS = {"claude": _claude_salts, "nova": _nova_salts}
-
-
-def _tool_choice(request: dict[str, Any]) -> dict[str, Any]:
-    return (request.get("toolConfig") or {}).get("toolChoice") or {}
-
-
-def _thinking(request: dict[str, Any]) -> dict[str, Any] | None:
-    extra = request.get("additionalModelRequestFields") or {}
-    thinking = extra.get("thinking") or extra.get("reasoning_config") or {}
-    return thinking if thinking.get("type", "disabled") != "disabled" else None
-
-
-def _effort(request: dict[str, Any]) -> str:
-    extra = (request.get("additionalModelRequestFields") or {}).get("output_config") or {}
-    return str(extra.get("effort") or (request.get("outputConfig") or {}).get("effort") or "high")

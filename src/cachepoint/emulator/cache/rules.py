@@ -21,7 +21,11 @@ _ARN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """One model's row. Sizes are tokens; `lookback` is blocks."""
+    """One model's row. Sizes are tokens; `lookback` is blocks.
+
+    `prefill` is whether a conversation may end with the assistant, `white_text` whether a text may be white
+    space alone.
+    """
 
     family: str
     explicit: bool
@@ -37,6 +41,8 @@ class ModelRules:
     bytes_per_token: float = 4.0
     context_window: int = 128_000
     unsupported: str = "denied"
+    prefill: bool = True
+    white_text: bool = False
 
     def caches(self, tokens: int) -> bool:
         """Whether a prefix of this many tokens is kept."""

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cachepoint.emulator.cache.settings import text_format, thinking, tool_choice
+from cachepoint.emulator.responders.strict_json import read_json
+
 __all__ = ["ParsedRequest", "keywords"]
 
 _WORD = re.compile(r"\w{3,}")
@@ -46,7 +49,7 @@ class ParsedRequest:
     @property
     def tool_choice(self) -> dict[str, Any]:
         """`toolChoice`; empty where the model may choose."""
-        return (self.body.get("toolConfig") or {}).get("toolChoice") or {}
+        return tool_choice(self.body)
 
     @property
     def inference(self) -> dict[str, Any]:
@@ -56,16 +59,13 @@ class ParsedRequest:
     @property
     def thinks(self) -> bool:
         """Whether thinking is on."""
-        extra = self.body.get("additionalModelRequestFields") or {}
-        thinking = extra.get("thinking") or extra.get("reasoning_config") or {}
-        return bool(thinking.get("type", "disabled") != "disabled")
+        return thinking(self.body) is not None
 
     @cached_property
     def output_schema(self) -> Any:
         """The JSON schema that `outputConfig.textFormat` asks for, or None."""
-        text_format = (self.body.get("outputConfig") or {}).get("textFormat") or {}
-        definition = (text_format.get("structure") or {}).get("jsonSchema")
-        return json.loads(definition["schema"]) if definition else None
+        definition = (text_format(self.body).get("structure") or {}).get("jsonSchema")
+        return read_json(definition["schema"]) if definition else None
 
     @cached_property
     def last_user_text(self) -> str:
@@ -89,12 +89,16 @@ class ParsedRequest:
     @property
     def tool_rounds(self) -> int:
         """Assistant messages with tool calls since the user last spoke."""
-        rounds = 0
-        for message in reversed(self.messages):
-            if message["role"] == "user" and not any("toolResult" in block for block in message["content"]):
-                break
-            rounds += any("toolUse" in block for block in message["content"])
-        return rounds
+        turns = self._since_the_user_spoke()
+        return sum(any("toolUse" in block for block in message["content"]) for message in turns)
+
+    @property
+    def tools_called(self) -> frozenset[str]:
+        """The tools that were called since the user last spoke."""
+        called: set[str] = set()
+        for message in self._since_the_user_spoke():
+            called.update(block["toolUse"]["name"] for block in message["content"] if "toolUse" in block)
+        return frozenset(called)
 
     def background(self) -> str:
         """What the prompt says besides the question: newest message first, bounded."""
@@ -105,6 +109,12 @@ class ParsedRequest:
             if left <= 0:
                 break
         return "\n".join(parts).replace(self.question, "")
+
+    def _since_the_user_spoke(self) -> Iterator[dict[str, Any]]:
+        for message in reversed(self.messages):
+            if message["role"] == "user" and not any("toolResult" in block for block in message["content"]):
+                return
+            yield message
 
     def _texts(self) -> Iterator[str]:
         yield from filter(None, map(_own_text, self.messages[-1:]))

@@ -41,16 +41,16 @@ class ReplayResponder:
     """
 
     def __init__(self, messages: Sequence[dict[str, Any]]) -> None:
-        plain = [_plain_message(message) for message in messages]
+        histories = [b"", *_fingerprints(messages)]
         turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
         self._answers = [_answer(messages[index]["content"]) for index in turns]
-        self._by_history = {_fingerprint(plain[:index]): turn for turn, index in enumerate(turns)}
+        self._by_history = {histories[index]: turn for turn, index in enumerate(turns)}
 
     def __call__(self, request: ParsedRequest, /) -> Reply:
         """Answer one request."""
-        history = [_plain_message(message) for message in request.messages]
-        same_turn = sum(message["role"] == "assistant" for message in history)
-        turn: int = self._by_history.get(_fingerprint(history), same_turn)
+        *_, history = b"", *_fingerprints(request.messages)
+        same_turn = sum(message["role"] == "assistant" for message in request.messages)
+        turn: int = self._by_history.get(history, same_turn)
         if turn >= len(self._answers):
             text = f"The recorded conversation ends after {len(self._answers)} answers."
             raise EmulatedError(text, code="ValidationException", status=400)
@@ -69,6 +69,10 @@ def _plain_message(message: dict[str, Any]) -> dict[str, Any]:
     return {"role": message["role"], "text": text, "rest": [block for block in blocks if "text" not in block]}
 
 
-def _fingerprint(history: Sequence[dict[str, Any]]) -> bytes:
-    raw = json.dumps(history, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")
-    return blake2b(raw, digest_size=16).digest()
+def _fingerprints(messages: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """For every message the digest of the history up to and with it."""
+    digest = b""
+    for message in messages:
+        raw = json.dumps(_plain_message(message), sort_keys=True, default=repr)
+        digest = blake2b(digest + raw.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        yield digest

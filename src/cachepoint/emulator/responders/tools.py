@@ -25,6 +25,8 @@ class AutoResponder:
 class ToolResponder:
     """Calls the tools it is given, with arguments that their schemas allow, then answers from the results.
 
+    Where the answer has to be a tool call, it is one of a tool that was not called yet, so that agents whose
+    answer is a tool of its own come to an end.
     `tools` names those to call (all that are given if None), `steps` is how many rounds precede the answer,
     `parallel` how many calls one round makes.
     """
@@ -37,7 +39,7 @@ class ToolResponder:
         specs = [spec for spec in request.tools if self._tools is None or spec["name"] in self._tools]
         done = request.tool_rounds
         if not specs or done >= self._steps:
-            return TextResponder()(request)
+            return AutoResponder()(request) if _forced(request) else TextResponder()(request)
         first = done * self._parallel
         return _calls(request, [specs[(first + n) % len(specs)] for n in range(self._parallel)])
 
@@ -65,7 +67,14 @@ def _forced(request: ParsedRequest) -> dict[str, Any] | None:
     if "any" not in choice and wanted is None:
         return None
     named = next((spec for spec in request.tools if spec["name"] == wanted), None)
-    return named or _asked_for(request) or next(iter(request.tools), None)
+    return named or _asked_for(request) or _next_tool(request)
+
+
+def _next_tool(request: ParsedRequest) -> dict[str, Any] | None:
+    """The first tool that this turn has not called, else the last: the answer's tool stands at the end."""
+    called = request.tools_called
+    unused = (spec for spec in request.tools if spec["name"] not in called)
+    return next(unused, None) or next(reversed(request.tools), None)
 
 
 def _asked_for(request: ParsedRequest) -> dict[str, Any] | None:

@@ -1,18 +1,27 @@
 """Values that satisfy a JSON schema, taken from a text where the text has them. No randomness."""
 
+import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
+
+from cachepoint.emulator.responders.patterns import sample
+from cachepoint.emulator.responders.schema_form import is_schema
 
 __all__ = ["Hints", "valid_value"]
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d{1,15})?(?![\w])")
 _QUOTED = re.compile(
-    r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^”\n]{1,200})”|`([^`\n]{1,200})`"
+    r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^“”\n]{1,200})”|`([^`\n]{1,200})`"
 )
 _PROPER = re.compile(r"(?<=[a-z,:] )[A-Z][\w-]*(?:,? [A-Z][\w-]*)*")
 _MAX_DEPTH = 12
+_HINT_CHARS = 40_000
+_MOST_VALUES = 10_000
+_MOST_CHARS = 100_000
+_VALUE_CHARS = 200
 _FORMATS = {
     "date": "2026-01-31",
     "time": "12:00:00Z",
@@ -30,19 +39,35 @@ _FORMATS = {
 
 @dataclass(slots=True)
 class Hints:
-    """Numbers and phrases of a text, each handed out once, in the order in which they stand there."""
+    """Numbers and phrases of a text, each handed out once, in the order in which they stand there.
+
+    Of a long text the end, where the question is. `left` is how many values may still be made; a long one
+    counts as several.
+    """
 
     text: str
     numbers: Iterator[str] = field(init=False)
     phrases: Iterator[str] = field(init=False)
+    lowered: str = field(init=False)
+    last_words: str = field(init=False)
+    left: int = _MOST_VALUES
 
     def __post_init__(self) -> None:
+        self.text = self.text[-_HINT_CHARS:]
         self.numbers = iter(_NUMBER.findall(self.text))
-        self.phrases = iter([*_quoted(self.text), *_PROPER.findall(self.text)])
+        self.phrases = iter(
+            [*_quoted(self.text), *(one[:_VALUE_CHARS] for one in _PROPER.findall(self.text))]
+        )
+        self.lowered = self.text.lower()
+        self.last_words = " ".join(self.text.split()[-8:])[-_VALUE_CHARS:]
 
 
 def valid_value(schema: Any, hints: Hints) -> Any:
-    """A value that the schema allows. Knows required, enum, bounds, `$ref`, `allOf`, `anyOf`, formats."""
+    """A value that the schema allows.
+
+    Knows required, enum, bounds, simple patterns, `$ref`, `allOf`, `anyOf`, formats. Where a schema asks for
+    more than 10,000 values or 100,000 characters, it gives less.
+    """
     return _value(schema, _Context(schema, hints))
 
 
@@ -52,34 +77,51 @@ class _Context:
     hints: Hints
     name: str = ""
     depth: int = 0
+    settled: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    targets: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def into(self, name: str) -> Self:
-        return type(self)(self.root, self.hints, name, self.depth + 1)
+        return replace(self, name=name, depth=self.depth + 1)
 
 
 _Maker = Callable[[Mapping[str, Any], _Context], Any]
 
 
 def _value(schema: Any, context: _Context) -> Any:
-    schema = _merged(_plain(schema), context)
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return _pick(schema["enum"], context.hints.text)
+    context.hints.left -= 1
+    if context.hints.left < 0 or context.depth > 2 * _MAX_DEPTH:
+        return None
+    schema = _settled(_plain(schema), context)
     make: _Maker = _MAKERS.get(_type(schema), _object)
-    return make(schema, context)
+    value = schema["const"] if "const" in schema else make(schema, context)
+    if "const" in schema or isinstance(value, str):
+        context.hints.left -= len(json.dumps(value)) // _VALUE_CHARS
+    return value
 
 
 def _plain(schema: Any) -> Mapping[str, Any]:
     """`true` and `false` are schemas too."""
-    return schema if isinstance(schema, dict) else {}
+    return schema if isinstance(schema, dict) else _ANY
+
+
+_ANY: Mapping[str, Any] = {}
+
+
+def _settled(schema: Mapping[str, Any], context: _Context) -> Mapping[str, Any]:
+    """The schema merged and its enum decided: once for each that stands in the root, which keeps it alive."""
+    if id(schema) not in context.settled:
+        merged = _merged(schema, context)
+        if merged.get("enum"):
+            merged = {"const": _pick(merged["enum"], context.hints.lowered), **merged}
+        context.settled[id(schema)] = merged
+    return context.settled[id(schema)]
 
 
 def _merged(schema: Mapping[str, Any], context: _Context) -> Mapping[str, Any]:
     """The schema with `$ref`, `allOf` and the first fitting branch of `anyOf` and `oneOf` taken in."""
     for _ in range(_MAX_DEPTH):
         if "$ref" in schema:
-            schema = {**_target(schema["$ref"], context.root), **_without(schema, "$ref")}
+            schema = {**_target(schema["$ref"], context), **_without(schema, "$ref")}
         elif schema.get("allOf"):
             schema = _joined([_without(schema, "allOf"), *map(_plain, schema["allOf"])])
         elif branches := schema.get("anyOf") or schema.get("oneOf"):
@@ -98,21 +140,26 @@ def _without(schema: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    required: list[str] = []
     for part in parts:
-        properties = {**whole.get("properties", {}), **part.get("properties", {})}
-        required = [*whole.get("required", []), *part.get("required", [])]
         whole |= part
-        whole |= {"properties": properties} if properties else {}
-        whole |= {"required": required} if required else {}
+        properties |= part.get("properties", {})
+        required += part.get("required", [])
+    whole |= {"properties": properties} if properties else {}
+    whole |= {"required": required} if required else {}
     return whole
 
 
-def _target(reference: str, root: Any) -> Mapping[str, Any]:
-    node = root
-    for step in reference.removeprefix("#").strip("/").split("/"):
-        key = step.replace("~1", "/").replace("~0", "~")
-        node = node.get(key, {}) if isinstance(node, dict) else {}
-    return node if isinstance(node, dict) else {}
+def _target(reference: str, context: _Context) -> Mapping[str, Any]:
+    path = reference.removeprefix("#").strip("/")
+    if path not in context.targets:
+        node = context.root
+        for step in path.split("/") if path else ():
+            key = step.replace("~1", "/").replace("~0", "~")
+            node = node.get(key) if isinstance(node, dict) else None
+        context.targets[path] = _plain(node) if is_schema(node) else _ANY
+    return context.targets[path]
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -125,15 +172,14 @@ def _type(schema: Mapping[str, Any]) -> str:
 _IMPLIED = {"properties": "object", "items": "array", "minimum": "number", "maximum": "number"}
 
 
-def _pick(values: list[Any], text: str) -> Any:
-    lowered = text.lower()
+def _pick(values: list[Any], lowered: str) -> Any:
     return next((value for value in values if isinstance(value, str) and value.lower() in lowered), values[0])
 
 
 def _object(schema: Mapping[str, Any], context: _Context) -> dict[str, Any]:
     properties = schema.get("properties", {})
     required = schema.get("required", []) if context.depth < _MAX_DEPTH else []
-    return {name: _value(properties.get(name, {}), context.into(name)) for name in dict.fromkeys(required)}
+    return {name: _value(properties.get(name, _ANY), context.into(name)) for name in dict.fromkeys(required)}
 
 
 def _array(schema: Mapping[str, Any], context: _Context) -> list[Any]:
@@ -142,46 +188,18 @@ def _array(schema: Mapping[str, Any], context: _Context) -> list[Any]:
     rest = schema.get("items") if isinstance(schema.get("items"), dict) else {}
     count = max(len(first), min(least, schema.get("maxItems", least)))
     return [
-        _value(first[i] if i < len(first) else rest or {}, context.into(context.name)) for i in range(count)
+        _value(first[i] if i < len(first) else rest or _ANY, context.into(context.name))
+        for i in range(min(count, context.hints.left))
     ]
 
 
 def _string(schema: Mapping[str, Any], context: _Context) -> str:
     if known := _FORMATS.get(schema.get("format", "")):
         return known
-    text = next(context.hints.phrases, None) or _fallback(context)
-    text = _matching(text, schema.get("pattern"))
-    return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
-
-
-def _fallback(context: _Context) -> str:
-    words = context.hints.text.split()
-    return " ".join(words[-8:]) or context.name or "value"
-
-
-def _matching(text: str, pattern: str | None) -> str:
-    """The text if it fits, else the first common sample that does. Patterns in general are not solved."""
-    if not pattern:
-        return text
-    return next((one for one in (text, *_SAMPLES) if re.search(pattern, one)), text)
-
-
-_SAMPLES = (
-    "value",
-    "VALUE",
-    "a",
-    "A",
-    "1",
-    "123",
-    "1234",
-    "12345",
-    "AB",
-    "ABC",
-    "AB123",
-    "a1",
-    "a-1",
-    *_FORMATS.values(),
-)
+    text = sample(schema["pattern"]) if schema.get("pattern") else None
+    if text is None:
+        text = next(context.hints.phrases, None) or context.hints.last_words or context.name or "value"
+    return text.ljust(min(schema.get("minLength", 0), _MOST_CHARS), "x")[: schema.get("maxLength")]
 
 
 def _integer(schema: Mapping[str, Any], context: _Context) -> int:
@@ -214,7 +232,8 @@ def _multiple(value: float, of: float | None, low: float | None) -> float:
     if not of:
         return value
     down = value // of * of
-    return down if low is None or down >= low else down + of
+    nearest = down if low is None or down >= low else down + of
+    return nearest if math.isfinite(nearest) else value
 
 
 def _quoted(text: str) -> list[str]:

@@ -1,20 +1,25 @@
 """What goes in and out of the service, and what is kept of it."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
+from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.events import Event, StreamFault
 
-__all__ = ["Answer", "EmulatedCall", "Incoming"]
+__all__ = ["Answer", "CallLog", "EmulatedCall", "Incoming", "parsed"]
+
+_RECORD_BYTES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class EmulatedCall:
     """One request that the emulator answered or refused.
 
-    `at` is the emulator's clock in seconds, `usage` the tokens as on the wire, `request` the parsed body
-    and `body` its bytes. `error` and `message` are None where the call was answered, `usage` is None where
+    `at` is the emulator's clock in seconds, `usage` the tokens as on the wire, `body` the bytes of the
+    request. `error` and `message` are None where the call was answered, `usage` is None where
     it was refused.
     """
 
@@ -26,9 +31,57 @@ class EmulatedCall:
     error: str | None = None
     message: str | None = None
     usage: dict[str, Any] | None = None
-    request: Any = None
     body: bytes = field(default=b"", repr=False)
     path: str = ""
+
+    @property
+    def request(self) -> Any:
+        """The parsed body, made anew each time; None where it is no JSON."""
+        return parsed(self.body)
+
+
+class CallLog:
+    """The newest calls: at most so many, and at most so many bytes of them, though always the newest one."""
+
+    def __init__(self, max_calls: int, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._calls: deque[EmulatedCall] = deque()
+        self._max_calls = max_calls
+        self._bytes = self._dropped = 0
+        self._lock = Lock()
+
+    def append(self, call: EmulatedCall) -> None:
+        """Keep a call; the oldest make room for it."""
+        with self._lock:
+            self._calls.append(call)
+            self._bytes += _weight(call)
+            while len(self._calls) > self._max_calls or (
+                self._bytes > self._max_bytes and len(self._calls) > 1
+            ):
+                self._bytes -= _weight(self._calls.popleft())
+                self._dropped += 1
+
+    @property
+    def dropped(self) -> int:
+        """How many made room."""
+        return self._dropped
+
+    def kept(self) -> tuple[EmulatedCall, ...]:
+        """All of them, oldest first."""
+        with self._lock:
+            return tuple(self._calls)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._calls.clear()
+            self._bytes = self._dropped = 0
+
+
+def _weight(call: EmulatedCall) -> int:
+    """About how many bytes of memory a call takes; a refusal may repeat what it refuses."""
+    texts = (call.path, call.operation, call.model_id, call.region, call.message or "")
+    return _RECORD_BYTES + len(call.body) + sum(map(len, texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +102,11 @@ class Answer:
     body: bytes = b""
     stream: Iterator[Event | StreamFault] | None = None
     error: str | None = None
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of a body; None if it is none."""
+    try:
+        return read_json(body)
+    except ValueError:
+        return None

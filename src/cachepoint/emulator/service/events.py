@@ -27,7 +27,18 @@ class StreamFault:
 
 
 def stream_events(reply: Reply, metadata: dict[str, Any]) -> Iterator[Event | StreamFault]:
-    """From messageStart to metadata, as 71 recorded streams: usage last, no contentBlockStart for text."""
+    """From messageStart to metadata, as 71 recorded streams: usage last, no contentBlockStart for text.
+
+    Raises:
+        ValueError: The reply holds what a stream cannot; before the first event, so that no stream is cut.
+    """
+    unknown = next((key for block in reply.content for key in block if key not in _DELTAS), None)
+    if unknown is not None:
+        raise ValueError(f"A streamed reply holds {', '.join(_DELTAS)}, not {unknown!r}.")
+    return _events(reply, metadata)
+
+
+def _events(reply: Reply, metadata: dict[str, Any]) -> Iterator[Event | StreamFault]:
     yield Event("messageStart", {"role": "assistant"})
     for index, block in enumerate(reply.content):
         yield from _block_events(block, index, reply.chunk_chars)
@@ -49,8 +60,6 @@ def _block_events(block: dict[str, Any], index: int, size: int) -> Iterator[Even
 
 def _deltas(block: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
     key = next(iter(block))
-    if key not in _DELTAS:
-        raise ValueError(f"A streamed reply holds {', '.join(_DELTAS)}, not {key!r}.")
     return _DELTAS[key](block[key], size)
 
 
@@ -73,6 +82,13 @@ def _reasoning_deltas(reasoning: dict[str, Any], size: int) -> Iterator[dict[str
         yield {"reasoningContent": {"signature": text["signature"]}}
 
 
+def _citation_deltas(cited: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    # Members of ContentBlockDelta in botocore 1.44.5: the text, then what it is cited from.
+    text = "".join(part.get("text", "") for part in cited.get("content", ()))
+    yield from _text_deltas(text, size)
+    yield from ({"citation": citation} for citation in cited.get("citations", ()))
+
+
 def _pieces(text: str, size: int) -> Iterator[str]:
     return (text[start : start + size] for start in range(0, len(text), size)) if text else iter([""])
 
@@ -81,4 +97,5 @@ _DELTAS: dict[str, Callable[[Any, int], Iterator[dict[str, Any]]]] = {
     "text": _text_deltas,
     "toolUse": _tool_deltas,
     "reasoningContent": _reasoning_deltas,
+    "citationsContent": _citation_deltas,
 }

@@ -14,11 +14,11 @@ from cachepoint.emulator.cache.prompt import read_prompt
 from cachepoint.emulator.cache.rules import ModelRules, is_cross_region, resolve
 from cachepoint.emulator.cache.tokens import Sizer, count_answer
 from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, Responder, finish
-from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming
+from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming, parsed
 from cachepoint.emulator.service.events import Event, StreamFault, stream_events
 from cachepoint.emulator.service.profiles import describe_profile
+from cachepoint.emulator.service.refusals.fields import without_nulls
 from cachepoint.emulator.service.refusals.request import Refusal, invalid
-from cachepoint.emulator.service.refusals.shape import without_nulls
 from cachepoint.emulator.service.refusals.table import (
     UNKNOWN_MODEL,
     refuse_input,
@@ -59,7 +59,6 @@ class _Call:
             self.model_id,
             incoming.region,
             status,
-            request=self.request,
             body=incoming.body,
             path=incoming.path,
             **result,
@@ -109,10 +108,9 @@ class Service:
 
     def answer(self, incoming: Incoming) -> Answer:
         """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
-        operation, model_id = route(incoming.method, incoming.path)
-        call = _Call(self._clock(), operation, model_id, incoming, _parsed(incoming.body))
+        call = self._call(incoming)
         try:
-            return self._operations.get(operation, Service._unknown)(self, call)
+            return self._operations.get(call.operation, Service._unknown)(self, call)
         except _RefusedError as refused:
             return self._refuse(call, refused.refusal)
         except EmulatedError as error:
@@ -121,6 +119,14 @@ class Service:
             _LOGGER.exception("cachepoint.emulator failed on %s", incoming.path)
             text = f"The emulator failed: {error!r}"
             return self._refuse(call, Refusal(500, "InternalServerException", text))
+
+    def refuse(self, incoming: Incoming, refusal: Refusal) -> Answer:
+        """Refuse a request whose body could not be read."""
+        return self._refuse(self._call(incoming), refusal)
+
+    def _call(self, incoming: Incoming) -> _Call:
+        operation, model_id = route(incoming.method, incoming.path)
+        return _Call(self._clock(), operation, model_id, incoming, parsed(incoming.body))
 
     def _converse(self, call: _Call) -> Answer:
         turn = self._open(call)
@@ -137,13 +143,15 @@ class Service:
         return Answer(200, _dump(body))
 
     def _converse_stream(self, call: _Call) -> Answer:
-        return Answer(200, stream=self._stream(self._open(call)))
+        turn = self._open(call)
+        events = stream_events(turn.reply, {"metrics": turn.metrics, "usage": turn.usage})
+        return Answer(200, stream=self._stream(turn, events))
 
-    def _stream(self, turn: _Turn) -> Iterator[Event | StreamFault]:
+    def _stream(self, turn: _Turn, events: Iterator[Event | StreamFault]) -> Iterator[Event | StreamFault]:
         self._engine.publish(turn.outcome)
-        fault, usage = turn.reply.fault, turn.usage
-        self._record(_broken(turn.call, fault) if fault else turn.call.ended(200, usage=usage))
-        for event in stream_events(turn.reply, {"metrics": turn.metrics, "usage": usage}):
+        fault = turn.reply.fault
+        self._record(_broken(turn.call, fault) if fault else turn.call.ended(200, usage=turn.usage))
+        for event in events:
             yield event
             if turn.reply.pause:
                 time.sleep(turn.reply.pause)
@@ -215,13 +223,6 @@ class Service:
 
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
     return call.ended(200, error=fault.code, message=fault.message)
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body) if body else None
-    except (ValueError, RecursionError):
-        return None
 
 
 def _raise(refusal: Refusal | None) -> None:

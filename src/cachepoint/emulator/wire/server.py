@@ -1,30 +1,21 @@
 """The emulator itself: HTTP on 127.0.0.1 around the service, and its clock."""
 
-import re
-import socket
-import sys
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from typing import Any, Self
+from typing import Self
 
 from cachepoint.emulator.cache.engine import CacheEngine
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
-from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming
+from cachepoint.emulator.service.calls import CallLog, EmulatedCall
 from cachepoint.emulator.service.operations import Service
-from cachepoint.emulator.wire.eventstream import encode
+from cachepoint.emulator.wire.connection import Server
 
 __all__ = ["BedrockEmulator"]
 
-_DEFAULT_REGION = "us-east-1"
-_CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/")
-_ERROR_NAMESPACE = "http://internal.amazon.com/coral/com.amazon.bedrock/"
 _MAX_CALLS = 10_000
+_MAX_BYTES = 256 * 1024 * 1024
 
 
 class BedrockEmulator:
@@ -40,6 +31,11 @@ class BedrockEmulator:
         profiles: Application inference profile ARNs and the model behind each.
         delay: Seconds before every answer begins.
         max_calls: How many calls `calls` holds; the oldest go first.
+        max_bytes: How many bytes of them, request bodies included; the oldest go first here too, the newest
+            call is always there.
+
+    Raises:
+        ValueError: A bound is negative.
     """
 
     def __init__(
@@ -54,12 +50,15 @@ class BedrockEmulator:
         profiles: Mapping[str, str] | None = None,
         delay: float = 0.0,
         max_calls: int = _MAX_CALLS,
+        max_bytes: int = _MAX_BYTES,
     ) -> None:
+        if max_calls < 0 or max_bytes < 0:
+            raise ValueError(f"max_calls and max_bytes are at least 0, not {max_calls!r} and {max_bytes!r}.")
         self._port = port
         self._clock = clock
         self._moved = 0.0
         self._lock = Lock()
-        self._calls: deque[EmulatedCall] = deque(maxlen=max_calls)
+        self._calls = CallLog(max_calls, max_bytes)
         self._engine = CacheEngine(self.now, reroute=reroute, seed=seed)
         self._service = Service(
             engine=self._engine,
@@ -70,7 +69,7 @@ class BedrockEmulator:
             record=self._calls.append,
             delay=delay,
         )
-        self._server: _Server | None = None
+        self._server: Server | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -81,7 +80,7 @@ class BedrockEmulator:
     def start(self) -> Self:
         """Listen. Starting twice is no error."""
         if self._server is None:
-            self._server = _Server(("127.0.0.1", self._port), self._service)
+            self._server = Server(("127.0.0.1", self._port), self._service)
             Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
@@ -105,8 +104,13 @@ class BedrockEmulator:
 
     @property
     def calls(self) -> tuple[EmulatedCall, ...]:
-        """Every request it answered or refused, oldest first."""
-        return tuple(self._calls)
+        """The requests it answered or refused, oldest first: the newest `max_calls` in `max_bytes`."""
+        return self._calls.kept()
+
+    @property
+    def calls_dropped(self) -> int:
+        """How many older requests `calls` no longer holds."""
+        return self._calls.dropped
 
     def now(self) -> float:
         """Its clock, in seconds."""
@@ -123,90 +127,3 @@ class BedrockEmulator:
         """Forget entries and calls. The clock stays where it is."""
         self._engine.clear()
         self._calls.clear()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
-    def __init__(self, address: tuple[str, int], service: Service) -> None:
-        self.service = service
-        self._open: set[socket.socket] = set()
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-    def close(self) -> None:
-        self.shutdown()
-        self.server_close()
-        for connection in tuple(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Without it every small event waits 40 ms for the acknowledgement of the one before.
-    disable_nagle_algorithm = True
-    wbufsize = -1
-    server: _Server
-
-    def do_POST(self) -> None:
-        answer = self.server.service.answer(Incoming(self.command, self.path, self._region(), self._body()))
-        self._stream(answer) if answer.stream is not None else self._send(answer)
-
-    do_GET = do_PUT = do_DELETE = do_PATCH = do_POST  # noqa: N815 -- the names are http.server's
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- http.server's name
-        pass
-
-    def version_string(self) -> str:
-        return "cachepoint-emulator"
-
-    def _body(self) -> bytes:
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            return b"".join(iter(self._chunk, b""))
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def _chunk(self) -> bytes:
-        size = int(self.rfile.readline().partition(b";")[0], 16)
-        data = self.rfile.read(size)
-        self.rfile.readline()
-        return data
-
-    def _region(self) -> str:
-        match = _CREDENTIAL.search(self.headers.get("Authorization", ""))
-        return match["region"] if match else _DEFAULT_REGION
-
-    def _send(self, answer: Answer) -> None:
-        self._head(answer.status, "application/json")
-        if answer.error:
-            self.send_header("x-amzn-ErrorType", f"{answer.error}:{_ERROR_NAMESPACE}")
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(answer.body)
-
-    def _stream(self, answer: Answer) -> None:
-        self._head(answer.status, "application/vnd.amazon.eventstream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for piece in map(encode, answer.stream or ()):
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _head(self, status: int, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))

@@ -1,10 +1,11 @@
 """What a conversation may not be."""
 
-from typing import Any
+from collections.abc import Iterator
+from itertools import pairwise
 
-from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid
+from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "MODEL_CHECKS"]
 
 
 def _no_messages(checked: Checked) -> Refusal | None:
@@ -42,8 +43,8 @@ def _tool_changes(checked: Checked) -> Refusal | None:
 
 
 def _blank_text(checked: Checked) -> Refusal | None:
-    # Sonnet 4.5 refuses "" (hermes-agent#55092, 2026-09) and took "\n" (pydantic-ai recording, 2026-08);
-    # other models refuse white space too (langchain-aws#403, 2025-03).
+    # Claude refuses "" in these words (hermes-agent#55092, 2026-09), other models white space too
+    # (langchain-aws#403, 2025-03).
     blank = _is_empty if checked.rules.family == "claude" else _is_white
     text = (
         "The text field in the ContentBlock object at messages.{}.content.{} is blank."
@@ -64,14 +65,69 @@ def _is_white(text: str | None) -> bool:
     return text is not None and not text.strip()
 
 
-def _document_without_text(checked: Checked) -> Refusal | None:
-    # archestra#4220, 2026-04
-    def bare(message: dict[str, Any]) -> bool:
-        keys = {key for block in message["content"] for key in block}
-        return "document" in keys and "text" not in keys
+def _white_text(checked: Checked) -> Refusal | None:
+    # hermes-agent#41985 on Opus 4.8, 2026-06, and #61318, 2026-07.
+    refused = checked.rules.family == "claude" and not checked.rules.white_text
+    if not refused or not any(map(_is_white, _texts(checked))):
+        return None
+    return model_error("messages: text content blocks must contain non-whitespace text")
 
-    alone = any(message["role"] == "user" and bare(message) for message in checked.messages)
-    return invalid("A text block must be included when using documents.") if alone else None
+
+def _empty_result(checked: Checked) -> Refusal | None:
+    # hermes-agent#55092, 2026-06
+    empty = checked.rules.family == "claude" and any(map(_is_empty, _result_texts(checked)))
+    return model_error("messages: text content blocks must be non-empty") if empty else None
+
+
+def _texts(checked: Checked) -> Iterator[str | None]:
+    yield from (block.get("text") for message in checked.messages for block in message["content"])
+    yield from _result_texts(checked)
+
+
+def _result_texts(checked: Checked) -> Iterator[str | None]:
+    blocks = (block for message in checked.messages for block in message["content"])
+    return (
+        part.get("text") for block in blocks for part in (block.get("toolResult") or {}).get("content", ())
+    )
+
+
+def _alternation(checked: Checked) -> Refusal | None:
+    # dify#9294, 2024-10. Claude and Nova take the same role twice: recordings, 2025 and 2026.
+    roles = [message["role"] for message in checked.messages]
+    twice = checked.rules.family == "llama" and any(left == right for left, right in pairwise(roles))
+    text = (
+        "A conversation must alternate between user and assistant roles."
+        " Make sure the conversation alternates between user and assistant roles and try again."
+    )
+    return invalid(text) if twice else None
+
+
+def _text_beside_result(checked: Checked) -> Refusal | None:
+    # browser-use#710, 2025-02; harness-sdk#1223, 2025-11
+    if checked.rules.family != "llama":
+        return None
+    keys = [{key for block in message["content"] for key in block} for message in checked.messages]
+    index = next((index for index, found in enumerate(keys) if found >= {"text", "toolResult"}), None)
+    text = "Conversation blocks and tool result blocks cannot be provided in the same turn."
+    return None if index is None else invalid(f"messages.{index}.content: {text}")
+
+
+def _prefill(checked: Checked) -> Refusal | None:
+    # hermes-agent#101401, 2026-09: Sonnet and Opus from 4.6 on, and Fable.
+    last = checked.messages[-1]
+    if checked.rules.prefill or last["role"] != "assistant":
+        return None
+    text = "This model does not support assistant message prefill."
+    return model_error(f"{text} The conversation must end with a user message.")
+
+
+def _prefill_end(checked: Checked) -> Refusal | None:
+    # langchain-aws#599, 2025-08; aws-sdk-net#4015, 2025-09
+    last = checked.messages[-1]
+    text = next((block["text"] for block in reversed(last["content"]) if "text" in block), "")
+    if checked.rules.family != "claude" or last["role"] != "assistant" or text == text.rstrip():
+        return None
+    return model_error("messages: final assistant content cannot end with trailing whitespace")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -80,5 +136,8 @@ CHECKS: tuple[Check, ...] = (
     _system_role,
     _tool_changes,
     _blank_text,
-    _document_without_text,
+    _alternation,
+    _text_beside_result,
 )
+# What the model itself refuses comes after what Bedrock refuses before it.
+MODEL_CHECKS: tuple[Check, ...] = (_white_text, _empty_result, _prefill, _prefill_end)

@@ -1,6 +1,5 @@
 """Where a checkpoint may not be."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -49,53 +48,28 @@ def ttl_order(prompt: Prompt) -> Refusal | None:
     return invalid(_TTL_ORDER.format(late.at)) if late else None
 
 
-def _lists(checked: Checked) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    yield "toolConfig/tools", checked.tools
-    yield "system", checked.system
-    for index, message in enumerate(checked.messages):
-        yield f"messages/{index}/content", message["content"]
-
-
-def _points(checked: Checked) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
-    """Every checkpoint: the list it is in, that list's path, its index there."""
-    for path, items in _lists(checked):
-        yield from ((path, items, index) for index, item in enumerate(items) if "cachePoint" in item)
-
-
-def _carrier(items: list[dict[str, Any]], index: int) -> int:
-    """The block that a checkpoint sits on, counted as if checkpoints were no blocks."""
-    return sum("cachePoint" not in item for item in items[:index]) - 1
-
-
-def _before(items: list[dict[str, Any]], index: int) -> dict[str, Any]:
-    """The nearest block before a checkpoint; empty if there is none."""
-    return next((item for item in reversed(items[:index]) if "cachePoint" not in item), {})
-
-
 def _unsupported_model(checked: Checked) -> Refusal | None:
-    asked = next(_points(checked), None)
-    return _UNSUPPORTED[checked.rules.unsupported] if asked and not checked.rules.explicit else None
+    asked = checked.points and not checked.rules.explicit
+    return _UNSUPPORTED[checked.rules.unsupported] if asked else None
 
 
 def _nothing_before(checked: Checked) -> Refusal | None:
-    lone = any(_carrier(items, index) < 0 for _, items, index in _points(checked))
-    return invalid(_NOTHING) if lone else None
+    return invalid(_NOTHING) if any(point.carrier < 0 for point in checked.points) else None
 
 
 def _after_reasoning(checked: Checked) -> Refusal | None:
     # Only the block before: rig#1673 suspects that the whole message is looked at, rig#1833 disputes it.
-    after = any("reasoningContent" in _before(items, index) for _, items, index in _points(checked))
+    after = any("reasoningContent" in point.before for point in checked.points)
     return invalid(_REASONING) if after else None
 
 
 def _after_document(checked: Checked) -> Refusal | None:
     # [text, document, cachePoint] is refused at content.2: the point itself, left without a block to
     # sit on (aws-sdk-java-v2#6277; agentcore-public-stack#668, 2026-07).
-    for path, items, index in _points(checked):
-        if _unmarkable(_before(items, index)):
-            at = f"{path.replace('/', '.')}.{_carrier(items, index) + 1}"
-            return model_error(f"{at}.type: Field required")
-    return None
+    point = next((point for point in checked.points if _unmarkable(point.before)), None)
+    if point is None:
+        return None
+    return model_error(f"{point.path.replace('/', '.')}.{point.carrier + 1}.type: Field required")
 
 
 def _unmarkable(block: dict[str, Any]) -> bool:
@@ -106,25 +80,24 @@ def _unmarkable(block: dict[str, Any]) -> bool:
 def _nova_tools(checked: Checked) -> Refusal | None:
     if checked.rules.family != "nova":
         return None
-    for path, items, index in _points(checked):
-        if path == "toolConfig/tools" or any("toolUse" in item or "toolResult" in item for item in items):
-            return invalid(_EXTRANEOUS.format(f"{path}/{max(0, _carrier(items, index))}"))
-    return None
+    beside = (point for point in checked.points if point.path == "toolConfig/tools" or point.beside_tools)
+    point = next(beside, None)
+    return invalid(_EXTRANEOUS.format(f"{point.path}/{max(0, point.carrier)}")) if point else None
 
 
 def _nova_ttl(checked: Checked) -> Refusal | None:
-    extended = any(items[index]["cachePoint"].get("ttl") == "1h" for _, items, index in _points(checked))
-    return invalid(_EXTENDED_TTL) if extended and checked.rules.family == "nova" else None
+    extended = checked.rules.family == "nova" and any(point.ttl == "1h" for point in checked.points)
+    return invalid(_EXTENDED_TTL) if extended else None
 
 
 def _latency(checked: Checked) -> Refusal | None:
     # boto3#4626
-    point = next(_points(checked), None)
-    if point is None or (checked.body.get("performanceConfig") or {}).get("latency") != "optimized":
+    optimized = (checked.body.get("performanceConfig") or {}).get("latency") == "optimized"
+    if not optimized or not checked.points:
         return None
-    path, items, index = point
-    at = path.replace("toolConfig/", "").replace("/", ".")
-    return invalid(f"{at}.{max(0, _carrier(items, index))}.cache_control: Extra inputs are not permitted")
+    point = checked.points[0]
+    at = point.path.replace("toolConfig/", "").replace("/", ".")
+    return invalid(f"{at}.{max(0, point.carrier)}.cache_control: Extra inputs are not permitted")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,12 +1,13 @@
 """A request on its way through the checks, and what a check gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cachepoint.emulator.cache.rules import ModelRules
 
-__all__ = ["Check", "Checked", "Refusal", "invalid", "model_error"]
+__all__ = ["Check", "Checked", "Point", "Refusal", "invalid", "model_error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A checkpoint: the path of its list, the block there that it sits on, and what that list holds.
+
+    `carrier` is the index of that block, counted as if checkpoints were no blocks; -1, and `before` empty,
+    where the list has none before it.
+    """
+
+    path: str
+    ttl: str | None
+    carrier: int
+    before: dict[str, Any]
+    beside_tools: bool
+
+
+@dataclass(frozen=True)
 class Checked:
     """A request on its way through the checks; `body` has passed the check of its shape."""
 
@@ -39,6 +55,27 @@ class Checked:
     def tools(self) -> list[dict[str, Any]]:
         """The tools, checkpoints among them."""
         return (self.body.get("toolConfig") or {}).get("tools") or []
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """Every checkpoint, in the order of the request."""
+        return tuple(point for path, items in self._lists() for point in _points(path, items))
+
+    def _lists(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        yield "toolConfig/tools", self.tools
+        yield "system", self.system
+        for index, message in enumerate(self.messages):
+            yield f"messages/{index}/content", message["content"]
+
+
+def _points(path: str, items: list[dict[str, Any]]) -> Iterator[Point]:
+    carrier, before = -1, dict[str, Any]()
+    beside_tools = any("toolUse" in item or "toolResult" in item for item in items)
+    for item in items:
+        if "cachePoint" in item:
+            yield Point(path, item["cachePoint"].get("ttl"), carrier, before, beside_tools)
+        else:
+            carrier, before = carrier + 1, item
 
 
 Check = Callable[[Checked], Refusal | None]

@@ -1,15 +1,25 @@
-"""The shape of a Converse body: which fields, of which type, and how Bedrock says that one is wrong.
-
-Fields after botocore 1.44.5 `bedrock-runtime`, 2026-11.
-"""
+"""Kinds of values, and how Bedrock says that one is wrong."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["input_fault", "shape_fault", "without_nulls"]
+__all__ = [
+    "Anything",
+    "AtLeast",
+    "Choice",
+    "ListOf",
+    "Name",
+    "OneOf",
+    "Scalar",
+    "Shape",
+    "Struct",
+    "fault_of",
+    "stripped",
+]
 
 _Path = tuple[str | int, ...]
 
@@ -25,17 +35,31 @@ _JSON_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
+    """One of Python's plain types, called `name` by Bedrock."""
+
     name: str
     types: tuple[type, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Name:
+    """A text of bounded length; `pattern` is said in the refusal as it stands here."""
+
+    most: int | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
+    """One text of several."""
+
     values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
+    """A number within bounds."""
+
     types: tuple[type, ...]
     least: float
     most: float | None = None
@@ -43,11 +67,15 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
+    """A list, all of one kind."""
+
     item: Shape
 
 
 @dataclass(frozen=True, slots=True)
 class Struct:
+    """An object; fields that it does not name are let alone."""
+
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
 
@@ -62,138 +90,51 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    pass
+    """Any JSON at all."""
 
 
-Shape = Scalar | Choice | AtLeast | ListOf | Struct | OneOf | Anything
+Shape = Scalar | Name | Choice | AtLeast | ListOf | Struct | OneOf | Anything
 
-_TEXT, _OBJECT, _ANY = Scalar("String", (str,)), Scalar("JSONObject", (dict,)), Anything()
-_BOOLEAN = Scalar("Boolean", (bool,))
-_CACHE_POINT = Struct({"type": Choice(("default",)), "ttl": Choice(("5m", "1h"))}, ("type",))
-_SOURCE = Struct({"bytes": _TEXT, "text": _TEXT, "s3Location": _OBJECT})
-_MEDIA = Struct({"format": _TEXT, "source": _SOURCE}, ("source",))
-_DOCUMENT = Struct({"format": _TEXT, "name": _TEXT, "source": _SOURCE}, ("name", "source"))
-_RESULT_PART = OneOf(
-    "ToolResultContentBlock",
-    # cachePoint is no member of this union; raw HTTP takes it all the same (CacheCanary 0.4.0, 2026-10).
-    {
-        "json": _ANY,
-        "text": _TEXT,
-        "image": _MEDIA,
-        "document": _DOCUMENT,
-        "video": _MEDIA,
-        "searchResult": _OBJECT,
-        "cachePoint": _CACHE_POINT,
-    },
-)
-_TOOL_USE = Struct({"toolUseId": _TEXT, "name": _TEXT, "input": _ANY}, ("toolUseId", "name", "input"))
-_TOOL_RESULT = Struct(
-    {"toolUseId": _TEXT, "content": ListOf(_RESULT_PART), "status": Choice(("success", "error"))},
-    ("toolUseId", "content"),
-)
-_CONTENT = OneOf(
-    "ContentBlock",
-    {
-        "text": _TEXT,
-        "image": _MEDIA,
-        "document": _DOCUMENT,
-        "video": _MEDIA,
-        "audio": _MEDIA,
-        "toolUse": _TOOL_USE,
-        "toolResult": _TOOL_RESULT,
-        "guardContent": _OBJECT,
-        "cachePoint": _CACHE_POINT,
-        "reasoningContent": _OBJECT,
-        "citationsContent": _OBJECT,
-        "searchResult": _OBJECT,
-        "toolAddition": _OBJECT,
-        "toolRemoval": _OBJECT,
-    },
-)
-_SYSTEM = OneOf("SystemContentBlock", {"text": _TEXT, "guardContent": _OBJECT, "cachePoint": _CACHE_POINT})
-_TOOL_SPEC = Struct(
-    {"name": _TEXT, "description": _TEXT, "inputSchema": _OBJECT, "strict": _BOOLEAN}, ("name", "inputSchema")
-)
-_TOOL = OneOf("Tool", {"toolSpec": _TOOL_SPEC, "systemTool": _OBJECT, "cachePoint": _CACHE_POINT})
-_TOOL_CHOICE = OneOf(
-    "ToolChoice", {"auto": _OBJECT, "any": _OBJECT, "tool": Struct({"name": _TEXT}, ("name",))}
-)
-_MESSAGE = Struct(
-    {"role": Choice(("user", "assistant", "system")), "content": ListOf(_CONTENT)}, ("role", "content")
-)
-_INFERENCE = Struct(
-    {
-        "maxTokens": AtLeast((int,), 1),
-        "temperature": AtLeast((int, float), 0, 1),
-        "topP": AtLeast((int, float), 0, 1),
-        "stopSequences": ListOf(_TEXT),
-    }
-)
-_JSON_SCHEMA = Struct({"schema": _TEXT, "name": _TEXT, "description": _TEXT}, ("schema",))
-_TEXT_FORMAT = Struct(
-    {"type": Choice(("json_schema",)), "structure": Struct({"jsonSchema": _JSON_SCHEMA})},
-    ("type", "structure"),
-)
-_PROMPT: dict[str, Shape] = {
-    "messages": ListOf(_MESSAGE),
-    "system": ListOf(_SYSTEM),
-    "toolConfig": Struct({"tools": ListOf(_TOOL), "toolChoice": _TOOL_CHOICE}, ("tools",)),
-    "additionalModelRequestFields": Struct(
-        {"thinking": _OBJECT, "reasoning_config": _OBJECT, "output_config": _OBJECT}
-    ),
-}
-_CONVERSE = Struct(
-    {
-        **_PROMPT,
-        "inferenceConfig": _INFERENCE,
-        "guardrailConfig": _OBJECT,
-        "promptVariables": _OBJECT,
-        "additionalModelResponseFieldPaths": ListOf(_TEXT),
-        "requestMetadata": _OBJECT,
-        "performanceConfig": Struct({"latency": Choice(("standard", "optimized"))}),
-        "serviceTier": Struct({"type": _TEXT}, ("type",)),
-        "outputConfig": Struct({"textFormat": _TEXT_FORMAT, "effort": _TEXT}),
-    },
-    ("messages",),
-)
-_COUNT_INPUT = OneOf(
-    "CountTokensInput",
-    {"converse": Struct(_PROMPT, ("messages",)), "invokeModel": Struct({"body": _TEXT}, ("body",))},
-)
-_COUNT = Struct({"input": _COUNT_INPUT}, ("input",))
-_ANY_BODY = Struct({**_CONVERSE.fields, **_COUNT.fields})
+_ANYTHING = Anything()
 
 
-def shape_fault(body: Any) -> str | None:
-    """What is wrong with the shape of a Converse body, in Bedrock's words; None if nothing is."""
-    return _fault(body, _CONVERSE, ())
-
-
-def input_fault(body: Any) -> str | None:
-    """The same for a CountTokens body."""
-    return _fault(body, _COUNT, ())
-
-
-def without_nulls(body: Any) -> Any:
-    """A Converse or CountTokens body without the fields that are null, which Bedrock takes as absent."""
-    return _stripped(body, _ANY_BODY)
-
-
-def _stripped(value: Any, shape: Shape) -> Any:
+def stripped(value: Any, shape: Shape) -> Any:
+    """The value without the fields that are null, which Bedrock takes as absent."""
     if isinstance(shape, ListOf) and isinstance(value, list):
-        return [_stripped(item, shape.item) for item in value]
+        return [stripped(item, shape.item) for item in value]
     members = getattr(shape, "fields", None) or getattr(shape, "keys", None)
     if members is None or not isinstance(value, dict):
         return value
-    return {key: _stripped(item, members.get(key, _ANY)) for key, item in value.items() if item is not None}
+    return {
+        key: stripped(item, members.get(key, _ANYTHING)) for key, item in value.items() if item is not None
+    }
 
 
-def _fault(value: Any, shape: Shape, path: _Path) -> str | None:
+def fault_of(value: Any, shape: Shape, path: _Path = ()) -> str | None:
+    """What is wrong with a value, in Bedrock's words; None if nothing is."""
     return _FAULTS[type(shape)](value, shape, path)
 
 
 def _scalar(value: Any, shape: Scalar, path: _Path) -> str | None:
     return None if type(value) in shape.types else _wrong_type(path, shape.name, value)
+
+
+def _name(value: Any, shape: Name, path: _Path) -> str | None:
+    if not isinstance(value, str):
+        return _wrong_type(path, "String", value)
+    if shape.pattern and not re.fullmatch(shape.pattern, value):
+        # vercel/ai#17769, litellm#24668, 2026
+        return _constraint(
+            f"'{value}'", path, f"Member must satisfy regular expression pattern: {shape.pattern}"
+        )
+    if not value:
+        return _constraint("''", path, "Member must have length greater than or equal to 1")
+    over = shape.most is not None and len(value) > shape.most
+    return (
+        _constraint(f"'{value}'", path, f"Member must have length less than or equal to {shape.most}")
+        if over
+        else None
+    )
 
 
 def _choice(value: Any, shape: Choice, path: _Path) -> str | None:
@@ -221,7 +162,7 @@ def _at_least(value: Any, shape: AtLeast, path: _Path) -> str | None:
 def _list(value: Any, shape: ListOf, path: _Path) -> str | None:
     if not isinstance(value, list):
         return _wrong_type(path, "JSONArray", value)
-    faults = (_fault(item, shape.item, (*path, index)) for index, item in enumerate(value))
+    faults = (fault_of(item, shape.item, (*path, index)) for index, item in enumerate(value))
     return next(filter(None, faults), None)
 
 
@@ -252,7 +193,7 @@ def _anything(_value: Any, _shape: Anything, _path: _Path) -> None:
 
 def _members(value: dict[str, Any], fields: Mapping[str, Shape], path: _Path) -> str | None:
     present = ((name, shape) for name, shape in fields.items() if value.get(name) is not None)
-    return next(filter(None, (_fault(value[name], shape, (*path, name)) for name, shape in present)), None)
+    return next(filter(None, (fault_of(value[name], shape, (*path, name)) for name, shape in present)), None)
 
 
 def _constraint(shown: str, path: _Path, constraint: str) -> str:
@@ -275,6 +216,7 @@ def _dotted(path: _Path) -> str:
 
 _FAULTS: dict[type, Callable[[Any, Any, _Path], str | None]] = {
     Scalar: _scalar,
+    Name: _name,
     Choice: _choice,
     AtLeast: _at_least,
     ListOf: _list,

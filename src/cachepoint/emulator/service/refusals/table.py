@@ -4,22 +4,31 @@ from typing import Any
 
 from cachepoint.emulator.cache.prompt import Prompt
 from cachepoint.emulator.cache.rules import ModelRules
-from cachepoint.emulator.service.refusals import conversation, points, tools
+from cachepoint.emulator.service.refusals import conversation, documents, points, reasoning, tools
+from cachepoint.emulator.service.refusals.fields import input_fault, shape_fault
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid
-from cachepoint.emulator.service.refusals.shape import input_fault, shape_fault
 
 __all__ = ["UNKNOWN_MODEL", "refuse_input", "refuse_prompt", "refuse_request"]
 
 UNKNOWN_MODEL = invalid("The provided model identifier is invalid.")
-_CHECKS: tuple[Check, ...] = (*conversation.CHECKS, *tools.CHECKS, *points.CHECKS)
+_CHECKS: tuple[Check, ...] = (
+    *conversation.CHECKS,
+    *documents.CHECKS,
+    *tools.CHECKS,
+    *points.CHECKS,
+    *conversation.MODEL_CHECKS,
+    *reasoning.CHECKS,
+)
 
 
 def refuse_request(body: Any, rules: ModelRules) -> Refusal | None:
     """The refusal of a Converse body, or None."""
-    if fault := shape_fault(body):
+    prompt = rules.family == "prompt"
+    if fault := shape_fault(body, brings_messages=prompt):
         return invalid(fault)
     checked = Checked(body, rules)
-    return next((refusal for check in _CHECKS if (refusal := check(checked))), None)
+    checks = () if prompt and not checked.messages else _CHECKS
+    return next((refusal for check in checks if (refusal := check(checked))), None)
 
 
 def refuse_input(body: Any) -> Refusal | None:

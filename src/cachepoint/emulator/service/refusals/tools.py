@@ -1,11 +1,12 @@
 """What tools, their schemas, their calls and their results may not be."""
 
-import json
 from itertools import pairwise
 from typing import Any
 
+from cachepoint.emulator.cache.settings import text_format, tool_choice
+from cachepoint.emulator.responders.schema_form import is_schema
+from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
-from cachepoint.emulator.service.refusals.schema_form import is_schema
 
 __all__ = ["CHECKS"]
 
@@ -15,6 +16,15 @@ def _tools_undefined(checked: Checked) -> Refusal | None:
     undefined = not checked.tools and keys & {"toolUse", "toolResult"}
     text = "The toolConfig field must be defined when using toolUse and toolResult content blocks."
     return invalid(text) if undefined else None
+
+
+def _tool_choice(checked: Checked) -> Refusal | None:
+    # any: llama_index#19886, 2025-09, and harness-sdk#1241, 2025-11; tool: bifrost#3196, 2026-05
+    if checked.rules.family != "llama":
+        return None
+    forced = next((key for key in ("any", "tool") if key in tool_choice(checked.body)), None)
+    text = "This model doesn't support the {0} field. Remove {0} and try again."
+    return invalid(text.format(f"toolConfig.toolChoice.{forced}")) if forced else None
 
 
 def _tool_schema(checked: Checked) -> Refusal | None:
@@ -39,19 +49,18 @@ def _tool_schema_form(checked: Checked) -> Refusal | None:
 
 
 def _output_schema(checked: Checked) -> Refusal | None:
-    text_format = (checked.body.get("outputConfig") or {}).get("textFormat") or {}
     at = "outputConfig.textFormat.structure.jsonSchema.schema"
     text = f"The format of the value at {at} is invalid. Provide a json object for the field and try again."
-    definition = (text_format.get("structure") or {}).get("jsonSchema")
+    definition = (text_format(checked.body).get("structure") or {}).get("jsonSchema")
     return invalid(text) if definition and not _is_json_object(definition["schema"]) else None
 
 
 def _is_json_object(text: str) -> bool:
     try:
-        parsed = json.loads(text)
-        return isinstance(parsed, dict) and is_schema(parsed)
-    except (ValueError, RecursionError):
+        schema = read_json(text)
+    except ValueError:
         return False
+    return isinstance(schema, dict) and is_schema(schema)
 
 
 def _empty_error_result(checked: Checked) -> Refusal | None:
@@ -81,7 +90,7 @@ def _ids(message: dict[str, Any], key: str) -> list[str]:
 
 def _unanswered(index: int, before: dict[str, Any], message: dict[str, Any]) -> Refusal | None:
     # agno#6698, 2026-02; camel#3954, 2026-03
-    answered = _ids(message, "toolResult")
+    answered = set(_ids(message, "toolResult"))
     missing = [call for call in _ids(before, "toolUse") if call not in answered]
     text = "Expected toolResult blocks at messages.{}.content for the following Ids: {}"
     return invalid(text.format(index, ", ".join(missing))) if missing else None
@@ -106,6 +115,7 @@ def _open_call(index: int, last: dict[str, Any]) -> Refusal | None:
 
 CHECKS: tuple[Check, ...] = (
     _tools_undefined,
+    _tool_choice,
     _tool_schema,
     _tool_schema_form,
     _output_schema,

@@ -5,6 +5,8 @@ from typing import Any
 
 __all__ = ["is_schema"]
 
+_LARGEST = 1e300
+
 
 def is_schema(value: Any) -> bool:
     """Whether every keyword that matters has a value of its kind; unknown keywords may say what they like."""
@@ -32,7 +34,8 @@ def _text(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float)
+    # Beyond it neither JSON's readers nor arithmetic agree on what it is; NaN is not within it.
+    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
 
 
 def _count(value: Any) -> bool:

@@ -1,0 +1,151 @@
+"""The fields of a Converse and of a CountTokens body, after botocore 1.44.5 `bedrock-runtime`, 2026-11."""
+
+from typing import Any
+
+from cachepoint.emulator.service.refusals.shape import (
+    Anything,
+    AtLeast,
+    Choice,
+    ListOf,
+    Name,
+    OneOf,
+    Scalar,
+    Shape,
+    Struct,
+    fault_of,
+    stripped,
+)
+
+__all__ = ["input_fault", "shape_fault", "without_nulls"]
+
+_TEXT, _OBJECT, _ANY = Scalar("String", (str,)), Scalar("JSONObject", (dict,)), Anything()
+_BOOLEAN = Scalar("Boolean", (bool,))
+_ID, _TOOL_NAME = Name(64, "[a-zA-Z0-9_.:-]+"), Name(64, "[a-zA-Z0-9_-]+")
+_CACHE_POINT = Struct({"type": Choice(("default",)), "ttl": Choice(("5m", "1h"))}, ("type",))
+_SOURCE = Struct({"bytes": _TEXT, "text": _TEXT, "s3Location": _OBJECT})
+_IMAGE = Struct({"format": Choice(("png", "jpeg", "gif", "webp")), "source": _SOURCE}, ("source",))
+_VIDEO_FORMATS = ("mkv", "mov", "mp4", "webm", "flv", "mpeg", "mpg", "wmv", "three_gp")
+_VIDEO = Struct({"format": Choice(_VIDEO_FORMATS), "source": _SOURCE}, ("source",))
+_AUDIO = Struct({"format": _TEXT, "source": _SOURCE}, ("source",))
+# In the order in which Bedrock lists them: vercel/ai#5606, 2025-04.
+_DOCUMENT_FORMATS = ("docx", "csv", "html", "txt", "pdf", "md", "doc", "xlsx", "xls")
+_DOCUMENT = Struct(
+    {
+        "format": Choice(_DOCUMENT_FORMATS),
+        "name": Name(200),
+        "source": _SOURCE,
+        "context": _TEXT,
+        "citations": Struct({"enabled": _BOOLEAN}, ("enabled",)),
+    },
+    ("name", "source"),
+)
+_RESULT_PART = OneOf(
+    "ToolResultContentBlock",
+    # cachePoint is no member of this union; raw HTTP takes it all the same (CacheCanary 0.4.0, 2026-10).
+    {
+        "json": _ANY,
+        "text": _TEXT,
+        "image": _IMAGE,
+        "document": _DOCUMENT,
+        "video": _VIDEO,
+        "searchResult": _OBJECT,
+        "cachePoint": _CACHE_POINT,
+    },
+)
+_TOOL_USE = Struct({"toolUseId": _ID, "name": _TOOL_NAME, "input": _ANY}, ("toolUseId", "name", "input"))
+_TOOL_RESULT = Struct(
+    {"toolUseId": _ID, "content": ListOf(_RESULT_PART), "status": Choice(("success", "error"))},
+    ("toolUseId", "content"),
+)
+_REASONING = Struct(
+    {"reasoningText": Struct({"text": _TEXT, "signature": _TEXT}, ("text",)), "redactedContent": _TEXT}
+)
+_CONTENT = OneOf(
+    "ContentBlock",
+    {
+        "text": _TEXT,
+        "image": _IMAGE,
+        "document": _DOCUMENT,
+        "video": _VIDEO,
+        "audio": _AUDIO,
+        "toolUse": _TOOL_USE,
+        "toolResult": _TOOL_RESULT,
+        "guardContent": _OBJECT,
+        "cachePoint": _CACHE_POINT,
+        "reasoningContent": _REASONING,
+        "citationsContent": _OBJECT,
+        "searchResult": _OBJECT,
+        "toolAddition": _OBJECT,
+        "toolRemoval": _OBJECT,
+    },
+)
+_SYSTEM = OneOf("SystemContentBlock", {"text": _TEXT, "guardContent": _OBJECT, "cachePoint": _CACHE_POINT})
+_TOOL_SPEC = Struct(
+    {"name": _TOOL_NAME, "description": Name(), "inputSchema": _OBJECT, "strict": _BOOLEAN},
+    ("name", "inputSchema"),
+)
+_TOOL = OneOf("Tool", {"toolSpec": _TOOL_SPEC, "systemTool": _OBJECT, "cachePoint": _CACHE_POINT})
+_TOOL_CHOICE = OneOf(
+    "ToolChoice", {"auto": _OBJECT, "any": _OBJECT, "tool": Struct({"name": _TOOL_NAME}, ("name",))}
+)
+_MESSAGE = Struct(
+    {"role": Choice(("user", "assistant", "system")), "content": ListOf(_CONTENT)}, ("role", "content")
+)
+_INFERENCE = Struct(
+    {
+        "maxTokens": AtLeast((int,), 1),
+        "temperature": AtLeast((int, float), 0, 1),
+        "topP": AtLeast((int, float), 0, 1),
+        "stopSequences": ListOf(_TEXT),
+    }
+)
+_JSON_SCHEMA = Struct({"schema": _TEXT, "name": _TEXT, "description": _TEXT}, ("schema",))
+_TEXT_FORMAT = Struct(
+    {"type": Choice(("json_schema",)), "structure": Struct({"jsonSchema": _JSON_SCHEMA})},
+    ("type", "structure"),
+)
+_PROMPT: dict[str, Shape] = {
+    "messages": ListOf(_MESSAGE),
+    "system": ListOf(_SYSTEM),
+    "toolConfig": Struct({"tools": ListOf(_TOOL), "toolChoice": _TOOL_CHOICE}, ("tools",)),
+    "additionalModelRequestFields": Struct(
+        {"thinking": _OBJECT, "reasoning_config": _OBJECT, "output_config": _OBJECT}
+    ),
+}
+_FIELDS: dict[str, Shape] = {
+    **_PROMPT,
+    "inferenceConfig": _INFERENCE,
+    "guardrailConfig": _OBJECT,
+    "promptVariables": _OBJECT,
+    "additionalModelResponseFieldPaths": ListOf(_TEXT),
+    "requestMetadata": _OBJECT,
+    "performanceConfig": Struct({"latency": Choice(("standard", "optimized"))}),
+    "serviceTier": Struct({"type": _TEXT}, ("type",)),
+    "outputConfig": Struct({"textFormat": _TEXT_FORMAT, "effort": _TEXT}),
+}
+_CONVERSE = Struct(_FIELDS, ("messages",))
+_PROMPT_CALL = Struct(_FIELDS)
+_COUNT_INPUT = OneOf(
+    "CountTokensInput",
+    {"converse": Struct(_PROMPT, ("messages",)), "invokeModel": Struct({"body": _TEXT}, ("body",))},
+)
+_COUNT = Struct({"input": _COUNT_INPUT}, ("input",))
+_ANY_BODY = Struct({**_CONVERSE.fields, **_COUNT.fields})
+
+
+def shape_fault(body: Any, *, brings_messages: bool = False) -> str | None:
+    """What is wrong with the shape of a Converse body, in Bedrock's words; None if nothing is.
+
+    With `brings_messages` the model id is that of a prompt, and the body needs none.
+    """
+    return fault_of(body, _PROMPT_CALL if brings_messages else _CONVERSE)
+
+
+def input_fault(body: Any) -> str | None:
+    """The same for a CountTokens body."""
+    return fault_of(body, _COUNT)
+
+
+def without_nulls(body: Any) -> Any:
+    """A Converse or CountTokens body without the fields that are null, which Bedrock takes as absent."""
+    return stripped(body, _ANY_BODY)

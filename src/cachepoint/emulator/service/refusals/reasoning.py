@@ -1,0 +1,39 @@
+"""What thinking does not go with, and how it has to come back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cachepoint.emulator.cache.settings import is_forced, thinking
+from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, model_error
+
+__all__ = ["CHECKS"]
+
+
+def _forced_tool(checked: Checked) -> Refusal | None:
+    # langchain-aws#925 and oh-my-pi#341, 2026-03
+    if checked.rules.family != "claude" or not thinking(checked.body) or not is_forced(checked.body):
+        return None
+    return model_error("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+def _unsigned(checked: Checked) -> Refusal | None:
+    # Absent: llama_index#20851, 2026-03. Empty: bifrost#6942, 2026-09. Other models take it unsigned.
+    if checked.rules.family != "claude":
+        return None
+    for at, text in _reasoning(checked):
+        if text.get("signature") is None:
+            return model_error(f"{at}.thinking.signature: Field required")
+        if not text["signature"]:
+            return model_error(f"{at}: Invalid `signature` in `thinking` block")
+    return None
+
+
+def _reasoning(checked: Checked) -> Iterator[tuple[str, dict[str, Any]]]:
+    for index, message in enumerate(checked.messages):
+        blocks = [block for block in message["content"] if "cachePoint" not in block]
+        for number, block in enumerate(blocks):
+            if text := (block.get("reasoningContent") or {}).get("reasoningText"):
+                yield f"messages.{index}.content.{number}", text
+
+
+CHECKS: tuple[Check, ...] = (_forced_tool, _unsigned)
