@@ -5,13 +5,13 @@ and async callers take the same steps. The only I/O is the memory's; nothing her
 """
 
 import logging
-import os
 import secrets
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from random import getrandbits
 from typing import Any, Self, TypeVar
 
 from cachepoint.core import listeners, steps
@@ -43,7 +43,7 @@ Steps = Generator[Question | Changes, Recollection, T]
 
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
-_TOKEN = 8
+_TOKEN = 64
 
 
 class PromptCache:
@@ -235,7 +235,7 @@ class PromptCache:
             dialect=dialect,
             original=request,
             allowance=Allowance(self._timeout),
-            token=os.urandom(_TOKEN),
+            token=getrandbits(_TOKEN).to_bytes(_TOKEN // 8),
         )
 
     def _preparing(self, call: Call, model_id: str | None, policy: Any, region: str) -> Steps[Call]:

@@ -81,7 +81,8 @@ def decide(question: Question, found: Recollection) -> Decision:
     prefix = _narrowed(cut.prefix, rules, question.rules)
     view = View.of(prefix, places, question.now)
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
-    returned = _returned(prefix, places, question.now)
+    # Where it came too late, nothing is counted.
+    returned = {i: place.awaited if question.now <= place.until else () for i, place in view.awaited.items()}
     forecast = Forecast(counts, Counter(kind for kinds in returned.values() for kind in kinds))
     scene = Scene(prefix, view, guessed, rules, question.policy, question.scope)
     outlook, watches = foresee(scene, forecast)
@@ -145,12 +146,6 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
         return prefix
     blocks = tuple(b if b.layer in rules.fields else b._replace(markable=False) for b in prefix.blocks)
     return replace(prefix, blocks=blocks)
-
-
-def _returned(prefix: Prefix, places: Mapping[bytes, Place], now: float) -> dict[int, tuple[Kind, ...]]:
-    found = ((i, places.get(digest)) for i, digest in enumerate(prefix.digests))
-    back = ((i, place) for i, place in found if place is not None and place.awaited)
-    return {i: place.awaited if now <= place.until else () for i, place in back}
 
 
 def _came_back(decision: Decision) -> Iterator[Change]:

@@ -15,18 +15,21 @@ class View:
     Attributes:
         now: Seconds.
         entries: The places that an earlier call noted.
+        awaited: The places whose coming back was to be counted.
     """
 
     now: float
     entries: Mapping[int, Place] = field(default_factory=dict)
+    awaited: Mapping[int, Place] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prefix: Prefix, places: Mapping[bytes, Place], now: float) -> "View":
         """The view of a request."""
         if not places:
             return cls(now)
-        found = ((i, places.get(d)) for i, d in enumerate(prefix.digests))
-        return cls(now, {i: place for i, place in found if place is not None and place.seen > NEVER})
+        known = {i: places[d] for i, d in enumerate(prefix.digests) if d in places}
+        noted = {i: place for i, place in known.items() if place.seen > NEVER}
+        return cls(now, noted, {i: place for i, place in known.items() if place.awaited})
 
     @once
     def live(self) -> tuple[int, ...]:

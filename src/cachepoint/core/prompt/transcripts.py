@@ -28,6 +28,30 @@ _ALIKE = 4
 _BLOCK = 900
 
 
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """The exact forms of what has numbers in it: of the head (None: it has none), and of messages by index."""
+
+    head: bytes | None
+    messages: Mapping[int, bytes]
+
+    def same_head(self, head: Any) -> bool:
+        """Whether a head that is equal is the same."""
+        return self.head is None or self.head == marshal.dumps(head, 2)
+
+    def same(self, messages: Sequence[Any], count: int) -> int:
+        """How many of the first `count` messages, which are equal, are the same."""
+        known = {i: form for i, form in self.messages.items() if i < count}
+        # All at once: a list is its length and what is in it.
+        if marshal.dumps([messages[i] for i in known], 2)[_LIST:] == b"".join(known.values()):
+            return count
+        return next((i for i, form in known.items() if marshal.dumps(messages[i], 2) != form), count)
+
+
+# What marshal writes in front of the items of a list: its type, and how many.
+_LIST = 5
+
+
 @dataclass(slots=True)
 class Transcript:
     """One request as it was read, in copies that nobody else holds.
@@ -35,8 +59,8 @@ class Transcript:
     Attributes:
         head: The tools and the system prompt.
         messages: The messages.
-        forms: The exact form of the head (-1) and of messages (by index) that have numbers in them: 1, 1.0
-            and True are equal, and not the same on the wire.
+        forms: The exact form of the head, where it has numbers in it, and of the messages that have: 1,
+            1.0 and True are equal, and not the same on the wire.
         raw: The blocks.
         starts: By message: the index of its first block; one more for the end.
         weight: Rough bytes.
@@ -46,7 +70,7 @@ class Transcript:
 
     head: tuple[Any, Any]
     messages: list[Any]
-    forms: dict[int, bytes]
+    forms: Forms
     raw: list[RawBlock]
     starts: tuple[int, ...]
     weight: int
@@ -55,16 +79,12 @@ class Transcript:
 
     def common(self, head: tuple[Any, Any], messages: list[Any]) -> int:
         """How many messages a request begins with alike; -1 where its head is another."""
-        if not self._same(-1, head, self.head):
+        if head != self.head or not self.forms.same_head(head):
             return -1
         count = min(len(messages), len(self.messages))
         if messages[:count] != self.messages[:count]:
             count = next(i for i in range(count) if messages[i] != self.messages[i])
-        return next((i for i in self.forms if 0 <= i < count and self.forms[i] != _form(messages[i])), count)
-
-    def _same(self, index: int, value: Any, known: Any) -> bool:
-        form = self.forms.get(index)
-        return bool(value == known) if form is None else form == _form(value)
+        return self.forms.same(messages, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +179,7 @@ def _read(
     messages = _copy(request["messages"][same:])
     head = (None, None) if before is not None else _copy(wire.head(request))
     reading: Reading = wire.read(wire.holding(request, head, messages), rules)
-    try:
-        forms = {same + i: _form(m) for i, m in enumerate(messages) if _numbers(m)}
-        forms |= {-1: _form(head)} if _numbers(head) else {}
-    except ValueError:
-        forms = None
+    forms = _forms(head, messages, same)
     if reading.orphans or forms is None:
         # A checkpoint with nothing before it, or what nobody can compare.
         return wire.read(request, rules), None
@@ -173,11 +189,11 @@ def _read(
         return reading, Growth(Transcript(head, messages, forms, reading.raw, starts, weight, now))
     begun = before.starts[same]
     raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
-    known = {i: form for i, form in before.forms.items() if i < same}
+    known = {i: form for i, form in before.forms.messages.items() if i < same}
     joined = Transcript(
         head=before.head,
         messages=before.messages[:same] + messages,
-        forms=known | forms,
+        forms=Forms(before.forms.head, known | dict(forms.messages)),
         raw=raw,
         starts=(*before.starts[:same], *(begun + start for start in starts)),
         weight=before.weight + weight,
@@ -235,5 +251,12 @@ def _numbers(value: Any) -> bool:
     return not isinstance(value, str | bytes) and value is not None
 
 
-def _form(value: Any) -> bytes:
-    return marshal.dumps(value, 2)
+def _forms(head: Any, messages: Sequence[Any], first: int) -> Forms | None:
+    """None where something in it has no exact form."""
+    try:
+        return Forms(
+            marshal.dumps(head, 2) if _numbers(head) else None,
+            {i: marshal.dumps(m, 2) for i, m in enumerate(messages, first) if _numbers(m)},
+        )
+    except ValueError:
+        return None
