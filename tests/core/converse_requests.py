@@ -105,6 +105,9 @@ def conversations(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
     for number in range(draw(st.integers(0, 3))):
         messages = [*messages, *draw(_turn(number, tools))]
         requests.append({**base, "messages": messages})
+    documents = [b["document"] for m in messages for b in m["content"] if "document" in b]
+    for number, document in enumerate(documents):
+        document["name"] = f"doc {number}"
     return model, requests
 
 

@@ -29,19 +29,18 @@ GROWTH = 16
 MOST = 48
 
 
-def cpu(work, size: int) -> float:
-    """Seconds of this thread, whatever else the machine does; the best of three."""
-    prepared, took = work(size), []
-    for _ in range(3):
-        started = time.thread_time()
-        prepared()
-        took.append(time.thread_time() - started)
-    return min(took)
+def cpu(prepared) -> float:
+    """Seconds of this thread, whatever else the machine does."""
+    started = time.thread_time()
+    prepared()
+    return time.thread_time() - started
 
 
 def assert_linear(work, size: int) -> None:
-    small, large = cpu(work, size), cpu(work, size * GROWTH)
-    assert large < MOST * max(small, 0.001), (small, large)
+    small, large = work(size), work(size * GROWTH)
+    most = MOST * max(0.001, min(cpu(small) for _ in range(3)))
+    # A second and a third try, as the garbage of other tests may be collected in the first.
+    assert any(cpu(large) < most for _ in range(3)), most
 
 
 def compiled(value: Any):
@@ -123,10 +122,10 @@ SAY = {"text": "say"}
 TOOLS = {"toolConfig": {"tools": [TOOL]}}
 
 
-def forced(**schema: Any) -> dict[str, Any]:
+def forced(words: int = 1, **schema: Any) -> dict[str, Any]:
     tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", **schema}}}}
     return {
-        "messages": [user(text(10_000))],
+        "messages": [user(text(words))],
         "toolConfig": {"tools": [tool], "toolChoice": {"any": {}}},
     }
 
@@ -160,9 +159,9 @@ REQUESTS = {
     },
     "blanks in system": lambda n: {"system": [{"text": "a" + " " * n * 100}], "messages": [user(SAY)]},
     "quotes in a question": lambda n: {"messages": [user({"text": "“" * n * 20})], **TOOLS},
-    "fields from a long text": lambda n: forced(**fields(n, type="string")),
-    "enums of a long text": lambda n: forced(**fields(n, enum=["a", "b"])),
-    "parts of a schema": lambda n: forced(allOf=[fields(1)] * n),
+    "fields from a long text": lambda n: forced(n * 10, **fields(n, type="string")),
+    "enums of a long text": lambda n: forced(n * 10, **fields(n, enum=["a", "b"])),
+    "parts of a schema": lambda n: forced(allOf=[{"properties": {f"p{i}": {}}} for i in range(n)]),
     "references": lambda n: forced(**fields(n, **{"$ref": "#/$defs/d"}), **{"$defs": {"d": fields(n)}}),
     "stop sequences": lambda n: {"messages": [user(SAY)], "inferenceConfig": {"stopSequences": ["q"] * n}},
 }
@@ -171,7 +170,7 @@ REQUESTS = {
 @pytest.mark.parametrize("name", REQUESTS)
 def test_d2_a_request_costs_as_much_as_it_is_long(name):
     """D2: and the loops over blocks, calls and schemas with it."""
-    assert_linear(lambda size: answering(REQUESTS[name](size)), 250)
+    assert_linear(lambda size: answering(REQUESTS[name](size)), 1_000)
 
 
 def test_d2_checkpoints_beside_tools_on_nova_are_counted_once():
@@ -179,7 +178,7 @@ def test_d2_checkpoints_beside_tools_on_nova_are_counted_once():
         lambda n: answering(
             {"messages": [user(SAY), assistant(use(), *[SAY, POINT] * n), user(result())], **TOOLS}, NOVA
         ),
-        250,
+        1_000,
     )
 
 
@@ -191,7 +190,7 @@ def test_d2_a_long_recording_is_read_once():
         request = ParsedRequest("Converse", OPUS_48, "us-east-1", {"messages": messages[:-1]})
         return lambda: ReplayResponder(messages)(request)
 
-    assert_linear(play, 250)
+    assert_linear(play, 1_000)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import zlib
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
@@ -99,6 +100,14 @@ class TestIntegration(Common, ChatModelIntegrationTests):
         monkeypatch.setattr(
             httpx, "get", lambda url, **_: httpx.Response(200, content=PDF if "pdf" in url else PNG)
         )
+
+    @pytest.mark.xfail(
+        strict=True,
+        raises=ClientError,
+        reason="the suite's second file is named test_file.pdf, and Bedrock takes no dot in a document's name",
+    )
+    def test_pdf_inputs(self, model):
+        super().test_pdf_inputs(model)
 
     def invoke_with_cache_creation_input(self, *, stream=False):
         model = self.chat_model_class(**self.chat_model_params)
