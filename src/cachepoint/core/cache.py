@@ -240,7 +240,8 @@ class PromptCache:
 
     def _preparing(self, call: Call, model_id: str | None, policy: Any, region: str) -> Steps[Call]:
         # A stream may be settled where the context of its caller is lost.
-        call = replace(steps.named(call, model_id), sessions=listeners.of_context())
+        priced_as, rules = steps.named(call, model_id)
+        call = replace(call, priced_as=priced_as, rules=rules, sessions=listeners.of_context())
         chosen = resolved(self.policy, CachePolicy.of(policy))
         if (why := steps.stands_aside(call, chosen)) is not None:
             self._advise_model(call)
@@ -250,9 +251,10 @@ class PromptCache:
         if question.reading.refusal is not None:
             return steps.callers_own(call, question)
         found = yield question
-        call = replace(call, rules=strict(question, found))
-        if (why := steps.stands_aside(call, chosen)) is not None:
-            return replace(call, plan=Plan(note=why))
+        if (rules := strict(question, found)) is not call.rules:
+            call = replace(call, rules=rules)
+            if (why := steps.stands_aside(call, chosen)) is not None:
+                return replace(call, plan=Plan(note=why))
         decision, held = yield from steps.decided(question, found, call.token)
         self._advise(call, decision)
         return steps.written(call, question, decision, held)

@@ -31,8 +31,8 @@ _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
 Asking = Generator[Question | Changes, Recollection, tuple[Decision, Recollection]]
 
 
-def named(call: Call, model_id: str | None) -> Call:
-    """The call with its model's row.
+def named(call: Call, model_id: str | None) -> tuple[str, ModelRules]:
+    """The model whose prices hold, and its row.
 
     Raises:
         ValueError: Where no model is named, or the dialect is unknown.
@@ -42,7 +42,7 @@ def named(call: Call, model_id: str | None) -> Call:
     if not call.model_id:
         raise InvalidOptionError("no model is named: give model_id= or a request with modelId")
     priced_as = str(model_id) if model_id and base_model(call.model_id) is None else call.model_id
-    return replace(call, rules=rules_for(priced_as), priced_as=priced_as)
+    return priced_as, rules_for(priced_as)
 
 
 def stands_aside(call: Call, policy: CachePolicy) -> str | None:

@@ -104,6 +104,8 @@ class Announced:
         A span begins and ends at a boundary, never inside a word or a number. Takes time in
         proportion to the text, whatever was announced.
         """
+        if not self._texts:
+            return []
         now = self._clock()
         with self._lock:
             self._expire(now)

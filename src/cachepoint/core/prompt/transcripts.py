@@ -30,7 +30,7 @@ _BLOCK = 900
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """The exact forms of what has numbers in it: of the head (None: it has none), and of messages by index."""
+    """The exact forms of what has numbers in it: the head (None: it has none), and messages by index."""
 
     head: bytes | None
     messages: Mapping[int, bytes]
