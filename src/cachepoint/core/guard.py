@@ -1,7 +1,7 @@
 """A fault of ours never fails a call: a guard stands around all of ours before the sending, one after it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 logger = logging.getLogger("cachepoint")
@@ -36,6 +36,16 @@ class Guard:
         """
         try:
             return step()
+        except InvalidOptionError:
+            raise
+        except Exception:
+            self.fault(doing)
+            return otherwise
+
+    async def awaited(self, doing: str, step: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """As a call, for a step that is awaited."""
+        try:
+            return await step()
         except InvalidOptionError:
             raise
         except Exception:
