@@ -77,6 +77,7 @@ class Carrier:
 
     async def _aprepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
         """As `_prepare`, with an awaited memory."""
+        # What overrides the one holds for both.
         if self._prepare.__func__ is not Carrier._prepare:  # type: ignore[attr-defined]
             return self._prepare(request, policy)
         base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))

@@ -1,6 +1,7 @@
 """Event streams that settle their call when the usage comes by."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 from cachepoint.core.cache import Call, PromptCache
@@ -65,7 +66,7 @@ class SettlingStream(Settling):
             for event in self._stream:
                 # All that most events cost. What is no dict is looked at with more care.
                 if self._new or event.__class__ is not dict or "metadata" in event:
-                    guard(_SEEING, lambda: self._see(event), None)  # noqa: B023
+                    guard(_SEEING, partial(self._see, event), None)
                 yield event
         finally:
             guard(_LEAVING, self._leave, None)
@@ -96,7 +97,7 @@ class AsyncSettlingStream(Settling):
         try:
             async for event in self._stream:
                 if self._new or event.__class__ is not dict or "metadata" in event:
-                    await guard.awaited(_SEEING, lambda: self._see(event), None)  # noqa: B023
+                    await guard.awaited(_SEEING, partial(self._see, event), None)
                 yield event
         finally:
             await guard.awaited(_LEAVING, self._aleave, None)

@@ -53,7 +53,7 @@ def passable(client: Any, request: dict[str, Any]) -> dict[str, Any]:
         client: A boto3 or aioboto3 client.
         request: What is to be sent; it stays as it is.
     """
-    if not any(map(_has_ttl, _lists(request).values())) or knows_ttl(client):
+    if knows_ttl(client) or not any(map(_has_ttl, _lists(request).values())):
         return request
     for event in _EVENTS:
         client.meta.events.register(event, _put_right, unique_id=f"cachepoint-{event}")
