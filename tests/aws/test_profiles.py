@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 from botocore.exceptions import ClientError
@@ -176,6 +179,53 @@ def test_d7_what_is_remembered_is_bounded_in_count():
     assert len(profiles._known) == 1_024
     profiles.base_model(f"{APP_PROFILE}1499")
     assert len(control.asked) == 1_500
+
+
+CHILD = """
+import os, threading
+from cachepoint import PromptCache
+from cachepoint.aws import CachingClient
+from tests.aws.stubs import APP_PROFILE, Answering, answer, chat
+
+asking, done = threading.Event(), threading.Event()
+
+class Control:
+    def get_inference_profile(self, **_):
+        asking.set()
+        done.wait(20)
+        return {"models": []}
+
+control = Control()
+client = CachingClient(Answering(answer(), answer()), cache=PromptCache(), control=control)
+call = lambda: client.converse(**chat("a", model=APP_PROFILE))
+thread = threading.Thread(target=call)
+thread.start()
+asking.wait()
+child = os.fork()
+if not child:
+    done.set()
+    ours = threading.Thread(target=call)
+    ours.start()
+    ours.join(10)
+    os._exit(ours.is_alive())
+status = os.waitpid(child, 0)[1]
+done.set()
+thread.join()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a8_a_child_that_was_forked_while_a_thread_asks_does_not_wait_for_it():
+    """A8: nothing is asked under a lock."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHILD],
+        check=False,
+        timeout=40,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_it_is_asked_of_bedrock_once(bedrock, cache):

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
-from functools import cache
 from typing import Any, ClassVar, Never
 
 from cachepoint.aws import checks
@@ -22,14 +21,17 @@ FAILING = "looking at an error"
 REPORTING = "reporting a call"
 
 
-@cache
+# Made with the module: two threads that asked for the first one at once would have got one each.
+_SHARED = PromptCache(clock=time.time)
+
+
 def shared_cache() -> PromptCache:
     """The cache that all clients of this process share unless they are given one.
 
     What one client wrote another can read, so that a model object made anew for every request
     still knows what Bedrock holds.
     """
-    return PromptCache(clock=time.time)
+    return _SHARED
 
 
 class Carrier:
