@@ -269,7 +269,7 @@ def test_meter_adds_up_the_ledger(adapter, mode, bedrock, cache):
 
 def test_models_of_one_process_share_what_they_know(adapter, bedrock, monkeypatch):
     shared = PromptCache(clock=bedrock.now)
-    for module in ("cachepoint.aws.client",):
+    for module in ("cachepoint.aws.carrier", "cachepoint.aws.client"):
         monkeypatch.setattr(f"{module}.shared_cache", lambda: shared)
     messages = [adapter.system(MANUAL), adapter.user("Where is the valve?")]
     first = adapter.ask(adapter.cached(bedrock), messages)

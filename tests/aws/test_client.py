@@ -1,54 +1,25 @@
 """CachingClient over real boto3 against the emulator."""
 
+import asyncio
+import copy
 import logging
 import pickle
+from dataclasses import replace
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
-from builders import SONNET, assistant, marks, point, text, tool, user
+from builders import SONNET, marks, point, text, tool, user
 
 from cachepoint import CachePolicy, CallReport, PromptCache
-from cachepoint.aws import CachingClient
+from cachepoint.aws import AsyncCachingClient, CachingClient, shared_cache
+from cachepoint.aws.carrier import _called
 from cachepoint.emulator import BedrockEmulator, EmulatedError
-
-APP_PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
-LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
-
-
-def boto(bedrock, service="bedrock-runtime"):
-    return boto3.client(
-        service,
-        endpoint_url=bedrock.url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-
-
-@pytest.fixture
-def bedrock():
-    with BedrockEmulator(profiles={APP_PROFILE: "anthropic.claude-sonnet-4-6"}) as bedrock:
-        yield bedrock
-
-
-@pytest.fixture
-def cache(bedrock):
-    return PromptCache(policy=CachePolicy(), clock=bedrock.now)
+from tests.aws.stubs import LLAMA, Answering, Awaited, AwaitedAnswering, answer, boto, chat
 
 
 @pytest.fixture
 def client(bedrock, cache):
-    return CachingClient(boto(bedrock), cache=cache)
-
-
-def chat(*turns, model=SONNET):
-    messages = [user(text(40, turns[0]))]
-    for turn in turns[1:]:
-        messages += [assistant({"text": "well"}), user(text(40, turn))]
-    return {"modelId": model, "system": [text(2_500)], "messages": messages}
+    return CachingClient(boto(bedrock.url), cache=cache)
 
 
 def test_a_conversation_reads_all_that_came_before(client, bedrock):
@@ -77,12 +48,11 @@ def test_a_stream_reports_with_its_last_event(client):
     assert report.miss is None
 
 
-def test_a_stream_left_early_is_abandoned(client, cache):
+def test_a_stream_left_before_it_began_is_abandoned(client, cache):
     response = client.converse_stream(**chat("a"))
-    next(iter(response["stream"]))
     response["stream"].close()
 
-    call = cache.prepare(chat("a"), region=client.meta.endpoint_url)
+    call = cache.prepare(chat("a"), region=_called(client))
     assert call.plan.expected_read_tokens is None
 
 
@@ -114,8 +84,8 @@ def test_errors_are_botos_own(client):
 def test_a_misspelt_option_is_an_error_before_anything_is_sent(client, bedrock):
     with pytest.raises(ValueError, match="no option 'tll'"):
         client.converse(**chat("a"), cache_policy={"tll": "1h"})
-    with pytest.raises(ParamValidationError, match="cache_polcy"):
-        client.converse(**chat("a"), cache_polcy="off")
+    with pytest.raises(ParamValidationError, match="temprature"):
+        client.converse(**chat("a"), temprature=0)
 
     assert bedrock.calls == ()
 
@@ -126,38 +96,6 @@ def test_a_policy_for_one_call(client, bedrock):
 
     assert marks(bedrock.calls[0].request) == []
     assert marks(bedrock.calls[1].request) == ["system@1h", "messages[0]@1h"]
-
-
-def test_an_application_profile_is_asked_for_once(bedrock, cache):
-    control = boto(bedrock, "bedrock")
-    asked = []
-    control.meta.events.register("before-call.bedrock.GetInferenceProfile", lambda **_: asked.append(1))
-    client = CachingClient(boto(bedrock), cache=cache, control=control)
-    for _ in range(3):
-        client.converse(**chat("a", model=APP_PROFILE))
-
-    assert len(asked) == 1
-    assert bedrock.calls[-1].usage["cacheReadInputTokens"] > 0
-
-
-def test_a_profile_that_may_not_be_asked_for_is_said_once(bedrock, cache, caplog):
-    class Denied:
-        def get_inference_profile(self, **_):
-            raise PermissionError("no")
-
-    client = CachingClient(boto(bedrock), cache=cache, control=Denied())
-    for _ in range(2):
-        client.converse(**chat("a", model=APP_PROFILE))
-
-    assert caplog.text.count("allow bedrock:GetInferenceProfile or give base_model_id=") == 1
-    assert marks(bedrock.calls[-1].request) == []
-
-
-def test_a_base_model_may_be_named(bedrock, cache):
-    client = CachingClient(boto(bedrock), cache=cache, base_model_id="anthropic.claude-sonnet-4-6")
-    client.converse(**chat("a", model=APP_PROFILE))
-
-    assert marks(bedrock.calls[-1].request) == ["system", "messages[0]"]
 
 
 def test_a_refusal_is_answered_by_sending_again_without(caplog):
@@ -178,7 +116,7 @@ def test_a_refusal_is_answered_by_sending_again_without(caplog):
 
     responder = TextResponder()
     with BedrockEmulator(responder=stubborn) as bedrock:
-        client = CachingClient(boto(bedrock), cache=PromptCache(CachePolicy(), bedrock.now))
+        client = CachingClient(boto(bedrock.url), cache=PromptCache(CachePolicy(), bedrock.now))
         caplog.set_level(logging.WARNING, "cachepoint")
         first = client.converse(**chat("a"))
         client.converse(**chat("a", "b"))
@@ -209,11 +147,103 @@ def test_the_callers_request_stays_as_it_is(client):
     assert repr(request) == before
 
 
-def test_it_pickles_as_far_as_its_client_does(cache):
-    copy = pickle.loads(pickle.dumps(CachingClient(_PICKLABLE, cache=PromptCache(CachePolicy()))))
-    assert copy.tag == "x"
-    with BedrockEmulator() as bedrock, pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
-        pickle.dumps(CachingClient(boto(bedrock), cache=cache))
+def test_nothing_is_sent_twice_where_no_model_is_named():
+    stub = Answering(answer())
+    assert CachingClient(stub, cache=PromptCache()).converse(messages=[]) == answer()
+    assert stub.requests == [{"messages": []}]
+
+
+def test_c17_what_is_remembered_belongs_to_endpoint_and_region(bedrock, cache):
+    """C17: the second one's first call is a first write, and is compared with nothing."""
+    with BedrockEmulator() as other:
+        clients = [
+            CachingClient(boto(url, region=region), cache=cache)
+            for url in (bedrock.url, other.url)
+            for region in ("us-east-1", "eu-west-1")
+        ]
+        reports = [c.converse(**chat("a"))["ResponseMetadata"]["cachepoint"] for c in clients]
+    assert [r.miss.cause for r in reports] == ["first_write"] * 4
+    assert {r.plan.expected_read_tokens for r in reports} == {None}
+    assert len({_called(c) for c in clients}) == 4
+
+
+def test_the_other_way_round(bedrock, cache):
+    """Sync and async clients share what they know."""
+    CachingClient(boto(bedrock.url), cache=cache).converse(**chat("a"))
+    client = AsyncCachingClient(Awaited(boto(bedrock.url)), cache=cache)
+
+    async def body():
+        streamed = await client.converse_stream(**chat("a", "b"))
+        assert [e async for e in streamed["stream"]][-1]["metadata"]
+        return streamed, await client.converse(**chat("a", "b", "c"))
+
+    reports = [r["ResponseMetadata"]["cachepoint"] for r in asyncio.run(body())]
+    assert [r.usage.read_tokens > 2_000 for r in reports] == [True, True]
+    assert [r.miss for r in reports] == [None, None]
+
+
+def test_an_awaited_call_that_is_refused_is_sent_again_without():
+    refused = ClientError(
+        {"Error": {"Message": "This model doesn't support the cachePoint field."}}, "Converse"
+    )
+    stub = AwaitedAnswering(refused, answer())
+    response = asyncio.run(AsyncCachingClient(stub, cache=PromptCache()).converse(**chat("a")))
+    assert response["stopReason"] == "end_turn"
+    assert [bool(marks(r)) for r in stub.requests] == [True, False]
+
+
+class _Arranging:
+    def _arrange(self, request):
+        return {**request, "system": [*request["system"], text(5, "arranged")]}
+
+    def _finish(self, call):
+        return replace(call, request={**call.request, "inferenceConfig": {"maxTokens": 7}})
+
+
+class _Preparing:
+    def _prepare(self, request, policy):
+        call = super()._prepare({**request, "system": [text(2_500), text(5, "arranged")]}, policy)
+        return replace(call, request={**call.request, "inferenceConfig": {"maxTokens": 7}})
+
+
+@pytest.mark.parametrize("hooks", [_Arranging, _Preparing])
+def test_a_subclass_arranges_the_request_and_finishes_the_call(hooks):
+    made = [
+        type("Ours", (hooks, base), {})(stub(answer()), cache=PromptCache())
+        for base, stub in ((CachingClient, Answering), (AsyncCachingClient, AwaitedAnswering))
+    ]
+    made[0].converse(**chat("a"))
+    asyncio.run(made[1].converse(**chat("a")))
+    for client in made:
+        (sent,) = client.requests
+        assert marks(sent) == ["system", "messages[0]"]
+        assert sent["system"][-2]["text"].startswith("arranged")
+        assert sent["inferenceConfig"] == {"maxTokens": 7}
+
+
+def test_what_there_is_shows(client):
+    assert {"converse", "converse_stream", "count_tokens", "meta"} <= set(dir(client))
+
+
+def copies(client):
+    return [copy.copy(client), copy.deepcopy(client), pickle.loads(pickle.dumps(client))]
+
+
+def test_a9_it_is_copied_as_its_client_is(cache, bedrock):
+    """A9: with the policy; what this process shares is shared by a copy of it."""
+    for again in copies(CachingClient(_PICKLABLE, policy={"ttl": "1h"}, base_model_id="x")):
+        assert again.tag == "x"
+        assert again._policy == CachePolicy(ttl="1h")
+        assert again._cache is shared_cache()
+        assert again._base_model_id == "x"
+    own = CachingClient(_PICKLABLE, cache=PromptCache(CachePolicy(ttl="1h")))
+    assert {again._cache.policy for again in copies(own)} == {CachePolicy(ttl="1h")}
+    for copied in (copy.deepcopy, pickle.dumps):
+        plain = boto(bedrock.url)
+        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)) as stock:
+            copied(plain)
+        with pytest.raises(stock.type):
+            copied(CachingClient(plain, cache=cache))
 
 
 class _Tagged:

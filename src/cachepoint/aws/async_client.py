@@ -1,13 +1,24 @@
 """CachingClient for the clients of aioboto3 and aiobotocore."""
 
-from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
-from cachepoint.aws.client import Carrier, Settling
+from cachepoint.aws import checks
+from cachepoint.aws.carrier import (
+    FAILING,
+    PREPARING,
+    REPORTING,
+    Carrier,
+    PolicyLike,
+    message_of,
+    metadata_of,
+)
 from cachepoint.aws.inside import heard
+from cachepoint.aws.streams import REPORT_KEY, AsyncSettlingStream
 from cachepoint.core.cache import Call
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.guard import guard
 
 
 class AsyncCachingClient(Carrier):
@@ -20,14 +31,18 @@ class AsyncCachingClient(Carrier):
         client: A `bedrock-runtime` client, as `async with session.client(...)` gives it.
         policy: How to place; None: the cache's own, else the process default.
         cache: The PromptCache; None: the one that this process shares.
-        base_model_id: The model behind an application inference profile's ARN.
-        control: A boto3 `bedrock` client to ask for it with `GetInferenceProfile`. It blocks the event
-            loop, once per ARN.
+        base_model_id: The model behind an application inference profile's ARN, or another that hides it.
+        control: An aioboto3 or boto3 `bedrock` client to ask for it with `GetInferenceProfile`, once a
+            day per ARN.
+
+    Raises:
+        ValueError: Where an option is unknown or not valid, or the client is not awaited (boto3).
     """
 
-    async def converse(
-        self, *, cache_policy: CachePolicy | Mapping[str, Any] | str | None = None, **request: Any
-    ) -> Any:
+    awaited = True
+    _streams = AsyncSettlingStream
+
+    async def converse(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
         """`client.converse`, cached.
 
         Args:
@@ -35,16 +50,14 @@ class AsyncCachingClient(Carrier):
             request: What `client.converse` takes.
 
         Raises:
-            ValueError: Where `cache_policy` is not valid; nothing was sent.
+            ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send(self._client.converse, request, cache_policy)
-        self._report(call, response)
+        call, response = await self._send("converse", request, cache_policy)
+        await guard.awaited(REPORTING, lambda: self._report(call, response), None)
         return response
 
-    async def converse_stream(
-        self, *, cache_policy: CachePolicy | Mapping[str, Any] | str | None = None, **request: Any
-    ) -> Any:
+    async def converse_stream(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
         """`client.converse_stream`, cached. The report is there once the `metadata` event came.
 
         Args:
@@ -52,47 +65,48 @@ class AsyncCachingClient(Carrier):
             request: What `client.converse_stream` takes.
 
         Raises:
-            ValueError: Where `cache_policy` is not valid; nothing was sent.
+            ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send(self._client.converse_stream, request, cache_policy)
-        if "stream" not in response:
-            return response
-        metadata = response.setdefault("ResponseMetadata", {})
-        return {
-            **response,
-            "stream": AsyncSettlingStream(response["stream"], self._cache, call, metadata),
-        }
+        call, response = await self._send("converse_stream", request, cache_policy)
+        return guard(REPORTING, lambda: self._watched(call, response), response)
 
-    async def _send(self, operation: Any, request: dict[str, Any], policy: Any) -> tuple[Call, Any]:
-        if not request.get("modelId"):
-            # boto3's own complaint about the missing parameter is the clearest.
-            await operation(**request)
-        call = self._prepare(request, policy)
+    async def _send(
+        self, operation: str, request: dict[str, Any], policy: PolicyLike
+    ) -> tuple[Call | None, Any]:
+        send = getattr(self._client, operation)
+        call = await guard.awaited(PREPARING, lambda: self._prepared(request, policy), None)
         try:
-            with self._sendable(call) as sent, heard(self._client, partial(self._report, call)):
-                return call, await operation(**sent)
+            with self._heard(call) as ear:
+                response = await send(**(request if call is None else call.request))
         except BaseException as error:
-            if not isinstance(error, Exception):
-                # A task that was cancelled: nothing of the call need be in the cache.
-                self._cache.abandon(call)
+            plain = await guard.awaited(FAILING, partial(self._plain, call, error), None)
+            if plain is None:
                 raise
-            plain = self._plain(call, error)
-        with heard(self._client, partial(self._report, plain)):
-            return plain, await operation(**plain.request)
+            with self._heard(plain) as ear:
+                call, response = plain, await send(**plain.request)
+        return (None if ear.told else call), response
+
+    def _heard(self, call: Call | None) -> AbstractContextManager[Any]:
+        """The call's answer reported while botocore is still in the call, where that can be."""
+        deaf = nullcontext(SimpleNamespace(told=False))
+        return guard(REPORTING, lambda: heard(self._client, partial(self._report, call)), deaf)
+
+    async def _prepared(self, request: dict[str, Any], policy: PolicyLike) -> Call | None:
+        checks.refuse_fields(self._client, request)
+        return self._fitted(await self._aprepare(request, policy)) if request.get("modelId") else None
+
+    async def _plain(self, call: Call | None, error: BaseException) -> Call | None:
+        if call is None:
+            return None
+        refused = isinstance(error, Exception) and await self._cache.arefused(call, message_of(error))
+        if not refused:
+            await self._cache.aabandon(call)
+        return self._again(refused or None)
+
+    async def _report(self, call: Call | None, response: Any) -> None:
+        if call is not None:
+            metadata_of(response)[REPORT_KEY] = await self._cache.asettle(call, response)
 
 
-class AsyncSettlingStream(Settling):
-    """An event stream of aiobotocore that settles its call."""
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """The events, as they came."""
-        try:
-            async for event in self._stream:
-                self._see(event)
-                yield event
-        finally:
-            self._leave()
-
-
-__all__ = ["AsyncCachingClient", "AsyncSettlingStream"]
+__all__ = ["AsyncCachingClient"]

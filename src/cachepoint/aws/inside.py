@@ -5,12 +5,12 @@ Whoever traces botocore ends its span when botocore is done, that of a stream wh
 be set on that span no later.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import copy_context
+from collections.abc import Callable, Mapping
+from contextvars import Token, copy_context
 from typing import Any
 from weakref import WeakSet
 
+from cachepoint.aws.kinds import tells
 from cachepoint.core.guard import guard
 from cachepoint.core.listeners import sending
 
@@ -24,17 +24,41 @@ _told: WeakSet[Any] = WeakSet()
 Hear = Callable[[Any], Any]
 
 
-class _Ear:
-    """Stands for one call that is on its way."""
+class heard:  # noqa: N801 -- it is used as a context manager's function is
+    """Within the block, what the client is answered is heard as soon as botocore has parsed it.
 
-    def __init__(self, answered: Hear) -> None:
-        self._answered = answered
+    Args:
+        client: A boto3 or aioboto3 client. What has no events of botocore, as a stub, is not heard.
+        answered: Called with the response of `converse`. Of an aioboto3 client it may return an awaitable.
+            What a stream brings goes to whom `listen` names.
+
+    Attributes:
+        told: Whether `answered` was called.
+    """
+
+    def __init__(self, client: Any, answered: Hear) -> None:
+        self._client, self._answered = client, answered
+        self._token: Token[object | None] | None = None
         self.see: Hear | None = None
+        self.told = False
+
+    def __enter__(self) -> "heard":
+        self._token = guard("listening to a client", self._listen, None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            sending.reset(self._token)
+
+    def _listen(self) -> Token[object | None] | None:
+        return sending.set(self) if _registered(self._client, self._answered) else None
 
     def hear(self, parsed: Mapping[str, Any]) -> Any:
+        """Take the answer of botocore as it was parsed."""
         if "stream" in parsed:
             self._attach(parsed["stream"])
         elif "usage" in parsed:
+            self.told = True
             return self._answered(parsed)
         return None
 
@@ -52,23 +76,6 @@ class _Ear:
         setattr(stream, _EAR, self)
 
 
-@contextmanager
-def heard(client: Any, answered: Hear) -> Iterator[None]:
-    """Within the block, what the client is answered is heard as soon as botocore has parsed it.
-
-    Args:
-        client: A boto3 or aioboto3 client. What has no events of botocore, as a stub, is not heard.
-        answered: Called with the response of `converse`. Of an aioboto3 client it may return an awaitable.
-            What a stream brings goes to whom `listen` names.
-    """
-    guard("listening to a client", lambda: _register(client), None)
-    token = sending.set(_Ear(answered))
-    try:
-        yield
-    finally:
-        sending.reset(token)
-
-
 def listen(stream: Any, see: Hear) -> None:
     """Have the `metadata` event of a stream seen before anyone else sees it, in the context of its call.
 
@@ -77,19 +84,22 @@ def listen(stream: Any, see: Hear) -> None:
         see: Called with the event; whoever iterates over the stream gets it after that.
     """
     ear = getattr(stream, _EAR, None)
-    if isinstance(ear, _Ear):
+    if isinstance(ear, heard):
         ear.see = see
 
 
-def _register(client: Any) -> None:
-    events = getattr(getattr(client, "meta", None), "events", None)
-    if events is None or events in _told:
-        return
-    for operation in ("Converse", "ConverseStream"):
-        events.register(_EVENT.format(operation), _after_call, unique_id=f"cachepoint-heard-{operation}")
-    _told.add(events)
+def _registered(client: Any, answered: Hear) -> bool:
+    """Whether the client's emitter tells us, from now on at the latest."""
+    if not tells(client, answered):
+        return False
+    events = client.meta.events
+    if events not in _told:
+        for operation in ("Converse", "ConverseStream"):
+            events.register(_EVENT.format(operation), _after_call, unique_id=f"cachepoint-heard-{operation}")
+        _told.add(events)
+    return True
 
 
 def _after_call(parsed: Mapping[str, Any], **_: Any) -> Any:
     ear = sending.get()
-    return guard(_HEARING, lambda: ear.hear(parsed), None) if isinstance(ear, _Ear) else None
+    return guard(_HEARING, lambda: ear.hear(parsed), None) if isinstance(ear, heard) else None

@@ -1,79 +1,92 @@
-"""A checkpoint's ttl through a botocore that does not know it yet.
+"""What an old botocore needs: its check refuses, before anything is sent, what Bedrock would take.
 
-botocore before 1.42 or so has no `ttl` in CachePointBlock and refuses it before anything is sent; aioboto3
-15.5 pins botocore at 1.40.61 (checked 2026-11-22). Bedrock takes it all the same, so it goes in behind
-botocore's check, in front of the signature.
+botocore 1.36 knows no `cachePoint`: nothing can be placed through it. botocore before 1.42 or so has no `ttl`
+in CachePointBlock; aioboto3 15.5 pins botocore at 1.40.61 (2026-11-22). A ttl goes past that check signed, as
+part of the checkpoint's `type`, and is put right in front of the signature.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import logging
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from secrets import token_hex
 from typing import Any
 
-_Path = tuple[str | int, ...]
+from cachepoint.aws.kinds import service_model
+
+logger = logging.getLogger("cachepoint")
 
 _POINT = "cachePoint"
-_EVENT = "before-call.bedrock-runtime.{}"
-_late: ContextVar[tuple[tuple[_Path, str], ...]] = ContextVar("cachepoint_ttls", default=())
+_SHAPE = "CachePointBlock"
+_EVENTS = ("before-call.bedrock-runtime.Converse", "before-call.bedrock-runtime.ConverseStream")
+# No text of anybody holds it, so that the body needs no parsing to find it.
+_SIGN = f" {token_hex(16)} "
+_SIGNED = re.compile(rf'{_SIGN}((?:[^"\\]|\\.)*)"'.encode())
+
+
+def knows_points(client: Any) -> bool:
+    """Whether the client's botocore lets a checkpoint pass. What is no botocore client is let alone."""
+    model = service_model(client)
+    return model is None or _SHAPE in model.shape_names
 
 
 def knows_ttl(client: Any) -> bool:
     """Whether the client's botocore lets a ttl pass. What is no botocore client is let alone."""
-    try:
-        return "ttl" in client.meta.service_model.shape_for("CachePointBlock").members
-    except Exception:
-        return True
+    model = service_model(client)
+    return model is None or "ttl" in model.shape_for(_SHAPE).members
 
 
-@contextmanager
-def passed(client: Any, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The request as the client takes it; within the block its ttls go in behind the check.
+@cache
+def say_old() -> None:
+    """Say, once, that nothing can be placed through this botocore."""
+    logger.warning(
+        "botocore %s knows no prompt caching: calls go out without checkpoints; boto3 1.40 and later know it",
+        sys.modules["botocore"].__version__,
+    )
+
+
+def passable(client: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """The request as the client takes it: a copy with its ttls signed, where its botocore knows none.
 
     Args:
         client: A boto3 or aioboto3 client.
         request: What is to be sent; it stays as it is.
     """
-    found = tuple(_ttls(request))
-    if not found or knows_ttl(client):
-        yield request
-        return
-    for operation in ("Converse", "ConverseStream"):
-        client.meta.events.register(_EVENT.format(operation), _insert, unique_id=f"cachepoint-{operation}")
-    token = _late.set(found)
-    try:
-        yield _without(request)
-    finally:
-        _late.reset(token)
-
-
-def _ttls(request: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
-    for path, items in _lists(request):
-        for i, item in enumerate(items):
-            if "ttl" in item.get(_POINT, ()):
-                yield (*path, i), item[_POINT]["ttl"]
-
-
-def _lists(request: Mapping[str, Any]) -> Iterator[tuple[_Path, Sequence[Any]]]:
-    yield ("toolConfig", "tools"), (request.get("toolConfig") or {}).get("tools") or ()
-    yield ("system",), request.get("system") or ()
-    for i, message in enumerate(request.get("messages") or ()):
-        yield ("messages", i, "content"), message.get("content") or ()
-
-
-def _without(request: dict[str, Any]) -> dict[str, Any]:
+    if knows_ttl(client) or not any(map(_has_ttl, _lists(request).values())):
+        return request
+    for event in _EVENTS:
+        client.meta.events.register(event, _put_right, unique_id=f"cachepoint-{event}")
     out = dict(request)
-    for path, items in _lists(request):
-        if any("ttl" in item.get(_POINT, ()) for item in items):
-            out = _put(out, path, [_bare(item) for item in items])
+    for path, items in _lists(request).items():
+        if _has_ttl(items):
+            out = _put(out, path, [_signed(item) for item in items])
     return out
 
 
-def _bare(item: dict[str, Any]) -> dict[str, Any]:
-    return {_POINT: {k: v for k, v in item[_POINT].items() if k != "ttl"}} if _POINT in item else item
+def _lists(request: Mapping[str, Any]) -> dict[tuple[str | int, ...], Sequence[Any]]:
+    lists: dict[tuple[str | int, ...], Any] = {
+        ("toolConfig", "tools"): (request.get("toolConfig") or {}).get("tools"),
+        ("system",): request.get("system"),
+    }
+    for i, message in enumerate(request.get("messages") or ()):
+        lists["messages", i, "content"] = message.get("content")
+    return {path: items for path, items in lists.items() if items}
 
 
-def _put(where: Any, path: _Path, value: Any) -> Any:
+def _has_ttl(items: Sequence[Any]) -> bool:
+    return any(isinstance(item.get(_POINT, {}).get("ttl"), str) for item in items)
+
+
+def _signed(item: dict[str, Any]) -> dict[str, Any]:
+    if not _has_ttl([item]):
+        return item
+    point = dict(item[_POINT])
+    ttl = point.pop("ttl")
+    return {_POINT: {**point, "type": f"{point.get('type', 'default')}{_SIGN}{ttl}"}}
+
+
+def _put(where: Any, path: tuple[str | int, ...], value: Any) -> Any:
     """A copy with another value at a path."""
     if not path:
         return value
@@ -82,14 +95,5 @@ def _put(where: Any, path: _Path, value: Any) -> Any:
     return new
 
 
-def _insert(params: dict[str, Any], **_: Any) -> None:
-    found = _late.get()
-    if not found:
-        return
-    body = json.loads(params["body"])
-    for path, ttl in found:
-        item = body
-        for step in path:
-            item = item[step]
-        item[_POINT]["ttl"] = ttl
-    params["body"] = json.dumps(body).encode()
+def _put_right(params: dict[str, Any], **_: Any) -> None:
+    params["body"] = _SIGNED.sub(rb'", "ttl": "\1"', params["body"])

@@ -9,14 +9,17 @@ from typing import Any
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.money import for_json, minus, tidy
+from cachepoint.core.accounting.plain import Plain
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class CallReport:
+@dataclass(frozen=True)
+class CallReport(Plain):
     """One call. `usage` is what Bedrock reported, money what we computed from it, `plan` what we expected.
+
+    It is a dict as well, that of `as_dict()`, so that what it lies in goes through `json.dumps`.
 
     Attributes:
         model_id: The id that was called.

@@ -21,6 +21,8 @@ MAX_CHECKPOINTS = 4
 # Region prefixes of inference profiles (LiteLLM 1.109.1's price map and AWS's model cards, 2026-11).
 _PREFIX = re.compile(r"^(us-gov|us|eu|apac|au|jp|in|ca|sa|global)\.")
 _ARN = re.compile(r"^arn:aws[\w-]*:bedrock:[\w-]*:\d*:(?P<kind>[\w-]+)/(?P<name>.+)$")
+# Kinds of ARN whose last part is the model's id, behind a Region's prefix or none.
+_NAMED = frozenset({"foundation-model", "inference-profile"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +77,40 @@ def base_model(model_id: str) -> str | None:
     Application inference profiles hide their model: resolve them with `bedrock:GetInferenceProfile`
     or name the base model.
     """
-    arn = _ARN.match(model_id)
-    if arn is None:
-        return None if model_id.startswith("arn:") else _PREFIX.sub("", model_id)
-    if arn["kind"] in {"foundation-model", "inference-profile"}:
-        return _PREFIX.sub("", arn["name"])
-    return None
+    kind, name = _kind(model_id)
+    return _PREFIX.sub("", name) if kind in _NAMED else None
 
 
 def is_hidden(model_id: str) -> bool:
-    """Whether the id names a profile whose model only Bedrock knows."""
-    return base_model(model_id) is None
+    """Whether the id names an application inference profile, whose model Bedrock tells if it is asked.
+
+    Of what else hides its model (prompts, routers, custom, imported and provisioned models, SageMaker
+    endpoints) `GetInferenceProfile` knows nothing.
+    """
+    return _kind(model_id)[0] == "application-inference-profile"
+
+
+def known_as(called: str, base: str | None) -> str:
+    """The id whose row and prices hold for a call.
+
+    Args:
+        called: The id that is called.
+        base: The model behind it, as it was named or as Bedrock told it.
+
+    Returns:
+        `base` where `called` hides its model; not for provisioned throughput, which is paid by the hour
+        and caches nothing (AWS user guide, prompt caching, 2026-10: on-demand inference only).
+    """
+    kind, _ = _kind(called)
+    return called if not base or kind in _NAMED or kind == "provisioned-model" else base
+
+
+def _kind(model_id: str) -> tuple[str, str]:
+    """What an ARN names, and how; a plain id is a `foundation-model`, an ARN of another service no kind."""
+    arn = _ARN.match(model_id)
+    if arn is not None:
+        return arn["kind"], arn["name"]
+    return ("", "") if model_id.startswith("arn:") else ("foundation-model", model_id)
 
 
 def shown(model_id: object) -> str:

@@ -1,0 +1,148 @@
+"""What the sync and the async client share: all of a call but the sending."""
+
+import time
+from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
+from typing import Any, ClassVar, Never
+
+from cachepoint.aws import checks
+from cachepoint.aws.profiles import Profiles
+from cachepoint.aws.streams import Settling
+from cachepoint.aws.ttl import knows_points, passable, say_old
+from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.models.rules import known_as
+from cachepoint.core.placement.planner import Plan
+from cachepoint.core.policy import CachePolicy
+
+PolicyLike = CachePolicy | Mapping[str, Any] | str | None
+
+PREPARING = "preparing a call"
+FAILING = "looking at an error"
+REPORTING = "reporting a call"
+
+
+# Made with the module: two threads that asked for the first one at once would have got one each.
+_SHARED = PromptCache(clock=time.time)
+
+
+def shared_cache() -> PromptCache:
+    """The cache that all clients of this process share unless they are given one.
+
+    What one client wrote another can read, so that a model object made anew for every request
+    still knows what Bedrock holds.
+    """
+    return _SHARED
+
+
+class Carrier:
+    """All of a call but the sending. A subclass says how its framework's requests are arranged."""
+
+    awaited: ClassVar[bool] = False
+    _streams: ClassVar[type[Settling]]
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        policy: PolicyLike = None,
+        cache: PromptCache | None = None,
+        base_model_id: str | None = None,
+        control: Any = None,
+        **unknown: Never,
+    ) -> None:
+        checks.refuse_options(unknown)
+        checks.refuse_values(cache, base_model_id, control)
+        checks.refuse_client(client, awaited=self.awaited)
+        self._client = client
+        self._policy = CachePolicy.of(policy)
+        self._given = cache
+        self._base_model_id = base_model_id
+        self._profiles = Profiles(control)
+
+    @property
+    def _cache(self) -> PromptCache:
+        # Not kept: a copy in another process shares what is shared there.
+        return shared_cache() if self._given is None else self._given
+
+    def _arrange(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request that is planned; the one that was given stays as it is."""
+        return request
+
+    def _finish(self, call: Call) -> Call:
+        """The call that is sent."""
+        return call
+
+    def _prepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
+        """The call with its checkpoints; what a subclass arranges, it arranges here."""
+        base = self._base_model_id or self._profiles.base_model(str(request["modelId"]))
+        return self._finish(self._cache.prepare(**self._question(request, policy, base)))
+
+    async def _aprepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
+        """As `_prepare`, with an awaited memory."""
+        # What overrides the one holds for both.
+        if self._prepare.__func__ is not Carrier._prepare:  # type: ignore[attr-defined]
+            return self._prepare(request, policy)
+        base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))
+        return self._finish(await self._cache.aprepare(**self._question(request, policy, base)))
+
+    def _question(self, request: dict[str, Any], policy: PolicyLike, base: str | None) -> dict[str, Any]:
+        """What `PromptCache.prepare` is asked."""
+        chosen = CachePolicy.layered(self._policy, CachePolicy.of(policy))
+        return {
+            "request": self._arrange(request),
+            "model_id": known_as(str(request["modelId"]), base),
+            "policy": chosen if knows_points(self._client) else "off",
+            "region": _called(self._client),
+        }
+
+    def _fitted(self, call: Call) -> Call:
+        """The call as this client's botocore takes it."""
+        if call.plan.checkpoints:
+            return replace(call, request=passable(self._client, call.request))
+        if knows_points(self._client):
+            return call
+        say_old()
+        return replace(call, plan=Plan(note="this botocore knows no prompt caching"))
+
+    def _again(self, plain: Call | None) -> Call | None:
+        return plain and replace(plain, request=passable(self._client, plain.request))
+
+    def _watched(self, call: Call | None, response: Any) -> Any:
+        """The response, with a stream that settles its call."""
+        if call is None or "stream" not in response:
+            return response
+        watched = dict(response)
+        stream = self._streams(response["stream"], self._cache, call, metadata_of(watched))
+        stream.listen()
+        watched["stream"] = stream
+        return watched
+
+    def __getattr__(self, name: str) -> Any:
+        # Unpickling asks before there is a client.
+        if name.startswith("__") or name == "_client":
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(self._client)})
+
+
+def metadata_of(response: Any) -> MutableMapping[str, Any]:
+    """Where the report goes. What is read-only stays as it is: nobody sees what is put in there then."""
+    if isinstance(response, MutableMapping):
+        response.setdefault("ResponseMetadata", {})
+    found = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
+    return found if isinstance(found, MutableMapping) else {}
+
+
+def message_of(error: BaseException) -> str:
+    """What Bedrock said."""
+    response = getattr(error, "response", None)
+    return str(response["Error"]["Message"]) if isinstance(response, Mapping) else ""
+
+
+def _called(client: Any) -> str:
+    """The endpoint and the Region that the client calls: it tells two emulators apart. Stubs have none."""
+    meta = getattr(client, "meta", None)
+    names = (getattr(meta, "endpoint_url", ""), getattr(meta, "region_name", ""))
+    return "|".join(name for name in names if isinstance(name, str))

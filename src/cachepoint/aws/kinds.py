@@ -1,0 +1,32 @@
+"""What kind of client it is that was given. Stubs may be anything, and are let alone."""
+
+import sys
+from inspect import iscoroutinefunction
+from typing import Any
+
+
+def service_model(client: Any) -> Any:
+    """The model by which a client's botocore checks; None where it is no botocore client, but a stub."""
+    model = getattr(getattr(client, "meta", None), "service_model", None)
+    # What nobody has imported made no client.
+    botocore = sys.modules.get("botocore.model")
+    return model if botocore is not None and isinstance(model, botocore.ServiceModel) else None
+
+
+def tells(client: Any, hear: Any) -> bool:
+    """Whether a client's events are botocore's, and `hear` is awaited where theirs are."""
+    events = getattr(getattr(client, "meta", None), "events", None)
+    kind = "aiobotocore" if iscoroutinefunction(hear) else "botocore"
+    return type(events).__module__.partition(".")[0] == kind
+
+
+def is_awaited(client: Any, operation: str) -> bool | None:
+    """Whether what `client.operation(...)` gives is to be awaited; None where that can't be seen."""
+    if iscoroutinefunction(getattr(client, operation, None)):
+        return True
+    botocore = sys.modules.get("botocore.client")
+    if botocore is not None and isinstance(client, botocore.BaseClient):
+        # The methods of aiobotocore are plain functions that give coroutines.
+        return hasattr(client, "__aenter__")
+    ours: bool | None = getattr(type(client), "awaited", None)
+    return ours

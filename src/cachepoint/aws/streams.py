@@ -1,0 +1,126 @@
+"""Event streams that settle their call when the usage comes by."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from functools import partial
+from typing import Any
+
+from cachepoint.aws.inside import listen
+from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.guard import guard
+
+REPORT_KEY = "cachepoint"
+_SEEING = "looking at an event"
+_LEAVING = "leaving a stream"
+
+
+class Settling:
+    """Settles its call when the usage comes by, and abandons it when the stream breaks or is left.
+
+    Args:
+        stream: What the client answered.
+        prompt_cache: What prepared the call.
+        call: The call.
+        metadata: Where the report goes.
+    """
+
+    def __init__(
+        self, stream: Any, prompt_cache: PromptCache, call: Call, metadata: MutableMapping[str, Any]
+    ) -> None:
+        self._stream = stream
+        self._cache = prompt_cache
+        self._call: Call | None = call
+        self._metadata = metadata
+        self._new = True
+        self._began: float | None = None
+
+    def listen(self) -> None:
+        """See the usage before whoever traces the stream is done with it, where that can be."""
+
+    def _begin(self) -> None:
+        self._new = False
+        self._began = guard("reading the clock", self._cache.now, None)
+
+    def _left(self) -> Call | None:
+        """The call that was not settled, once."""
+        call, self._call = self._call, None
+        return call
+
+    def _leave(self) -> None:
+        if (call := self._left()) is not None:
+            self._cache.abandon(call)
+
+    def close(self) -> Any:
+        """Close the connection, where the stream has one; a call whose usage never came is abandoned."""
+        guard(_LEAVING, self._leave, None)
+        close = getattr(self._stream, "close", None)
+        return None if close is None else close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_stream":
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+class SettlingStream(Settling):
+    """An event stream of boto3 that settles its call."""
+
+    def listen(self) -> None:
+        """See the usage as soon as botocore has parsed it."""
+        listen(self._stream, self._see)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The events, as they came."""
+        try:
+            for event in self._stream:
+                # All that most events cost. What is no dict is looked at with more care.
+                if self._new or event.__class__ is not dict or "metadata" in event:
+                    guard(_SEEING, partial(self._see, event), None)
+                yield event
+        finally:
+            guard(_LEAVING, self._leave, None)
+
+    def _see(self, event: Mapping[str, Any]) -> None:
+        if self._call is None:
+            return
+        if self._new:
+            self._begin()
+            self._cache.began(self._call)
+        if "metadata" in event:
+            report = self._cache.settle(self._call, event, first_token=self._began)
+            self._call = None
+            self._metadata[REPORT_KEY] = report
+
+    def __enter__(self) -> "SettlingStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncSettlingStream(Settling):
+    """An event stream of aiobotocore that settles its call."""
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """The events, as they came."""
+        try:
+            async for event in self._stream:
+                if self._new or event.__class__ is not dict or "metadata" in event:
+                    await guard.awaited(_SEEING, partial(self._see, event), None)
+                yield event
+        finally:
+            await guard.awaited(_LEAVING, self._aleave, None)
+
+    async def _see(self, event: Mapping[str, Any]) -> None:
+        if self._call is None:
+            return
+        if self._new:
+            self._begin()
+            await self._cache.abegan(self._call)
+        if "metadata" in event:
+            report = await self._cache.asettle(self._call, event, first_token=self._began)
+            self._call = None
+            self._metadata[REPORT_KEY] = report
+
+    async def _aleave(self) -> None:
+        if (call := self._left()) is not None:
+            await self._cache.aabandon(call)
