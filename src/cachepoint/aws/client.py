@@ -44,11 +44,23 @@ class Carrier:
         self._profiles = Profiles(control)
 
     def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
-        """The call with its checkpoints; what a subclass arranges, it arranges here."""
+        """The call with its checkpoints."""
         chosen = self._policy if policy is None else CachePolicy.of(policy)
         model_id = str(request.get("modelId", ""))
         named = self._base_model_id or self._profiles.base_model(model_id)
-        return self._cache.prepare(request, model_id=named, policy=chosen, region=_endpoint(self._client))
+        return self._finish(
+            self._cache.prepare(
+                self._arrange(request), model_id=named, policy=chosen, region=_endpoint(self._client)
+            )
+        )
+
+    def _arrange(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What a subclass changes of a request before it is planned; the request stays as it is."""
+        return request
+
+    def _finish(self, call: Call) -> Call:
+        """What a subclass changes of a call once it is planned."""
+        return call
 
     def _sendable(self, call: Call) -> AbstractContextManager[dict[str, Any]]:
         if not call.plan.checkpoints:
