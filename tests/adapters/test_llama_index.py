@@ -20,6 +20,7 @@ import cachepoint
 from cachepoint import CachePolicy
 from cachepoint.aws import ttl
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.guard import guard
 from cachepoint.emulator import BedrockEmulator
 from cachepoint.llama_index import CachedBedrockConverse, CacheUsageLegacyHandler
 from tests.adapters.contract import CLAUDE, MANUAL
@@ -303,10 +304,11 @@ def test_a_point_with_nothing_before_it_is_mended(build, bedrock):
 
 
 def test_a_fault_in_reading_fails_no_call(build, bedrock, monkeypatch, caplog):
+    monkeypatch.setattr(guard, "faults", 0)
     monkeypatch.setattr("cachepoint.llama_index.seam.with_ttls", lambda _: 1 / 0)
     with caplog.at_level(logging.WARNING, "cachepoint"):
         assert build().chat(ASK).message.content
-    assert "failed at reading a request" in caplog.text
+    assert "failed at arranging a request" in caplog.text
     assert MANUAL[:20] not in caplog.text
 
 
@@ -320,6 +322,6 @@ def test_without_llama_index_the_extra_is_named(monkeypatch):
 
 def test_text_blocks_alone_are_passed_on_as_they_are(build):
     messages = [ChatMessage(role="user", blocks=[TextBlock(text="hi")])]
-    bound, given = build()._for_one_call(messages, None, {})
+    bound, given, _ = build()._for_one_call(messages, None, {})
     assert given[0] is messages[0]
     assert type(bound) is CachedBedrockConverse

@@ -13,7 +13,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import compress
@@ -29,6 +29,7 @@ from llama_index.core.chat_engine.context import DEFAULT_REFINE_TEMPLATE
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.cache import Call
+from cachepoint.core.forks import at_fork
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.documents import retrieved
@@ -36,14 +37,17 @@ from cachepoint.llama_index.points import point, without_points
 
 logger = logging.getLogger("cachepoint")
 
-# A write at 1.25 of the input price that is read at 0.1 pays where it comes back this often
-# (placement-theory §2.2).
+# A write at 1.25 of the input price that is read at 0.1 (Bedrock's price list, Claude, 5m) costs 0.25 more
+# than no cache and saves 0.9 + 0.25 where it is read: it pays where it comes back this often.
 WORTH = 0.25 / 1.15
 _DIGEST = 16
 # Two prompts that end alike may be two agents that take turns; a third makes it a front that changes.
 _TWO = 2
-# A line that says something, from its indentation on.
-_LINE = re.compile(r"^[ \t]*(?P<words>\S*.*\w)", re.MULTILINE)
+# So many lines of a text are told apart one by one, those at its end; before them, endings are that much
+# longer than the next shorter one.
+_LINES = 2_048
+_GRAIN = 256
+_SAYS = re.compile(r"\w")
 # What the engines' own templates say behind the retrieved text.
 _TAILS = tuple(
     tail
@@ -60,9 +64,10 @@ _TAILS = tuple(
 class _Seen:
     """Of one ending: how many different texts had it, how often one of them came again.
 
-    `whole` says that it was a text of its own, `told` that the user knows of it.
+    `whole` says that it was a text of its own, `told` that the user knows of it, `at` when it was seen last.
     """
 
+    at: float
     texts: int = 0
     again: int = 0
     whole: bool = False
@@ -83,19 +88,29 @@ class Ending:
 
 
 class SystemTexts:
-    """Learns which endings system texts share. Keeps keyed digests and counts, no text; bounded.
+    """Learns which endings system texts share. Keeps keyed digests and counts, no text.
 
-    Safe under threads.
+    Safe under threads and forks.
 
     Args:
-        capacity: How many endings to keep, those used last. One takes about 150 bytes.
+        capacity: How many endings to keep, those used last. One takes about 250 bytes.
+        max_age: Seconds after which an ending that was not seen again is forgotten.
+        clock: Seconds.
     """
 
-    def __init__(self, capacity: int = 20_000) -> None:
+    def __init__(
+        self,
+        capacity: int = 20_000,
+        max_age: float = 86_400.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._capacity = capacity
+        self._max_age = max_age
+        self._clock = clock
         self._key = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
-        self._lock = Lock()
+        self._renew()
+        at_fork(self._renew)
 
     def see(self, text: str, smallest: int, *, scope: str = "", retrieved_to: int = 0) -> Ending | None:
         """Learn from a text, and say where the part of it begins that stays.
@@ -109,10 +124,11 @@ class SystemTexts:
         Returns:
             None where nothing is known to change in front of a part that stays.
         """
-        path = list(self._endings(text, smallest, scope))
+        path = [(digest, start) for digest, start, size in self._endings(text, scope) if size >= smallest]
         if not path:
             return None
         with self._lock:
+            self._forget()
             counts = [self._seen.get(digest) for digest, _ in path]
             again = counts[-1] is not None and counts[-1].whole
             at = _behind(path, retrieved_to) if retrieved_to else _fork(counts)
@@ -125,21 +141,36 @@ class SystemTexts:
             seen[0].told = seen[0].told or changing
         return Ending(_first_word(text, path[at][1]), changing, first)
 
-    def _endings(self, text: str, smallest: int, scope: str) -> Iterator[tuple[bytes, int]]:
-        """Digest and start of every ending that begins a line, the shortest first."""
-        chain = blake2b(scope.encode(), key=self._key, digest_size=_DIGEST)
-        end, size = len(text), 0
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+
+    def _endings(self, text: str, scope: str) -> Iterator[tuple[bytes, int, int]]:
+        """Digest, start and bytes of the endings that begin a line, the shortest first.
+
+        Where one begins depends on what is behind it alone, so texts that end alike have the same ones.
+        """
+        chain = blake2b(scope.encode("utf-8", "surrogatepass"), key=self._key, digest_size=_DIGEST)
+        end, size, count = len(text), 0, 0
         while end:
-            start = text.rfind("\n", 0, end - 1) + 1
-            line = text[start:end].encode("utf-8", "surrogatepass")
-            chain.update(len(line).to_bytes(8, "big") + line)
-            size += len(line)
-            if size >= smallest:
-                yield chain.digest(), start
-            end = start
+            least = 1 if count < _LINES else (len(text) - end) // _GRAIN + 1
+            start = text.rfind("\n", 0, max(end - least, 0)) + 1
+            piece = text[start:end].encode("utf-8", "surrogatepass")
+            chain.update(len(piece).to_bytes(8, "big") + piece)
+            size, count, end = size + len(piece), count + 1, start
+            yield chain.digest(), start, size
+
+    def _forget(self) -> None:
+        """Drop what is too old; those seen last stand last."""
+        oldest = self._clock() - self._max_age
+        while self._seen and next(iter(self._seen.values())).at < oldest:
+            self._seen.popitem(last=False)
 
     def _count(self, digest: bytes, *, again: bool) -> _Seen:
-        seen = self._seen.setdefault(digest, _Seen())
+        seen = self._seen.setdefault(digest, _Seen(self._clock()))
+        seen.at = self._clock()
         seen.texts += not again
         seen.again += again
         self._seen.move_to_end(digest)
@@ -172,8 +203,13 @@ def _first_word(text: str, start: int) -> int:
 
 
 def _word(text: str, start: int) -> int:
-    found = _LINE.search(text, start)
-    return start if found is None else found.start("words")
+    """Where the first line begins that says something, behind its indentation."""
+    whole = start if not start or text[start - 1] == "\n" else text.find("\n", start) + 1
+    found = _SAYS.search(text, whole) if whole >= start else None
+    if found is None:
+        return start
+    line = max(text.rfind("\n", whole, found.start()) + 1, whole)
+    return line + len(indented := text[line : found.start()]) - len(indented.lstrip(" \t"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +221,12 @@ class Arranged:
 
 
 def arrange(
-    request: Mapping[str, Any], texts: SystemTexts, rules: ModelRules, policy: CachePolicy, model: str
+    request: Mapping[str, Any],
+    texts: SystemTexts,
+    rules: ModelRules,
+    policy: CachePolicy,
+    model: str,
+    endpoint: str,
 ) -> Arranged:
     """Find what stays of a request whose system prompt changes in front.
 
@@ -196,6 +237,7 @@ def arrange(
         policy: With `reorder="stable_first"` the part that stays goes first, as a block of its own
             with a checkpoint behind it.
         model: The id to price what is said.
+        endpoint: What is called: its cache is another than that of other endpoints and Regions.
     """
     system = request.get("system") or []
     # More than one block, or a checkpoint of the caller's, is an order that somebody chose.
@@ -206,7 +248,7 @@ def arrange(
     ending = texts.see(
         text,
         int(rules.min_tokens * rules.bytes_per_token),
-        scope=_tools(request),
+        scope=f"{endpoint}|{_tools(request)}",
         retrieved_to=spans[-1][1] if spans else 0,
     )
     if ending is None:
@@ -243,15 +285,15 @@ def _tell(stable: str, rules: ModelRules, model: str) -> None:
     )
 
 
-def spared(call: Call, stays: int) -> Call:
+def spared(call: Call, stays: int | None) -> Call:
     """The call without the checkpoints that nothing will read; those placed by hand stay.
 
     Args:
         call: What `PromptCache.prepare` planned.
-        stays: How many of the first system blocks come back.
+        stays: How many of the first system blocks come back; None: all, as far as is known.
     """
     case = call.case
-    if case is None:
+    if case is None or stays is None:
         return call
     blocks = case.prefix.blocks
     keeps = [

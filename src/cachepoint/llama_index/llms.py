@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -18,17 +19,27 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 
 from cachepoint.aws import client as aws
 from cachepoint.core.cache import PromptCache
+from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import is_hidden, rules_for
 from cachepoint.core.options import refuse_misspelt
-from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.llama_index import models
-from cachepoint.llama_index.points import copied
-from cachepoint.llama_index.seam import AsyncCallClient, CallClient, CallSession, Reports, Setting
+from cachepoint.llama_index.points import copied, own_tools
+from cachepoint.llama_index.seam import (
+    AsyncCallClient,
+    CallClient,
+    CallSession,
+    Reports,
+    Setting,
+    reported,
+)
 
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
 _FLAGS = frozenset({"tool_caching", "system_prompt_caching"})
 _OTHERWISE = ", and upstream's system_prompt_caching and tool_caching"
+
+_BINDING = "binding a call"
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -89,18 +100,68 @@ class CachedBedrockConverse(BedrockConverse):
         prompt_cache: PromptCache | None = None,
         **kwargs: Any,
     ) -> None:
-        policy = CachePolicy.of(cache_policy)
+        policy, cache = CachePolicy.of(cache_policy), _cache(prompt_cache)
         refuse_misspelt(kwargs, type(self).model_fields, otherwise=_OTHERWISE)
+        # They go into every request, where an option of ours would be a field of the model.
+        refuse_misspelt(kwargs.get("additional_kwargs") or (), ())
         model = args[0] if args else kwargs.get("model")
         if model is not None:
             # Upstream looks the id up while it is built, and raises on new ones.
-            known = models.stand_in(model)
+            known = guard("looking up a model", lambda: models.stand_in(model), model)
             args, kwargs = ((known, *args[1:]), kwargs) if args else (args, {**kwargs, "model": known})
         super().__init__(*args, **kwargs)
         if model is not None:
             self.model = model
         self.cache_policy = policy
-        self._prompt_cache = prompt_cache
+        self._prompt_cache = cache
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, CachePolicy.of(value) if name == "cache_policy" else value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with some fields changed.
+
+        Args:
+            update: The fields; a `cache_policy` may be written as in the constructor.
+            deep: Whether what it holds is copied too.
+
+        Raises:
+            ValueError: Where `cache_policy` holds no valid value.
+        """
+        changes = dict(update or {})
+        if "cache_policy" in changes:
+            changes["cache_policy"] = CachePolicy.of(changes["cache_policy"])
+        return super().model_copy(update=changes, deep=deep)
+
+    @classmethod
+    def from_model(
+        cls,
+        existing: BedrockConverse,
+        *,
+        cache_policy: PolicyLike = None,
+        prompt_cache: PromptCache | None = None,
+    ) -> Self:
+        """A cached model with the settings, the clients and the session of one that is built already.
+
+        Args:
+            existing: The model; it stays as it is.
+            cache_policy: As in the constructor; None: that of `existing`, where it has one.
+            prompt_cache: As in the constructor; None: that of `existing`, where it has one.
+
+        Raises:
+            TypeError: Where `existing` is no `BedrockConverse`, or a subclass with ways of its own.
+            ValueError: Where an option of ours holds no valid value.
+        """
+        if type(existing) not in {BedrockConverse, *cls.__mro__}:
+            raise InvalidOptionError(_not_ours(existing))
+        made = cls.model_construct(existing.model_fields_set, **existing.__dict__)
+        for name, value in (existing.__pydantic_private__ or {}).items():
+            setattr(made, name, value)
+        if cache_policy is not None:
+            made.cache_policy = cache_policy  # type: ignore[assignment]
+        if prompt_cache is not None:
+            made._prompt_cache = _cache(prompt_cache)  # noqa: SLF001
+        return made
 
     @classmethod
     def class_name(cls) -> str:
@@ -119,22 +180,26 @@ class CachedBedrockConverse(BedrockConverse):
         Raises:
             ValueError: Where neither knows the model.
         """
-        model = self._model_of_call or self.model
-        facts = models.facts(model)
-        if facts is None or models.is_known(model):
-            return self._known_metadata(model)
-        return LLMMetadata(
-            context_window=facts.context_window,
-            num_output=self.max_tokens,
-            is_chat_model=True,
-            model_name=model,
-            is_function_calling_model=facts.tools,
-        )
+        own = guard("looking up a model", self._own_metadata, None)
+        return BedrockConverse.metadata.fget(self) if own is None else own  # type: ignore[attr-defined]
 
-    def _known_metadata(self, model: str) -> LLMMetadata:
-        """Upstream's own, asked under the id that it knows."""
+    def _own_metadata(self) -> LLMMetadata | None:
+        """What our table knows, or upstream under an id that it does; None where the model's own will do."""
+        model = self._model_of_call or self.model
+        if models.is_known(self.model) and self.model == model:
+            return None
+        if (facts := models.facts(model)) is not None:
+            return LLMMetadata(
+                context_window=facts.context_window,
+                num_output=self.max_tokens,
+                is_chat_model=True,
+                model_name=model,
+                is_function_calling_model=facts.tools,
+            )
         asked = copy(self)
         asked.model = models.stand_in(model)
+        if not models.is_known(asked.model):
+            return None
         known: LLMMetadata = BedrockConverse.metadata.fget(asked)  # type: ignore[attr-defined]
         return known.model_copy(update={"model_name": model})
 
@@ -149,8 +214,9 @@ class CachedBedrockConverse(BedrockConverse):
             cache_policy: The policy of this call alone.
             kwargs: As upstream's.
         """
-        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
-        response: ChatResponse = super(CachedBedrockConverse, bound).chat(sent, **kwargs)
+        binding = partial(self._for_one_call, messages, cache_policy, kwargs)
+        bound, sent, options = guard(_BINDING, binding, (self, messages, kwargs))
+        response: ChatResponse = super(CachedBedrockConverse, bound).chat(sent, **options)
         return response
 
     @_in_one_span
@@ -164,8 +230,9 @@ class CachedBedrockConverse(BedrockConverse):
             cache_policy: The policy of this call alone.
             kwargs: As upstream's.
         """
-        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
-        stream: ChatResponseGen = super(CachedBedrockConverse, bound).stream_chat(sent, **kwargs)
+        binding = partial(self._for_one_call, messages, cache_policy, kwargs)
+        bound, sent, options = guard(_BINDING, binding, (self, messages, kwargs))
+        stream: ChatResponseGen = super(CachedBedrockConverse, bound).stream_chat(sent, **options)
         return stream
 
     @_in_one_span
@@ -179,8 +246,9 @@ class CachedBedrockConverse(BedrockConverse):
             cache_policy: The policy of this call alone.
             kwargs: As upstream's.
         """
-        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
-        response: ChatResponse = await super(CachedBedrockConverse, bound).achat(sent, **kwargs)
+        binding = partial(self._for_one_call, messages, cache_policy, kwargs)
+        bound, sent, options = guard(_BINDING, binding, (self, messages, kwargs))
+        response: ChatResponse = await super(CachedBedrockConverse, bound).achat(sent, **options)
         return response
 
     @_in_one_span
@@ -194,19 +262,20 @@ class CachedBedrockConverse(BedrockConverse):
             cache_policy: The policy of this call alone.
             kwargs: As upstream's.
         """
-        bound, sent = self._for_one_call(messages, cache_policy, kwargs)
-        stream: ChatResponseAsyncGen = await super(CachedBedrockConverse, bound).astream_chat(sent, **kwargs)
+        binding = partial(self._for_one_call, messages, cache_policy, kwargs)
+        bound, sent, options = guard(_BINDING, binding, (self, messages, kwargs))
+        stream: ChatResponseAsyncGen = await super(CachedBedrockConverse, bound).astream_chat(sent, **options)
         return stream
 
     def _for_one_call(
-        self, messages: Sequence[ChatMessage], cache_policy: PolicyLike, named: Mapping[str, Any]
-    ) -> tuple["CachedBedrockConverse", Sequence[ChatMessage]]:
-        """A copy whose clients are ours for this call, and the messages to give it."""
-        refuse_misspelt(named, _FLAGS, otherwise=_OTHERWISE)
+        self, messages: Sequence[ChatMessage], cache_policy: PolicyLike, given: Mapping[str, Any]
+    ) -> tuple[Self, Sequence[ChatMessage], dict[str, Any]]:
+        """A copy whose clients are ours for this call, and the messages and options to give it."""
+        refuse_misspelt(given, _FLAGS, otherwise=_OTHERWISE)
         setting = self._setting(cache_policy)
         bound = copy(self)
         bound._bind(setting)  # noqa: SLF001
-        return bound, copied(messages, carry=setting.active)
+        return bound, copied(messages, carry=setting.active), own_tools(given)
 
     def _bind(self, setting: Setting) -> None:
         self._reports = setting.reports
@@ -215,9 +284,6 @@ class CachedBedrockConverse(BedrockConverse):
             self._async_client = AsyncCallClient(self._async_client, setting)
         if self._asession is not None:
             self._asession = CallSession(self._asession, setting)
-        if setting.active:
-            # They come in with the plan, once, in sync calls too.
-            self.system_prompt_caching = self.tool_caching = False
         known = models.caching_stand_in if setting.active else models.stand_in
         self._handled_as(known(self.model))
 
@@ -231,12 +297,11 @@ class CachedBedrockConverse(BedrockConverse):
 
     def _setting(self, cache_policy: PolicyLike) -> Setting:
         cache = self.prompt_cache
-        chosen = CachePolicy.of(cache_policy) or CachePolicy.of(self.cache_policy)
         called = self.application_inference_profile_arn or self.model
         # Upstream wants `model` to name what is behind the ARN of an application inference profile.
         named = self.model if is_hidden(called) else called
         return Setting(
-            policy=chosen or cache.policy or default_policy(),
+            policy=resolved(cache.policy, CachePolicy.of(self.cache_policy), CachePolicy.of(cache_policy)),
             cache=cache,
             model=named,
             rules=rules_for(named),
@@ -272,8 +337,18 @@ class CachedBedrockConverse(BedrockConverse):
 
     def _get_response_token_counts(self, response: dict[str, Any] | None = None) -> dict[str, Any]:
         counts: dict[str, Any] = super()._get_response_token_counts(response)
-        # The deltas of a stream come through here as well, while the stream is settled elsewhere.
-        if self._reports is None or not {"usage", "output"} & set(response or ()):
-            return counts
-        report = self._reports.take()
-        return counts if report is None else {**counts, aws.REPORT_KEY: report.as_dict()}
+        none: dict[str, Any] = {}
+        return counts | guard("reading a report", lambda: reported(self._reports, response), none)
+
+
+def _cache(given: Any) -> PromptCache | None:
+    if given is None or isinstance(given, PromptCache):
+        return given
+    raise InvalidOptionError(f"prompt_cache is {given!r}; give a cachepoint.PromptCache, or leave it out")
+
+
+def _not_ours(existing: Any) -> str:
+    name = type(existing).__name__
+    if not isinstance(existing, BedrockConverse):
+        return f"from_model takes a BedrockConverse, not {name}"
+    return f"from_model would lose what {name} overrides: let it subclass CachedBedrockConverse instead"

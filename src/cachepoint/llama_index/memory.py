@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.shaping.history import check, legal_starts, start_of
 
 # As Memory's; ChatMemoryBuffer takes the same share of the model's window.
@@ -32,6 +33,15 @@ WINDOW_SHARE = 0.75
 CHARS_PER_TOKEN = 4
 # Of an image, a page or a clip, whose size in the message says nothing about tokens (Memory's figures).
 _FLAT = 256
+_OF_DEFAULTS = (
+    "chat_history",
+    "llm",
+    "chat_store",
+    "chat_store_key",
+    "token_limit",
+    "tokenizer_fn",
+    "step",
+)
 
 
 class StableMemory(BaseChatStoreMemory):
@@ -69,6 +79,10 @@ class StableMemory(BaseChatStoreMemory):
     tokenizer_fn: Callable[[str], Sequence[Any]] = Field(
         default_factory=lambda: four_characters, exclude=True
     )
+
+    def __init__(self, **options: Any) -> None:
+        refuse_unknown(type(self), options, type(self).model_fields)
+        super().__init__(**options)
 
     @classmethod
     def class_name(cls) -> str:
@@ -110,8 +124,7 @@ class StableMemory(BaseChatStoreMemory):
         Raises:
             ValueError: Where an argument is unknown, or step and limit don't fit together.
         """
-        if kwargs:
-            raise ValueError(f"StableMemory has no option {next(iter(kwargs))!r}")
+        refuse_unknown(cls, kwargs, _OF_DEFAULTS)
         store = chat_store or SimpleChatStore()
         if chat_history is not None:
             store.set_messages(chat_store_key, list(chat_history))

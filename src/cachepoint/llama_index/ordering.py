@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.shaping.documents import DocumentOrder, rank_note
 
 
@@ -32,7 +33,7 @@ class StableNodeOrder(BaseNodePostprocessor):
         clock: Seconds; None: the system's.
 
     Raises:
-        ValueError: Where ttl or depth is out of bounds.
+        ValueError: Where ttl or depth is out of bounds, or an option is unknown.
 
     Example:
         ```python
@@ -45,6 +46,10 @@ class StableNodeOrder(BaseNodePostprocessor):
     depth: int = 4
     clock: Callable[[], float] | None = Field(default=None, exclude=True, repr=False)
     _order: DocumentOrder = PrivateAttr()
+
+    def __init__(self, **options: Any) -> None:
+        refuse_unknown(type(self), options, type(self).model_fields)
+        super().__init__(**options)
 
     def model_post_init(self, context: Any, /) -> None:
         """Begin with nothing learned."""

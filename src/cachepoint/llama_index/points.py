@@ -53,6 +53,14 @@ def _point(block: CachePoint, *, carry: bool) -> CachePoint:
     return block.model_copy(update={"cache_control": CacheControl.model_construct(type=kind, ttl=asked.ttl)})
 
 
+def own_tools(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a call, with a list of tools that upstream may append a checkpoint to."""
+    config = options.get("tools")
+    if not isinstance(config, Mapping) or "tools" not in config:
+        return dict(options)
+    return {**options, "tools": {**config, "tools": list(config["tools"])}}
+
+
 def with_ttls(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request with the ttl of every CachePoint in its place."""
     out = dict(request)
@@ -106,6 +114,16 @@ def with_tools_point(request: Mapping[str, Any], ttl: Ttl, *, asked: bool) -> di
 
 def _without_bare(tools: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     return (tool for tool in tools if tool.get(CACHE_POINT) != {"type": "default"})
+
+
+def without_flag(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request without the checkpoint that upstream's `system_prompt_caching` put at its system's end.
+
+    The callers' own carry their ttl by now, so that a plain one is upstream's.
+    """
+    system = request.get("system") or ()
+    kind = (system[-1].get(CACHE_POINT) or {}).get("type") if system else None
+    return dict(request) if type(kind) is not str else {**request, "system": list(system[:-1])}
 
 
 def with_system_point(request: Mapping[str, Any], ttl: Ttl) -> dict[str, Any]:

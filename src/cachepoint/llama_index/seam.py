@@ -1,10 +1,9 @@
 """The clients that one LlamaIndex call goes through, in the place of upstream's own."""
 
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from threading import Lock
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,39 +12,50 @@ from cachepoint.aws.client import REPORT_KEY, CachingClient, Carrier
 from cachepoint.core import listeners
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
 from cachepoint.llama_index.engines import Arranged, SystemTexts, arrange, spared
-from cachepoint.llama_index.points import with_system_point, with_tools_point, with_ttls
+from cachepoint.llama_index.points import with_system_point, with_tools_point, with_ttls, without_flag
 
-logger = logging.getLogger("cachepoint")
-
-_FAULT = "cachepoint failed at %s; the call goes on without it"
+_LAYING = "laying down a report"
 
 _learned: WeakKeyDictionary[PromptCache, SystemTexts] = WeakKeyDictionary()
-_learned_lock = Lock()
 
 
 def texts_of(cache: PromptCache) -> SystemTexts:
-    """What was learned of the system texts that went through a cache."""
-    with _learned_lock:
-        return _learned.setdefault(cache, SystemTexts())
+    """What was learned of the system texts that went through a cache; it goes when the cache does."""
+    found = _learned.get(cache)
+    # Of two threads that come first, one may learn for nothing.
+    return _learned.setdefault(cache, SystemTexts()) if found is None else found
 
 
 class Reports:
     """Where the report of one call is laid down: streams settle in another thread."""
 
     def __init__(self) -> None:
-        self._metadata: dict[str, Any] = {}
+        self._metadata: Mapping[str, Any] = {}
 
-    def expect(self, metadata: dict[str, Any]) -> None:
-        """The report will be in here."""
+    def expect(self, metadata: Mapping[str, Any]) -> None:
+        """The report is in here, or will be."""
         self._metadata = metadata
 
     def take(self) -> CallReport | None:
         """The report, once."""
-        report: CallReport | None = self._metadata.pop(REPORT_KEY, None)
+        metadata, self._metadata = self._metadata, {}
+        report: CallReport | None = metadata.get(REPORT_KEY)
         return report
+
+
+def reported(reports: Reports | None, response: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The report of a call as plain data, where this part of its response is the one that carries it.
+
+    The deltas of a stream pass here as well, while the stream is settled elsewhere.
+    """
+    if reports is None or {"usage", "output"}.isdisjoint(response or ()):
+        return {}
+    report = reports.take()
+    return {} if report is None else {REPORT_KEY: report.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,48 +77,71 @@ class Setting:
 
 
 class _ForOneCall(Carrier):
-    """Arranges the request of LlamaIndex before it is planned."""
+    """Arranges the request of LlamaIndex before it is planned; carries one call, and its retries."""
 
     def __init__(self, client: Any, setting: Setting) -> None:
         super().__init__(client, policy=setting.policy, cache=setting.cache, base_model_id=setting.model)
         self._setting = setting
         # Upstream streams async calls in a thread that has lost the context.
         self._sessions = listeners.of_context()
+        self._arranged: Arranged | None = None
 
-    def _prepare(self, request: dict[str, Any], policy: Any) -> Call:
-        return replace(self._planned(request, policy), sessions=self._sessions)
+    def _arrange(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request as it is to be planned. A retry comes with the same one, and teaches nothing."""
+        if self._arranged is None:
+            arranging = partial(arranged_for, request, self._setting, self)
+            self._arranged = guard("arranging a request", arranging, Arranged(request))
+        return self._arranged.request
 
-    def _planned(self, request: dict[str, Any], policy: Any) -> Call:
-        if not self._setting.active:
-            return super()._prepare(request, policy)
-        try:
-            arranged = _arranged(request, self._setting)
-        except Exception:
-            logger.warning(_FAULT, "reading a request", exc_info=True)
-            arranged = Arranged(request)
-        call = super()._prepare(arranged.request, policy)
-        try:
-            return call if arranged.stays is None else spared(call, arranged.stays)
-        except Exception:
-            logger.warning(_FAULT, "sparing checkpoints", exc_info=True)
-            return call
-
-    def _laid_down(self, response: dict[str, Any]) -> dict[str, Any]:
-        metadata = response.get("ResponseMetadata", {})
-        if REPORT_KEY in metadata:
-            self._setting.reports.expect({REPORT_KEY: metadata.pop(REPORT_KEY)})
-        else:
-            self._setting.reports.expect(metadata)
-        return response
+    def _finish(self, call: Call) -> Call:
+        """The call without checkpoints that nothing will read, and told where it was begun."""
+        stays = None if self._arranged is None else self._arranged.stays
+        told = partial(replace, call, sessions=self._sessions)
+        return guard("sparing checkpoints", lambda: spared(told(), stays), call)
 
 
-def _arranged(request: dict[str, Any], setting: Setting) -> Arranged:
-    ttl = setting.policy.head_ttl or setting.policy.ttl
-    lasting = with_tools_point(with_ttls(request), ttl, asked=setting.tools_flag)
-    arranged = arrange(lasting, texts_of(setting.cache), setting.rules, setting.policy, setting.model)
+def endpoint_of(client: Any) -> str:
+    """What a client calls; a stub may not say."""
+    return str(getattr(getattr(client, "meta", None), "endpoint_url", ""))
+
+
+def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arranged:
+    """The request with the checkpoints that its caller asked for, and with what stays of it in front.
+
+    Args:
+        request: What upstream made; it stays as it is.
+        setting: What holds for the call.
+        client: What it is sent through.
+    """
+    if not setting.active:
+        return Arranged(request)
+    policy = setting.policy
+    ttl = policy.head_ttl or policy.ttl
+    plain = without_flag(request) if setting.system_flag else request
+    lasting = with_tools_point(with_ttls(plain), ttl, asked=setting.tools_flag)
+    texts, endpoint = texts_of(setting.cache), endpoint_of(client)
+    arranged = arrange(lasting, texts, setting.rules, policy, setting.model, endpoint)
     if not setting.system_flag or arranged.stays is not None or len(arranged.request.get("system", ())) > 1:
         return arranged
     return Arranged(with_system_point(arranged.request, ttl))
+
+
+def without_report(response: Mapping[str, Any], reports: Reports) -> Mapping[str, Any]:
+    """Bedrock's own response; the report goes, or will come, to where it is taken from.
+
+    Args:
+        response: What the client returned; it stays as it is.
+        reports: Where the report is laid down.
+    """
+    metadata = response.get("ResponseMetadata")
+    if not isinstance(metadata, Mapping):
+        return response
+    if REPORT_KEY not in metadata:
+        # Of a stream: it comes with the usage.
+        reports.expect(metadata)
+        return response
+    reports.expect({REPORT_KEY: metadata[REPORT_KEY]})
+    return {**response, "ResponseMetadata": {k: v for k, v in metadata.items() if k != REPORT_KEY}}
 
 
 class CallClient(_ForOneCall, CachingClient):
@@ -116,11 +149,13 @@ class CallClient(_ForOneCall, CachingClient):
 
     def converse(self, **request: Any) -> Any:
         """`client.converse`; the report is laid down, and not in the response."""
-        return self._laid_down(super().converse(**request))
+        response = super().converse(**request)
+        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
 
     def converse_stream(self, **request: Any) -> Any:
         """`client.converse_stream`; the report is laid down when the usage comes."""
-        return self._laid_down(super().converse_stream(**request))
+        response = super().converse_stream(**request)
+        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
 
 
 class AsyncCallClient(_ForOneCall, AsyncCachingClient):
@@ -128,11 +163,13 @@ class AsyncCallClient(_ForOneCall, AsyncCachingClient):
 
     async def converse(self, **request: Any) -> Any:
         """`client.converse`; the report is laid down, and not in the response."""
-        return self._laid_down(await super().converse(**request))
+        response = await super().converse(**request)
+        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
 
     async def converse_stream(self, **request: Any) -> Any:
         """`client.converse_stream`; the report is laid down when the usage comes."""
-        return self._laid_down(await super().converse_stream(**request))
+        response = await super().converse_stream(**request)
+        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
 
 
 class CallSession:
@@ -143,7 +180,7 @@ class CallSession:
         self._setting = setting
 
     @asynccontextmanager
-    async def client(self, *args: Any, **kwargs: Any) -> AsyncIterator[AsyncCallClient]:
+    async def client(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """`session.client`."""
         async with self._session.client(*args, **kwargs) as client:
-            yield AsyncCallClient(client, self._setting)
+            yield guard("binding a client", partial(AsyncCallClient, client, self._setting), client)
