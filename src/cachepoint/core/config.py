@@ -23,14 +23,13 @@ def configure(
             a mode.
         observers: Called with the report of every call, whatever cache it went through.
         prices: Own prices by model id pattern, as `cachepoint.core.accounting.pricing.set_prices` takes them.
-        options: Options of `CachePolicy`, on top of `policy`, or of what was set before.
+        options: Options of `CachePolicy`, on top of `policy`. A policy that was set before goes.
 
     Raises:
         InvalidOptionError: Where an option, a value, a price or an observer is not valid, a ValueError;
             nothing was set then.
     """
-    named = CachePolicy.of(policy)
-    chosen = (policies.process_policy() if named is None else named).but(**options)
+    chosen = (CachePolicy.of(policy) or CachePolicy()).but(**options)
     told = None if observers is None else checked(observers)
     if prices is not None:
         pricing.set_prices(prices)
