@@ -218,11 +218,6 @@ def set_default(policy: CachePolicy | None) -> None:
     _Default.policy = policy
 
 
-def process_policy() -> CachePolicy:
-    """What was set for this process, without what the environment asks for."""
-    return _Default.policy or CachePolicy()
-
-
 def resolved(*policies: CachePolicy | None) -> CachePolicy:
     """What holds for a call: the environment, the process, and these over them, each over the last.
 
