@@ -7,10 +7,9 @@ requests.
     python benchmarks/hostile.py [D1 D4 ...] [--loose] [--json]
 
 It ends with an error where four times the input takes more than five times as long; where one of 20 calls of
-400 kB of text, 1,000 blocks or 2,000 announced documents takes more than 50 ms; where the median of
-`prepare("hi")` beside a heavy thread is more than twice what it takes alone plus the interpreter's switch
-interval; or where memory outgrows 64 MB. `--loose`, for machines that others use too, looks at medians alone
-and doubles the bounds.
+400 kB of text, 1,000 blocks or 2,000 announced documents takes more than 50 ms; where `prepare("hi")` beside
+a heavy thread takes more than twice what it takes alone plus the interpreter's switch interval; or where
+memory outgrows 64 MB. `--loose`, for machines that others use too, looks at medians alone and doubles the bounds.
 """
 
 import argparse
@@ -242,7 +241,7 @@ CASES = (
     Case("D2", "dashes in a text, emulator", 20_000, partial(emulated, "-")),
     Case("D2", "quotes in a text, emulator", 20_000, partial(emulated, "'")),
     Case("D4", "tool blocks of the turn before", 1_000, known_tool_blocks),
-    Case("D4", "bytes of a PDF of the turn before", 20_000_000, known_pdf),
+    Case("D4", "bytes of a PDF of the turn before", 5_000_000, known_pdf),
     Case("D5", "conversations of 10,000 blocks", 64, conversations, unit="MB"),
     Case("D5", "calls of 400 kB that an emulator keeps", 64, emulated_calls, unit="MB"),
     Case("D6", "steps of an agent, cleared in batches", 200, cleared, bounded=False),
@@ -337,6 +336,12 @@ def waits(heavy: Callable[[int], dict[str, Any]], times: int = TIMES) -> dict[st
     return {"alone": alone, "median": statistics.median(beside), "worst": max(beside), "bound": bound}
 
 
+def waited(heavy: Callable[[int], dict[str, Any]], *, loose: bool) -> dict[str, Any]:
+    found = waits(heavy)
+    holds = found["median"] <= 2 * found["bound"] if loose else found["worst"] <= found["bound"]
+    return found | {"holds": holds}
+
+
 def hi(cache: PromptCache) -> float:
     return 1000 * timed(cache.prepare, HI, MODEL, clock=time.perf_counter)[0]
 
@@ -358,13 +363,12 @@ def main() -> None:
     beside = HEAVY if not lines or "D3" in lines else {}
     if chosen.json:
         rows = [row(case, loose=chosen.loose) for case in wanted]
-        threads = [{"beside": name, **waits(heavy)} for name, heavy in beside.items()]
+        threads = [{"beside": name, **waited(heavy, loose=chosen.loose)} for name, heavy in beside.items()]
         print(json.dumps({"rows": rows, "threads": threads}))
     else:
         rows = list(show_rows(wanted, loose=chosen.loose)) if wanted else []
-        threads = list(show_threads(beside)) if beside else []
-    wide = 2 if chosen.loose else 1
-    broken = sum(not r["holds"] for r in rows) + sum(t["median"] > wide * t["bound"] for t in threads)
+        threads = list(show_threads(beside, loose=chosen.loose)) if beside else []
+    broken = sum(not r["holds"] for r in rows + threads)
     if broken:
         sys.exit(f"{broken} of {len(rows) + len(threads)} bounds broken")
 
@@ -380,12 +384,14 @@ def show_rows(cases: Iterable[Case], *, loose: bool) -> Iterator[dict[str, Any]]
         yield r
 
 
-def show_threads(heavy: Mapping[str, Callable[[int], dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+def show_threads(
+    heavy: Mapping[str, Callable[[int], dict[str, Any]]], *, loose: bool
+) -> Iterator[dict[str, Any]]:
     head = ("alone", "median", "worst", "bound")
     print(f"\n{'':15}{TITLE:42}" + "".join(f"{h:>12}" for h in head))
     for name, make in heavy.items():
-        t = waits(make)
-        said = "" if t["median"] <= t["bound"] else "  broken"
+        t = waited(make, loose=loose)
+        said = "" if t["holds"] else "  broken"
         print(f"D3{'':13}{name:42}" + "".join(f"{t[c]:>9,.2f} ms" for c in head) + said, flush=True)
         yield {"beside": name, **t}
 
