@@ -1,0 +1,21 @@
+"""What the benchmarks read off this process."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def timed(
+    run: Callable[..., Any], *args: Any, clock: Callable[[], float] = time.thread_time
+) -> tuple[float, Any]:
+    """Seconds by a clock (CPU of this thread), and what came of it."""
+    start = clock()
+    result = run(*args)
+    return clock() - start, result
+
+
+def resident() -> float:
+    """Resident memory in MB (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024

@@ -1,0 +1,64 @@
+"""The benchmarks run, with the smallest of inputs; what they find is not looked at."""
+
+import math
+
+import pytest
+
+CASES = range(19)
+
+
+@pytest.mark.parametrize("kind", ["chat", "tool-rich"])
+def test_overhead_runs(kind):
+    import overhead
+
+    found = overhead.measure(kind, rounds=2, messages=8)
+
+    assert found["tokens"] > 0
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_no_case_of_hostile_is_forgotten_here():
+    import hostile
+
+    assert len(hostile.CASES) == len(CASES)
+
+
+@pytest.mark.parametrize("number", CASES)
+def test_a_case_of_hostile_runs(number, monkeypatch):
+    import hostile
+
+    monkeypatch.setattr(hostile, "TIMES", 2)
+    case = hostile.CASES[number]
+    steps = case.steps(max(case.size // 400, 2))
+    measured = hostile.spent(steps) if case.unit == "ms" else hostile.grown(steps)
+
+    assert measured
+    assert all(math.isfinite(value) for value in measured)
+
+
+def test_the_wait_beside_a_heavy_thread_is_measured():
+    import hostile
+
+    found = hostile.waits(lambda i: hostile.request(hostile.text(i, 20_000), "hi"), times=2)
+
+    assert found["alone"] > 0
+    assert found["median"] <= found["worst"]
+
+
+def test_growth_runs():
+    import growth
+
+    before, after = growth.run(60, 30)
+
+    assert before > 0
+    assert after > 0
+
+
+def test_deadline_runs(monkeypatch):
+    import deadline
+
+    monkeypatch.setattr(deadline, "DEADLINES", (0.001,))
+    found = deadline.measure(rounds=1)
+
+    assert found["plain"]["call"] > 0
+    assert all(found[f"{name}, 1 ms"]["sleep"] >= 0.001 for name in deadline.LATE)
