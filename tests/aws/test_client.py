@@ -192,6 +192,13 @@ def test_an_awaited_call_that_is_refused_is_sent_again_without():
     assert [bool(marks(r)) for r in stub.requests] == [True, False]
 
 
+def test_c13_the_policy_of_a_call_lies_on_top_of_the_clients(bedrock, cache):
+    """C13: option by option."""
+    client = CachingClient(boto(bedrock.url), cache=cache, policy={"tail": "never"})
+    client.converse(**chat("a"), cache_policy={"ttl": "1h"})
+    assert marks(bedrock.calls[0].request) == ["system@1h"]
+
+
 class _Arranging:
     def _arrange(self, request):
         return {**request, "system": [*request["system"], text(5, "arranged")]}

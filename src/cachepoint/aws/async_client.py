@@ -1,8 +1,6 @@
 """CachingClient for the clients of aioboto3 and aiobotocore."""
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from cachepoint.aws import checks
@@ -12,6 +10,7 @@ from cachepoint.aws.carrier import (
     REPORTING,
     Carrier,
     PolicyLike,
+    is_of,
     message_of,
     metadata_of,
 )
@@ -53,7 +52,7 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send("converse", request, cache_policy)
+        call, response = await self._send(self._client.converse, request, cache_policy)
         await guard.awaited(REPORTING, lambda: self._report(call, response), None)
         return response
 
@@ -68,29 +67,20 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send("converse_stream", request, cache_policy)
+        call, response = await self._send(self._client.converse_stream, request, cache_policy)
         return guard(REPORTING, lambda: self._watched(call, response), response)
 
-    async def _send(
-        self, operation: str, request: dict[str, Any], policy: PolicyLike
-    ) -> tuple[Call | None, Any]:
-        send = getattr(self._client, operation)
+    async def _send(self, send: Any, request: dict[str, Any], policy: PolicyLike) -> tuple[Call | None, Any]:
         call = await guard.awaited(PREPARING, lambda: self._prepared(request, policy), None)
-        try:
-            with self._heard(call) as ear:
-                response = await send(**(request if call is None else call.request))
-        except BaseException as error:
-            plain = await guard.awaited(FAILING, partial(self._plain, call, error), None)
-            if plain is None:
-                raise
-            with self._heard(plain) as ear:
-                call, response = plain, await send(**plain.request)
-        return (None if ear.told else call), response
-
-    def _heard(self, call: Call | None) -> AbstractContextManager[Any]:
-        """The call's answer reported while botocore is still in the call, where that can be."""
-        deaf = nullcontext(SimpleNamespace(told=False))
-        return guard(REPORTING, lambda: heard(self._client, partial(self._report, call)), deaf)
+        with heard(self._client, partial(self._report, call), awaited=True):
+            try:
+                return call, await send(**(request if call is None else call.request))
+            except BaseException as error:
+                plain = await guard.awaited(FAILING, partial(self._plain, call, error), None)
+                if plain is None:
+                    raise
+        with heard(self._client, partial(self._report, plain), awaited=True):
+            return plain, await send(**plain.request)
 
     async def _prepared(self, request: dict[str, Any], policy: PolicyLike) -> Call | None:
         checks.refuse_fields(self._client, request)
@@ -105,8 +95,10 @@ class AsyncCachingClient(Carrier):
         return self._again(refused or None)
 
     async def _report(self, call: Call | None, response: Any) -> None:
-        if call is not None:
-            metadata_of(response)[REPORT_KEY] = await self._cache.asettle(call, response)
+        """Settle a call, unless it was when its answer was heard."""
+        metadata = metadata_of(response)
+        if call is not None and not is_of(call, metadata.get(REPORT_KEY)):
+            metadata[REPORT_KEY] = await self._cache.asettle(call, response)
 
 
 __all__ = ["AsyncCachingClient"]

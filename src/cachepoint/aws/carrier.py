@@ -9,6 +9,7 @@ from cachepoint.aws import checks
 from cachepoint.aws.profiles import Profiles
 from cachepoint.aws.streams import Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.models.rules import known_as
 from cachepoint.core.placement.planner import Plan
@@ -112,9 +113,7 @@ class Carrier:
         if call is None or "stream" not in response:
             return response
         watched = dict(response)
-        stream = self._streams(response["stream"], self._cache, call, metadata_of(watched))
-        stream.listen()
-        watched["stream"] = stream
+        watched["stream"] = self._streams(response["stream"], self._cache, call, metadata_of(watched))
         return watched
 
     def __getattr__(self, name: str) -> Any:
@@ -133,6 +132,11 @@ def metadata_of(response: Any) -> MutableMapping[str, Any]:
         response.setdefault("ResponseMetadata", {})
     found = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
     return found if isinstance(found, MutableMapping) else {}
+
+
+def is_of(call: Call, report: Any) -> bool:
+    """Whether a report is that of the call. A stub may answer with the same response again."""
+    return isinstance(report, CallReport) and report.plan is call.plan
 
 
 def message_of(error: BaseException) -> str:

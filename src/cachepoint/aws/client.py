@@ -1,8 +1,6 @@
 """A bedrock-runtime client whose Converse calls are cached."""
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from cachepoint.aws import checks
@@ -12,6 +10,7 @@ from cachepoint.aws.carrier import (
     REPORTING,
     Carrier,
     PolicyLike,
+    is_of,
     message_of,
     metadata_of,
     shared_cache,
@@ -55,7 +54,7 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = self._send("converse", request, cache_policy)
+        call, response = self._send(self._client.converse, request, cache_policy)
         guard(REPORTING, lambda: self._report(call, response), None)
         return response
 
@@ -70,27 +69,20 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = self._send("converse_stream", request, cache_policy)
+        call, response = self._send(self._client.converse_stream, request, cache_policy)
         return guard(REPORTING, lambda: self._watched(call, response), response)
 
-    def _send(self, operation: str, request: dict[str, Any], policy: PolicyLike) -> tuple[Call | None, Any]:
-        send = getattr(self._client, operation)
+    def _send(self, send: Any, request: dict[str, Any], policy: PolicyLike) -> tuple[Call | None, Any]:
         call = guard(PREPARING, lambda: self._prepared(request, policy), None)
-        try:
-            with self._heard(call) as ear:
-                response = send(**(request if call is None else call.request))
-        except BaseException as error:
-            plain = guard(FAILING, partial(self._plain, call, error), None)
-            if plain is None:
-                raise
-            with self._heard(plain) as ear:
-                call, response = plain, send(**plain.request)
-        return (None if ear.told else call), response
-
-    def _heard(self, call: Call | None) -> AbstractContextManager[Any]:
-        """The call's answer reported while botocore is still in the call, where that can be."""
-        deaf = nullcontext(SimpleNamespace(told=False))
-        return guard(REPORTING, lambda: heard(self._client, partial(self._report, call)), deaf)
+        with heard(self._client, partial(self._report, call)):
+            try:
+                return call, send(**(request if call is None else call.request))
+            except BaseException as error:
+                plain = guard(FAILING, partial(self._plain, call, error), None)
+                if plain is None:
+                    raise
+        with heard(self._client, partial(self._report, plain)):
+            return plain, send(**plain.request)
 
     def _prepared(self, request: dict[str, Any], policy: PolicyLike) -> Call | None:
         """The call; None where no model is named: the client's own complaint is the clearest."""
@@ -107,8 +99,10 @@ class CachingClient(Carrier):
         return self._again(refused or None)
 
     def _report(self, call: Call | None, response: Any) -> None:
-        if call is not None:
-            metadata_of(response)[REPORT_KEY] = self._cache.settle(call, response)
+        """Settle a call, unless it was when its answer was heard."""
+        metadata = metadata_of(response)
+        if call is not None and not is_of(call, metadata.get(REPORT_KEY)):
+            metadata[REPORT_KEY] = self._cache.settle(call, response)
 
 
 __all__ = ["REPORT_KEY", "CachingClient", "Carrier", "SettlingStream", "shared_cache"]

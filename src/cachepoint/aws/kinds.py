@@ -13,19 +13,17 @@ def service_model(client: Any) -> Any:
     return model if botocore is not None and isinstance(model, botocore.ServiceModel) else None
 
 
-def tells(client: Any, hear: Any) -> bool:
-    """Whether a client's events are botocore's, and `hear` is awaited where theirs are."""
-    events = getattr(getattr(client, "meta", None), "events", None)
-    kind = "aiobotocore" if iscoroutinefunction(hear) else "botocore"
-    return type(events).__module__.partition(".")[0] == kind
+def is_botocores(client: Any) -> bool:
+    """Whether botocore or aiobotocore made the client, and nobody wrapped it."""
+    botocore = sys.modules.get("botocore.client")
+    return botocore is not None and isinstance(client, botocore.BaseClient)
 
 
 def is_awaited(client: Any, operation: str) -> bool | None:
     """Whether what `client.operation(...)` gives is to be awaited; None where that can't be seen."""
     if iscoroutinefunction(getattr(client, operation, None)):
         return True
-    botocore = sys.modules.get("botocore.client")
-    if botocore is not None and isinstance(client, botocore.BaseClient):
+    if is_botocores(client):
         # The methods of aiobotocore are plain functions that give coroutines.
         return hasattr(client, "__aenter__")
     ours: bool | None = getattr(type(client), "awaited", None)

@@ -33,9 +33,6 @@ class Settling:
         self._new = True
         self._began: float | None = None
 
-    def listen(self) -> None:
-        """See the usage before whoever traces the stream is done with it, where that can be."""
-
     def _begin(self) -> None:
         self._new = False
         self._began = guard("reading the clock", self._cache.now, None)
@@ -64,9 +61,9 @@ class Settling:
 class SettlingStream(Settling):
     """An event stream of boto3 that settles its call."""
 
-    def listen(self) -> None:
-        """See the usage as soon as botocore has parsed it."""
-        listen(self._stream, self._see)
+    def __init__(self, stream: Any, *args: Any) -> None:
+        super().__init__(stream, *args)
+        listen(stream, self._see)
 
     def __iter__(self) -> Iterator[Any]:
         """The events, as they came."""

@@ -1,0 +1,264 @@
+"""Every function of ours that a call through boto3 reaches is made to raise, one by one: no call fails."""
+
+import asyncio
+
+import pytest
+from botocore.exceptions import ClientError
+from builders import marks
+
+from cachepoint import CachePolicy, PromptCache
+from cachepoint.aws import AsyncCachingClient, CachingClient
+from cachepoint.emulator import BedrockEmulator, EmulatedError, TextResponder
+from tests.aws.stubs import (
+    APP_PROFILE,
+    Answering,
+    Awaited,
+    AwaitedAnswering,
+    answer,
+    boto,
+    chat,
+    old_boto,
+    without_points,
+    without_ttl,
+)
+from tests.faults import are_short, check, made_to_raise, ours, reached
+
+MODULES = ("cachepoint.aws",)
+# They hold a guard, or nothing but what Python or botocore calls.
+ENTRIES = (
+    "cachepoint.aws.client:CachingClient.converse",
+    "cachepoint.aws.client:CachingClient.converse_stream",
+    "cachepoint.aws.client:CachingClient._send",
+    "cachepoint.aws.async_client:AsyncCachingClient.converse",
+    "cachepoint.aws.async_client:AsyncCachingClient.converse_stream",
+    "cachepoint.aws.async_client:AsyncCachingClient._send",
+    "cachepoint.aws.streams:SettlingStream.__iter__",
+    "cachepoint.aws.streams:AsyncSettlingStream.__aiter__",
+    "cachepoint.aws.streams:Settling.close",
+    "cachepoint.aws.inside:heard",
+    "cachepoint.aws.inside:_after_call",
+    "cachepoint.aws.inside:_parsed",
+    "cachepoint.aws.ttl:_put_right",
+    "cachepoint.core.guard:Guard.__call__",
+    "cachepoint.core.guard:Guard.awaited",
+)
+ASK = chat("a")
+BUSY = chat("too much")
+
+
+class Busy(TextResponder):
+    """Has too much to do, if it is told so."""
+
+    def __call__(self, request, /):
+        if "too much" in str(request.body):
+            raise EmulatedError("Too many requests.", code="ThrottlingException", status=429)
+        return super().__call__(request)
+
+
+class Refusing(TextResponder):
+    """Refuses checkpoints of ours, as a model does whose row is wrong."""
+
+    def __call__(self, request, /):
+        if "cachePoint" in str(request.body):
+            raise EmulatedError(
+                "This model doesn't support the cachePoint field. Remove cachePoint from your request.",
+                code="ValidationException",
+                status=400,
+            )
+        return super().__call__(request)
+
+
+@pytest.fixture(scope="module")
+def emulators():
+    profiles = {APP_PROFILE: "anthropic.claude-sonnet-4-6"}
+    with (
+        BedrockEmulator(profiles=profiles, responder=Busy()) as bedrock,
+        BedrockEmulator(responder=Refusing()) as refusing,
+    ):
+        yield bedrock, refusing
+
+
+class Carried:
+    """A client of boto3, as it is or in one of ours, and how many requests came of it."""
+
+    def __init__(self, bedrock, client, wrap=lambda client, _: client):
+        self._bedrock = bedrock
+        self._before = len(bedrock.calls)
+        self.client = wrap(client, {"cache": PromptCache(CachePolicy(ttl="1h"))})
+
+    @property
+    def sent(self):
+        return len(self._bedrock.calls) - self._before
+
+
+def sync(client, options):
+    return CachingClient(client, **options)
+
+
+def awaited(client, options):
+    return AsyncCachingClient(Awaited(client), **options)
+
+
+def converse(carried):
+    return carried.client.converse(**ASK)["output"], carried.sent
+
+
+def converse_stream(carried):
+    return list(carried.client.converse_stream(**ASK)["stream"])[:-1], carried.sent
+
+
+def leave(carried):
+    stream = carried.client.converse_stream(**ASK)["stream"]
+    first = next(iter(stream))
+    stream.close()
+    return first, carried.sent
+
+
+def fail(carried):
+    with pytest.raises(ClientError) as caught:
+        carried.client.converse(**BUSY)
+    return str(caught.value), carried.sent
+
+
+def misspell(carried):
+    """Refused before anything is sent, or, where that fails, by boto3."""
+    with pytest.raises(Exception, match="cache_polcy"):
+        carried.client.converse(**ASK, cache_polcy="off")
+    return carried.sent
+
+
+def refuse(carried):
+    try:
+        carried.client.converse(**chat("a"))
+    except ClientError as error:
+        assert "cachePoint" in str(error)
+        assert carried.sent == 1
+        return "refused"
+    assert carried.sent <= 2
+    return "answered"
+
+
+async def aconverse(carried):
+    return (await carried.client.converse(**ASK))["output"], carried.sent
+
+
+async def aconverse_stream(carried):
+    events = (await carried.client.converse_stream(**ASK))["stream"]
+    return [e async for e in events][:-1], carried.sent
+
+
+async def aleave(carried):
+    stream = (await carried.client.converse_stream(**ASK))["stream"]
+    first = await anext(aiter(stream))
+    stream.close()
+    return first, carried.sent
+
+
+async def afail(carried):
+    with pytest.raises(ClientError) as caught:
+        await carried.client.converse(**BUSY)
+    return str(caught.value), carried.sent
+
+
+async def arefuse(carried):
+    try:
+        await carried.client.converse(**chat("a"))
+    except ClientError as error:
+        assert "cachePoint" in str(error)
+        assert carried.sent == 1
+        return "refused"
+    assert carried.sent <= 2
+    return "answered"
+
+
+def running(way):
+    return lambda carried: asyncio.run(way(carried))
+
+
+WAYS = {
+    "converse": (converse, sync, converse),
+    "converse_stream": (converse_stream, sync, converse_stream),
+    "leave": (leave, sync, leave),
+    "fail": (fail, sync, fail),
+    "misspell": (misspell, sync, lambda _: 0),
+    "async converse": (running(aconverse), awaited, converse),
+    "async converse_stream": (running(aconverse_stream), awaited, converse_stream),
+    "async leave": (running(aleave), awaited, leave),
+    "async fail": (running(afail), awaited, fail),
+}
+
+
+def never_fails(bedrock, client, run, wrap, base):
+    return check(
+        run,
+        base(Carried(bedrock, client)),
+        make=lambda: Carried(bedrock, client, wrap),
+        modules=MODULES,
+        entries=ENTRIES,
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a5_a_fault_of_ours_never_fails_a_call(emulators, way):
+    """A5: the plain request is sent once, the plain answer comes back."""
+    bedrock, _ = emulators
+    assert len(never_fails(bedrock, boto(bedrock.url), *WAYS[way])) > 3
+
+
+@pytest.mark.parametrize("forget", [without_ttl, without_points])
+def test_a7_a_fault_of_ours_never_fails_a_call_through_an_old_botocore(
+    emulators, forget, tmp_path, monkeypatch
+):
+    # What it says every time is no fault.
+    monkeypatch.setattr("cachepoint.aws.carrier.say_old", lambda: None)
+    bedrock, _ = emulators
+    never_fails(bedrock, old_boto(bedrock.url, tmp_path, monkeypatch, forget), converse, sync, converse)
+
+
+def each_raising(run, make, modules):
+    """What `run(make())` returns with each of the places that it reaches made to raise."""
+    functions, first = ours(), make()
+    for place in reached(lambda: run(first), modules):
+        subject = make()
+        if str(place) not in ENTRIES:
+            with made_to_raise(place, functions):
+                yield run(subject)
+
+
+@pytest.mark.parametrize(
+    ("way", "wrap"), [(refuse, sync), (running(arefuse), awaited)], ids=["sync", "async"]
+)
+def test_a5_a_fault_of_ours_never_hides_a_refusal(emulators, way, wrap):
+    """A5: it is sent again without; or, where our reading of it fails, the refusal goes on."""
+    _, bedrock = emulators
+    client = boto(bedrock.url)
+    answers = list(each_raising(way, lambda: Carried(bedrock, client, wrap), MODULES))
+    assert set(answers) == {"answered", "refused"}
+    assert len(answers) > 10
+
+
+@pytest.mark.parametrize(
+    ("way", "client", "stub"),
+    [(lambda made: made, CachingClient, Answering), (asyncio.run, AsyncCachingClient, AwaitedAnswering)],
+    ids=["sync", "async"],
+)
+def test_a5_a_fault_of_ours_in_asking_for_a_profile_never_fails_a_call(emulators, way, client, stub):
+    control = boto(emulators[0].url, "bedrock")
+    request = chat("a", model=APP_PROFILE)
+
+    def run(made):
+        assert way(made.converse(**request))["stopReason"] == "end_turn"
+        (sent,) = made.requests
+        return sent
+
+    def make():
+        return client(stub(answer()), cache=PromptCache(), control=control)
+
+    assert marks(run(make())) == ["system", "messages[0]"]
+    requests = list(each_raising(run, make, ("cachepoint.aws.profiles",)))
+    assert requests == [request] * len(requests)
+    assert len(requests) > 4
+
+
+def test_the_entry_points_are_short():
+    are_short(ENTRIES)
