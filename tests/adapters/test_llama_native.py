@@ -2,7 +2,7 @@
 
 aioboto3 15.5 pins a boto3 that langchain-aws excludes, so these run in an environment of their own:
 
-    uv venv /tmp/aio && uv pip install --python /tmp/aio -e . "llama-index-llms-bedrock-converse[async]" \\
+    uv venv /tmp/aio && uv pip install --python /tmp/aio -e ".[llama-index-async]" \\
         pytest pytest-asyncio pytest-recording pytest-benchmark pytest-codspeed
     /tmp/aio/bin/python -m pytest tests/adapters/test_llama_native.py
 """

@@ -1,8 +1,7 @@
 """What was read from the cache and written to it, over engines, workflows and agents."""
 
-import logging
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -20,25 +19,27 @@ from llama_index_instrumentation import get_dispatcher
 
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.forks import at_fork
+from cachepoint.core.guard import Guard
 from cachepoint.reporting.totals import TotalsView, UsageTotals
-
-logger = logging.getLogger("cachepoint")
 
 _MAX_OPEN = 4_096
 
 
 class ResponseTotals(UsageTotals):
-    """Totals of chat responses: each counted once, whoever passes it on. Never raises.
-
-    Attributes:
-        errors: How many responses could not be counted. The first is logged as a warning.
-    """
+    """Totals of chat responses: each counted once, whoever passes it on. Never raises."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors = 0
         self._counted: WeakValueDictionary[int, ChatResponse] = WeakValueDictionary()
-        self._counting = Lock()
+        self._guard = Guard()
+        self._renew()
+        at_fork(self._renew)
+
+    @property
+    def errors(self) -> int:
+        """How many responses could not be counted. The first is logged as a warning."""
+        return self._guard.faults
 
     def count(self, response: Any, model: str = "unknown") -> None:
         """Count a response that carries Bedrock's usage.
@@ -47,12 +48,10 @@ class ResponseTotals(UsageTotals):
             response: What an event carries; those of other models are passed over.
             model: The model, where the response carries no report that names it.
         """
-        try:
-            self._count(response, model)
-        except Exception:
-            self.errors += 1
-            level = logging.WARNING if self.errors == 1 else logging.DEBUG
-            logger.log(level, "cachepoint could not count a response", exc_info=True)
+        self._guard("counting a response", lambda: self._count(response, model), None)
+
+    def _renew(self) -> None:
+        self._counting = Lock()
 
     def _count(self, response: Any, model: str) -> None:
         usage = _usage(response)
@@ -130,14 +129,33 @@ class CacheUsageEventHandler(_Counts, BaseEventHandler):
 class _ScopedHandler(CacheUsageEventHandler):
     """Counts what is called from within one block."""
 
+    _left: bool = PrivateAttr(default=False)
+
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Count, where the event comes from the block."""
         if any(handler is self for handler in _open.get()):
             super().handle(event, **kwargs)
 
 
-_open: ContextVar[tuple[CacheUsageEventHandler, ...]] = ContextVar("cachepoint_usage_blocks", default=())
-_attaching = Lock()
+_open: ContextVar[tuple[_ScopedHandler, ...]] = ContextVar("cachepoint_usage_blocks", default=())
+
+
+class _Attaching:
+    lock = Lock()
+
+
+def _renew() -> None:
+    _Attaching.lock = Lock()
+
+
+at_fork(_renew)
+
+
+def _attach(change: Callable[[list[BaseEventHandler]], list[BaseEventHandler]]) -> None:
+    """Put another list in the place of the root's, so that who goes through the old one misses nothing."""
+    root = get_dispatcher()
+    with _Attaching.lock:
+        root.event_handlers = change(root.event_handlers)
 
 
 @contextmanager
@@ -155,16 +173,15 @@ def get_cache_usage_callback() -> Generator[CacheUsageEventHandler, None, None]:
         ```
     """
     handler = _ScopedHandler()
-    root = get_dispatcher()
-    token = _open.set((*_open.get(), handler))
-    with _attaching:
-        root.event_handlers = [*root.event_handlers, handler]
+    # A block that was left in another context could not take itself out of this one.
+    _open.set((*(h for h in _open.get() if not h._left), handler))  # noqa: SLF001
+    _attach(lambda handlers: [*handlers, handler])
     try:
         yield handler
     finally:
-        with _attaching:
-            root.event_handlers = [h for h in root.event_handlers if h is not handler]
-        _open.reset(token)
+        handler._left = True  # noqa: SLF001
+        _attach(lambda handlers: [h for h in handlers if h is not handler])
+        _open.set(tuple(h for h in _open.get() if h is not handler))
 
 
 class CacheUsageLegacyHandler(_Counts, BaseCallbackHandler):

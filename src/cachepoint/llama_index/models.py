@@ -53,7 +53,8 @@ _ROWS = (
     Facts(r"mistral\.mistral-large-3", 262_144, _OTHER, _MODELS_DEV),
 )
 
-# Models that cache, and upstream drops their system CachePoints (bedrock-facts §8, 2026-11-22).
+# Models that cache, and upstream drops their system CachePoints: they are not in its list
+# (llama-index-llms-bedrock-converse 0.15.5, utils.py, BEDROCK_PROMPT_CACHING_SUPPORTED_MODELS).
 _CACHES_LIKE = (
     (r"amazon\.nova", "amazon.nova-lite-v1:0"),
     (r"anthropic\.claude", _FABLE),

@@ -1,6 +1,5 @@
 """What LlamaIndex retrieved, announced to the core before the model is called."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +10,8 @@ from llama_index.core.instrumentation.events.synthesis import GetResponseStartEv
 from llama_index.core.schema import MetadataMode
 from llama_index_instrumentation import get_dispatcher
 
+from cachepoint.core.guard import guard
 from cachepoint.core.prompt.documents import MIN_DOCUMENT, retrieved
-
-logger = logging.getLogger("cachepoint")
 
 
 class Retrieved(BaseEventHandler):
@@ -26,11 +24,12 @@ class Retrieved(BaseEventHandler):
 
     def handle(self, event: BaseEvent, **_: Any) -> None:
         """Announce the nodes of a retrieval, and the texts that a synthesizer made of them."""
-        try:
-            retrieved.announce(text for text in _texts(event) if len(text) >= MIN_DOCUMENT)
-        except Exception:
-            # The dispatcher would swallow it without a word.
-            logger.warning("cachepoint could not read what was retrieved", exc_info=True)
+        # The dispatcher would swallow what is raised without a word.
+        guard("reading what was retrieved", lambda: retrieved.announce(_announced(event)), None)
+
+
+def _announced(event: BaseEvent) -> Iterator[str]:
+    return (text for text in _texts(event) if len(text) >= MIN_DOCUMENT)
 
 
 def _texts(event: BaseEvent) -> Iterator[str]:
