@@ -112,6 +112,40 @@ def test_it_is_an_edit_and_changes_no_message(edit: ContextEdit):
     assert messages == before
 
 
+@pytest.mark.parametrize("inputs", [False, True])
+def test_d6_it_is_linear_over_800_steps(inputs):
+    """D6: each message is counted twice at most, each result looked at twice, whatever the length."""
+
+    def counted(n):
+        told, seen = history([100] * n), []
+
+        def count(messages):
+            seen.extend(messages)
+            return count_tokens_approximately(messages)
+
+        ClearToolUsesInBatches(trigger=1_000, clear_tool_inputs=inputs).apply(told, count_tokens=count)
+        assert len(cleared(told)) > n - 20
+        return len(seen)
+
+    assert counted(800) <= 4.1 * counted(200)
+    assert counted(800) <= 4 * 1_601
+
+
+def test_results_that_answer_nothing_stay():
+    orphan = ToolMessage("word" * 900, tool_call_id="t9", name="read")
+    told = edited(ClearToolUsesInBatches(trigger=1_000, keep=0), [orphan, *history([100] * 14)])
+    assert told[0] is orphan
+    assert len(cleared(told)) > 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"trigger": -1}, {"keep": -1}, {"clear_at_least": -5}, {"trigger": "60k"}, {"keep": None}]
+)
+def test_numbers_that_are_none_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        ClearToolUsesInBatches(**options)
+
+
 @tool
 def read_page(page: str) -> str:
     """Read a page."""

@@ -1,24 +1,32 @@
 """What only the LangChain adapter promises."""
 
+import asyncio
+import contextlib
 import importlib
 import json
 import sys
+from dataclasses import asdict
 
 import pytest
+from botocore.exceptions import ClientError
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.structured_output import ToolStrategy
 from langchain_aws import ChatBedrockConverse
 from langchain_aws.middleware import BedrockPromptCachingMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.load import dumpd, load
+from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import ConfigurableField, RunnableBinding, RunnableLambda
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import ConfigurableField, RunnableBinding, RunnableLambda, RunnableSequence
 from langchain_core.tools import tool
 
+import cachepoint.langchain
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.emulator import BedrockEmulator, ToolResponder
-from cachepoint.langchain import CachedChatBedrockConverse, get_cache_usage_callback
-from tests.adapters.contract import CLAUDE, MANUAL
+from cachepoint.langchain import LOAD_OPTIONS, CachedChatBedrockConverse, get_cache_usage_callback
+from tests.adapters.contract import CLAUDE, LLAMA, MANUAL
 from tests.adapters.langchain_shapes import Verdict, look_up
 from tests.conftest import boto_client
 
@@ -139,14 +147,211 @@ def test_create_agent_with_25_parallel_calls(llm, bedrock):
     assert usage.total.read_tokens == sum(c.usage["cacheReadInputTokens"] for c in bedrock.calls)
 
 
-def test_beside_upstreams_middleware(llm, bedrock):
-    """It takes all four checkpoints, and they stay where it puts them; few calls a step are within its reach."""
-    bedrock.say(ToolResponder(steps=3, parallel=3))
-    agent = create_agent(
-        llm, [look_up, weigh], system_prompt=MANUAL, middleware=[BedrockPromptCachingMiddleware()]
-    )
-    agent.invoke({"messages": [HumanMessage("Check all parts.")]})
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_b7_beside_upstreams_middleware_ours_are_placed(way, build, bedrock):
+    """B7: what it asks for at every call is not the user's hand; 25 parallel calls are beyond its reach."""
+
+    def reads(*stack):
+        bedrock.reset()
+        bedrock.say(ToolResponder(steps=3, parallel=25))
+        llm = build(cache_policy={"ttl": "1h"}, prompt_cache=PromptCache(clock=bedrock.now))
+        agent = create_agent(llm, [look_up, weigh], system_prompt=MANUAL, middleware=stack)
+        turn = {"messages": [HumanMessage("Check all parts.")]}
+        _ = agent.invoke(turn) if way == "invoke" else asyncio.run(agent.ainvoke(turn))
+        return [call.body for call in bedrock.calls]
+
+    alone = reads()
+    assert reads(BedrockPromptCachingMiddleware()) == alone
     every_step_reads_all(bedrock)
+    assert all(b'"ttl": "1h"' in body for body in alone)
+
+
+ROTE = {
+    "tools": lambda control: {"tools": [look_up], "middleware": [Settings(cache_control=control)]},
+    "bare": lambda control: {"middleware": [Settings(cache_control=control)]},
+    "schema": lambda control: {
+        "response_format": ToolStrategy(Verdict),
+        "middleware": [Settings(cache_control=control)],
+    },
+}
+
+
+class Settings(AgentMiddleware):
+    def __init__(self, **settings):
+        super().__init__()
+        self.settings = settings
+
+    def wrap_model_call(self, request, handler):
+        return handler(request.override(model_settings={**request.model_settings, **self.settings}))
+
+
+@pytest.mark.parametrize("options", ROTE.values(), ids=ROTE)
+@pytest.mark.parametrize(
+    ("policy", "asked", "holds"),
+    [
+        (None, "1h", "1h"),
+        (None, "5m", "5m"),
+        ({"ttl": "5m"}, "1h", "5m"),
+        ({"ttl": "1h"}, "5m", "1h"),
+    ],
+)
+def test_b7_whose_ttl_holds(options, policy, asked, holds, build, bedrock):
+    bedrock.say(ToolResponder(steps=1))
+    options = options({"type": "ephemeral", "ttl": asked})
+    create_agent(build(cache_policy=policy), system_prompt=MANUAL, **options).invoke({"messages": ASK[1:]})
+    for call in bedrock.calls:
+        assert call.request["system"][-1]["cachePoint"].get("ttl", "5m") == holds
+
+
+BY_HAND = {
+    "bind": lambda m: m.bind(cache_control={"type": "ephemeral"}),
+    "bind-config": lambda m: m.bind(cache_control={"type": "ephemeral"}).with_config(tags=["mine"]),
+    "bind-bind": lambda m: m.bind(stop=["END"]).bind(cache_control={"type": "ephemeral"}),
+}
+
+
+@pytest.mark.parametrize("stack", [[], [Settings(cache_control={"ttl": "1h"})]], ids=["alone", "beside"])
+@pytest.mark.parametrize("bind", BY_HAND.values(), ids=BY_HAND)
+def test_b7_what_the_user_binds_by_hand_is_honoured(bind, stack, build, bedrock):
+    """B7: also where an agent binds more on top."""
+    tail = {"tail": "never"}
+    agent = create_agent(bind(build(cache_policy=tail)), [weigh], system_prompt=MANUAL, middleware=stack)
+    agent.invoke({"messages": [HumanMessage("Check all parts.")]})
+    assert sent(bedrock)["messages"][-1]["content"][-1] == {"cachePoint": {"type": "default"}}
+
+
+@pytest.mark.parametrize("off", ["off", None])
+def test_b7_where_nothing_of_ours_is_placed_theirs_stays(off, build, bedrock):
+    """B7: off means off, and a model without caching gets what the base class sends."""
+    options = {"model": CLAUDE if off else LLAMA}
+    bodies = []
+    for cls, ours in ((CachedChatBedrockConverse, {"cache_policy": off}), (ChatBedrockConverse, {})):
+        agent = create_agent(
+            build(cls, **options, **ours),
+            system_prompt=MANUAL,
+            middleware=[Settings(cache_control={"ttl": "1h"})],
+        )
+        with contextlib.suppress(ClientError):
+            agent.invoke({"messages": ASK[1:]})
+        bodies.append(bedrock.calls[-1].body)
+    assert bodies[0] == bodies[1]
+    assert b"cachePoint" in bodies[0]
+
+
+CONFIGS = {
+    "model": lambda m: m.with_config(cache_policy="off"),
+    "bound": lambda m: m.bind(stop=["END"]).with_config(cache_policy="off"),
+    "tools": lambda m: m.bind_tools([look_up]).with_config(cache_policy="off"),
+    "dict": lambda m: m.with_config({"cache_policy": "off"}),
+}
+
+
+@pytest.mark.parametrize("attempt", CONFIGS.values(), ids=CONFIGS)
+def test_a11_a_config_takes_no_policy(attempt, llm):
+    """A11: LangChain drops it without a word."""
+    with pytest.raises(ValueError, match=r"use bind\(cache_policy=\.\.\.\)"):
+        attempt(llm)
+
+
+def test_a11_names_near_ours_in_a_config(llm):
+    with pytest.raises(ValueError, match=r"'cache_polcy' is no part of a config"):
+        llm.with_config(cache_polcy="off")
+    assert llm.with_config(tags=["a"], metadata={"cache_policy": "mine"}, configurable={"thread_id": 1})
+
+
+@pytest.mark.parametrize(
+    ("value", "policy"),
+    [
+        ("off", CachePolicy("off")),
+        ({"ttl": "1h"}, CachePolicy(ttl="1h")),
+        (CachePolicy(tail="never"), CachePolicy(tail="never")),
+        (None, None),
+    ],
+)
+def test_a13_a_policy_may_be_assigned(value, policy, llm, bedrock):
+    """A13: it is read as in the constructor, and the next call holds to it."""
+    llm.cache_policy = value
+    copy = llm.model_copy(update={"cache_policy": value})
+    assert llm.cache_policy == copy.cache_policy == policy
+    for model in (llm, copy):
+        model.invoke(ASK)
+        assert has_points(bedrock) is (value != "off")
+        assert dumpd(model)["kwargs"].get("cache_policy") == (policy and asdict(policy))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("cache_policy", "of", "CachePolicy.mode is 'of'"),
+        ("cache_policy", {"tll": "1h"}, "no option 'tll'"),
+        ("prompt_cache", "x", "prompt_cache is a PromptCache"),
+        ("cache_polcy", "off", "cache_polcy"),
+    ],
+)
+def test_a13_what_is_not_valid_is_refused_where_it_is_given(name, value, says, llm, build, bedrock):
+    for attempt in (
+        lambda: setattr(llm, name, value),
+        lambda: llm.model_copy(update={name: value}),
+        lambda: build(**{name: value}),
+    ):
+        with pytest.raises(ValueError, match=says):
+            attempt()
+    assert not bedrock.calls
+
+
+def test_a13_other_fields_are_assigned_as_ever(llm, bedrock):
+    llm.temperature = 0.3
+    llm.model_copy(update={"max_tokens": 7}).invoke(ASK)
+    assert sent(bedrock)["inferenceConfig"] == {"temperature": 0.3, "maxTokens": 7}
+
+
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"allowed_objects": "all", **LOAD_OPTIONS},
+        {
+            "allowed_objects": [
+                CachedChatBedrockConverse,
+                RunnableBinding,
+                RunnableSequence,
+                StrOutputParser,
+            ],
+            "valid_namespaces": ["cachepoint"],
+        },
+    ],
+    ids=["all", "named"],
+)
+def test_a15_a_chain_that_was_dumped_loads(options, llm):
+    """A15: the two ways that the docstring of the class shows."""
+    llm.cache_policy = {"ttl": "1h"}
+    chain = llm.bind(stop=["x"], cache_policy="off") | StrOutputParser()
+    loaded = loads(dumps(chain), secrets_from_env=True, **options)
+    bound = loaded.first
+    assert type(bound.bound) is CachedChatBedrockConverse
+    assert bound.bound.cache_policy == CachePolicy(ttl="1h")
+    assert CachePolicy.of(bound.kwargs["cache_policy"]) == CachePolicy("off")
+    assert "LOAD_OPTIONS" in CachedChatBedrockConverse.__doc__
+
+
+def test_e3_lazy_names_are_in_dir():
+    """E3: completion goes by `dir()`."""
+    assert set(cachepoint.langchain.__all__) <= set(dir(cachepoint.langchain))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_e3_import_star(there, monkeypatch):
+    """E3: also where `langchain` is missing; what needs it is left out then."""
+    for name in [n for n in sys.modules if n.startswith("cachepoint.langchain")]:
+        monkeypatch.delitem(sys.modules, name)
+    if not there:
+        for name in [n for n in sys.modules if n.startswith("langchain.") or n == "langchain"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "langchain", None)
+    names = {}
+    exec("from cachepoint.langchain import *", names)
+    assert {"CachedChatBedrockConverse", "trim_messages_stable", "StableDocumentOrder"} <= set(names)
+    assert ("CachepointMiddleware" in names) is there
 
 
 def every_step_reads_all(bedrock):

@@ -154,6 +154,17 @@ def test_hooks_are_used_again():
     assert len(context._configure_hooks) == before
 
 
+def test_d7_names_made_anew_leave_no_hooks():
+    """D7: LangChain keeps every hook for good, so blocks of any name share theirs."""
+    with get_cache_usage_callback("a"), get_cache_usage_callback("b"):
+        pass
+    before = len(context._configure_hooks)
+    for n in range(200):
+        with get_cache_usage_callback(f"request {n}") as outer, get_cache_usage_callback(f"inner {n}"):
+            assert outer.calls == 0
+    assert len(context._configure_hooks) == before
+
+
 def test_block_is_left_where_it_raises(build):
     with pytest.raises(KeyError), get_cache_usage_callback() as usage:
         raise KeyError

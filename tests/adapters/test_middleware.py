@@ -1,6 +1,7 @@
 """The middleware sends what the swapped class sends, beside any other and in any order."""
 
 import asyncio
+import importlib
 import json
 import logging
 import sys
@@ -28,8 +29,8 @@ from cachepoint.emulator import ScriptedResponder, ToolResponder
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
     CachepointMiddleware,
+    chat_models,
     get_cache_usage_callback,
-    middleware,
 )
 from tests.adapters.contract import CLAUDE, LLAMA, MANUAL
 from tests.adapters.langchain_shapes import Verdict, look_up
@@ -39,7 +40,7 @@ TURNS = ("Check the valve.", "And the pump?", "What else is there?")
 
 @pytest.fixture(autouse=True)
 def _says_it_anew():
-    middleware._say_that_it_takes_over.cache_clear()
+    chat_models._say_that_it_takes_over.cache_clear()
 
 
 @pytest.fixture
@@ -378,6 +379,26 @@ def test_without_langchain(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain", None)
     with pytest.raises(ImportError, match="pip install langchain"):
         getattr(cachepoint.langchain, name)
+
+
+def test_a16_it_loads_where_requests_have_no_parameters(monkeypatch):
+    """A16: in langchain 1.0 to 1.3 `ModelRequest` is no generic class, and `AgentMiddleware` has two parameters."""
+    types = importlib.import_module("langchain.agents.middleware.types")
+
+    class Old(AgentMiddleware):
+        def __class_getitem__(cls, parameters):
+            raise TypeError("Too many arguments")
+
+    for name in ("ModelRequest", "ModelResponse"):
+        monkeypatch.setattr(types, name, type(name, (), {}))
+    monkeypatch.setattr(types, "AgentMiddleware", Old)
+    for name in ("TracePolicy", "omit_payload"):
+        monkeypatch.delattr(types, name)
+    monkeypatch.delitem(sys.modules, "cachepoint.langchain.middleware", raising=False)
+    old = importlib.import_module("cachepoint.langchain.middleware")
+    assert issubclass(old.CachepointMiddleware, Old)
+    assert old.CachepointMiddleware.trace_policy is None
+    assert old.CachepointMiddleware(cache_policy="off").cache_policy == CachePolicy("off")
 
 
 def test_what_is_not_there():

@@ -1,6 +1,7 @@
 """Prompt caching for LangChain's Bedrock models, and the account of what it saved."""
 
 from importlib import import_module as _import_module
+from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING
 
 try:
@@ -14,7 +15,7 @@ except ModuleNotFoundError as error:
 from cachepoint.core.accounting.pricing import warm as _warm
 from cachepoint.langchain import retrieval as _retrieval  # noqa: F401 -- registers itself
 from cachepoint.langchain.callbacks import CacheUsageCallbackHandler, get_cache_usage_callback
-from cachepoint.langchain.chat_models import CachedChatBedrockConverse
+from cachepoint.langchain.chat_models import LOAD_OPTIONS, CachedChatBedrockConverse
 
 if TYPE_CHECKING:
     from cachepoint.langchain.documents import StableDocumentOrder
@@ -31,16 +32,8 @@ _LAZY = {
     "trim_messages_stable": "history",
 }
 
-_warm()
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
-
-
 __all__ = [
+    "LOAD_OPTIONS",
     "CacheUsageCallbackHandler",
     "CachedChatBedrockConverse",
     "CachepointMiddleware",
@@ -50,3 +43,18 @@ __all__ = [
     "get_cache_usage_callback",
     "trim_messages_stable",
 ]
+if _find_spec("langchain") is None:
+    # `import *` asks for each of these, and what is not named can still be asked for.
+    __all__ = [name for name in __all__ if name not in {"CachepointMiddleware", "ClearToolUsesInBatches"}]
+
+_warm()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
-from cachepoint.langchain.options import to_bind
+from cachepoint.core.guard import guard
+from cachepoint.langchain.options import ByRote, refuse_in_config, to_bind, told_apart
 
 if TYPE_CHECKING:
     # What `BaseChatModel.bind` says it returns; when run, LangChain promises a RunnableBinding.
@@ -33,24 +34,38 @@ class BoundModel(_Binding):
         Raises:
             ValueError: Where an option of ours is misspelt, or `cache_policy` is not valid.
         """
-        # bind_tools binds tool_choice=None where it was given none.
-        named = {k: v for k, v in to_bind(kwargs).items() if v is not None or k not in self.kwargs}
-        bound: BoundModel = super().bind(**named)  # type: ignore[assignment]
+        bound: BoundModel = super().bind(**guard("binding", lambda: self._named(kwargs), kwargs))  # type: ignore[assignment]
+        return bound
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> "BoundModel":
+        """Bind a config.
+
+        Raises:
+            ValueError: Where it holds an option of ours: these are bound with `bind`.
+        """
+        guard("reading a config", lambda: refuse_in_config({**(config or {}), **kwargs}), None)
+        bound: BoundModel = super().with_config(config, **kwargs)  # type: ignore[assignment]
         return bound
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
         """Upstream's `bind_tools`, on top of what is bound."""
-        tooled: Runnable[LanguageModelInput, AIMessage] = self._carrier().bind_tools(tools, **kwargs)
+        carrier: Any = guard("binding tools", self._carrier, self.bound)
+        tooled: Runnable[LanguageModelInput, AIMessage] = carrier.bind_tools(tools, **kwargs)
         return tooled
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Upstream's `with_structured_output`, on top of what is bound."""
         if kwargs.get("method") == "prompt_prefill" and self.kwargs.get("stop"):
             kwargs.setdefault("stop", self.kwargs["stop"])
-        structured: Runnable[LanguageModelInput, Any] = self._carrier().with_structured_output(
-            schema, **kwargs
-        )
+        carrier: Any = guard("binding a schema", self._carrier, self.bound)
+        structured: Runnable[LanguageModelInput, Any] = carrier.with_structured_output(schema, **kwargs)
         return structured
+
+    def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        named = told_apart(to_bind(kwargs))
+        # bind_tools binds tool_choice=None where it was given none; what comes by rote gives way to a hand.
+        yielding = [k for k, v in named.items() if k in self.kwargs and (v is None or isinstance(v, ByRote))]
+        return {k: v for k, v in named.items() if k not in yielding}
 
     def _carrier(self) -> Any:
         """The bare model, on which `bind` binds to this."""

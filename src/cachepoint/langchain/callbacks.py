@@ -13,6 +13,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.guard import guard
 from cachepoint.reporting.totals import TotalsView, UsageTotals
 
 
@@ -37,6 +38,9 @@ class CacheUsageCallbackHandler(TotalsView, BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         """Count the messages of one result."""
+        guard("counting usage", lambda: self._count(response), None)
+
+    def _count(self, response: LLMResult) -> None:
         for message in _messages(response):
             report = message.response_metadata.get(REPORT_KEY) or {}
             usage = _usage(message, report)
@@ -70,18 +74,20 @@ def _usage(message: AIMessage, report: Mapping[str, Any]) -> Usage | None:
 
 Variable = ContextVar[CacheUsageCallbackHandler | None]
 
-_variables: dict[str, list[Variable]] = {}
+# LangChain keeps every hook for good: one is registered for each depth at which blocks were ever nested.
+_variables: list[Variable] = []
 _variables_lock = threading.Lock()
 
 
 @contextmanager
 def get_cache_usage_callback(
-    name: str = "cache_usage_callback",
+    name: str = "cache_usage_callback",  # noqa: ARG001
 ) -> Generator[CacheUsageCallbackHandler, None, None]:
     """Count the cache usage of every model call in the block, nested chains, threads and tasks included.
 
     Args:
-        name: The name of the context variable.
+        name: As of LangChain's `get_usage_metadata_callback`. Blocks of any name share their context
+            variables, so that a name made anew for each request leaves nothing behind.
 
     Yields:
         The handler.
@@ -93,7 +99,7 @@ def get_cache_usage_callback(
                 agent.invoke({"messages": "Plan my trip"})
             print(usage)
     """
-    variable = _free_variable(name)
+    variable = _free_variable()
     handler = CacheUsageCallbackHandler()
     token = variable.set(handler)
     try:
@@ -102,14 +108,13 @@ def get_cache_usage_callback(
         variable.reset(token)
 
 
-def _free_variable(name: str) -> Variable:
-    """A variable that no enclosing block uses; LangChain keeps every hook for good, so they come round."""
+def _free_variable() -> Variable:
+    """A variable that no enclosing block uses."""
     with _variables_lock:
-        known = _variables.setdefault(name, [])
-        for variable in known:
+        for variable in _variables:
             if variable.get() is None:
                 return variable
-        fresh: Variable = ContextVar(f"{name}_{len(known)}", default=None)
+        fresh: Variable = ContextVar(f"cachepoint_usage_{len(_variables)}", default=None)
         register_configure_hook(fresh, inheritable=True)
-        known.append(fresh)
+        _variables.append(fresh)
         return fresh

@@ -5,20 +5,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict
-from typing import Any, Self
+from functools import cache, lru_cache, partial
+from types import MappingProxyType
+from typing import Any, Self, cast
 
 from langchain_aws import ChatBedrockConverse
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.cache import PromptCache
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.guard import guard
+from cachepoint.core.models.rules import base_model, rules_for
+from cachepoint.core.policy import CachePolicy, default_policy
 from cachepoint.langchain.binding import BoundModel
-from cachepoint.langchain.options import OF_A_CALL, refuse_misspelt, to_bind
+from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
 
 logger = logging.getLogger("cachepoint")
 
@@ -72,12 +76,24 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
             agent_step = llm.bind(cache_policy={"tail": "always"}).bind_tools([search, book])
             agent_step.invoke("Book a table for two")
 
-        What was bound before stays bound, in whatever order.
+        What was bound before stays bound, in whatever order. `with_config` takes no `cache_policy`.
+
+    Serialize:
+        .. code-block:: python
+
+            from cachepoint.langchain import LOAD_OPTIONS
+            from langchain_core.load import dumps, loads
+
+            loads(dumps(prompt | llm), allowed_objects="all", **LOAD_OPTIONS)
+
+        `allowed_objects="all"` alone means the classes that langchain-core lists. Where only some are to
+        be loaded, name them: `allowed_objects=[CachedChatBedrockConverse, ...],
+        valid_namespaces=["cachepoint"]`. A `prompt_cache` is not serialized.
 
     Args:
         cache_policy: A `CachePolicy`, its fields as a dict, or a mode (`"auto"`, `"off"`). None: the
             `PromptCache`'s own, else the process default (`cachepoint.configure`, `CACHEPOINT_*`).
-            One given per call or with `bind` takes its place, whole.
+            One given per call or with `bind` takes its place, whole. May be assigned, too.
         prompt_cache: The `PromptCache` that remembers what Bedrock holds. None: the one that all
             models of this process share.
 
@@ -98,10 +114,22 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
             del values["base_model_id"]
         super().__init__(**values)
 
-    @field_validator("cache_policy", mode="before")
+    @field_validator("cache_policy", "prompt_cache", mode="before")
     @classmethod
-    def _read_policy(cls, value: Any) -> CachePolicy | None:
-        return CachePolicy.of(value)
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        return read(str(info.field_name), value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, read(name, value))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; options of ours in `update` are read as in the constructor.
+
+        Raises:
+            ValueError: Where an option of ours is misspelt or holds no valid value.
+        """
+        refuse_misspelt(update or {}, _names(type(self)))
+        return super().model_copy(update={k: read(k, v) for k, v in (update or {}).items()}, deep=deep)
 
     @classmethod
     def from_model(
@@ -129,9 +157,9 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
                 f"from_model would lose what {type(existing).__name__} overrides: "
                 "let it subclass CachedChatBedrockConverse instead"
             )
-        ours = {"cache_policy": CachePolicy.of(cache_policy), "prompt_cache": prompt_cache}
+        ours = {"cache_policy": cache_policy, "prompt_cache": prompt_cache}
         values = {k: v for k, v in existing.__dict__.items() if k in cls.model_fields}
-        chosen = {k: v for k, v in ours.items() if v is not None}
+        chosen = {k: read(k, v) for k, v in ours.items() if v is not None}
         # Validated when it was built; a second time might build clients and ask AWS.
         return cls.model_construct(existing.model_fields_set | chosen.keys(), **{**values, **chosen})
 
@@ -143,7 +171,8 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """The policy as plain data."""
-        return {} if self.cache_policy is None else {"cache_policy": asdict(self.cache_policy)}
+        plain: dict[str, Any] = {}
+        return guard("serialising", lambda: _as_data(self.cache_policy), plain)
 
     def bind(self, **kwargs: Any) -> BoundModel:
         """Bind options to every call; tools and schemas can be bound on top.
@@ -151,14 +180,16 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         Raises:
             ValueError: Where an option of ours is misspelt, or `cache_policy` is not valid.
         """
-        if self._binding is not None:
-            return self._binding.bind(**kwargs)
-        return BoundModel(bound=self, kwargs=to_bind(kwargs), config={})
+        bound = guard("binding", lambda: self._bound(kwargs), None)
+        return cast("BoundModel", super().bind(**kwargs)) if bound is None else bound
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> BoundModel:
-        """Bind a config; tools and schemas can be bound on top."""
-        bound: BoundModel = self.bind().with_config(config, **kwargs)  # type: ignore[assignment]
-        return bound
+        """Bind a config; tools and schemas can be bound on top.
+
+        Raises:
+            ValueError: Where it holds an option of ours: these are bound with `bind`.
+        """
+        return self.bind().with_config(config, **kwargs)
 
     def carrying(self, binding: BoundModel) -> Self:
         """A copy whose `bind` binds to `binding`: what it binds comes on top of what that holds."""
@@ -173,12 +204,12 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model, kwargs = self._caching(kwargs)
+        policy = kwargs.pop("cache_policy", None)
+        model, theirs = guard("caching a call", lambda: self._caching(policy, kwargs), (self, kwargs))
         result = super(CachedChatBedrockConverse, model)._generate(
-            list(messages), stop, run_manager, **kwargs
+            list(messages), stop, run_manager, **theirs
         )
-        for generation in result.generations:
-            _lift_report(generation.message)
+        guard("reporting a call", lambda: _lift_reports(result), None)
         return result
 
     def _stream(
@@ -188,39 +219,79 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        model, kwargs = self._caching(kwargs)
+        policy = kwargs.pop("cache_policy", None)
+        model, theirs = guard("caching a call", lambda: self._caching(policy, kwargs), (self, kwargs))
         # Upstream tells the run manager before we have lifted the report; so we tell it.
-        chunks = super(CachedChatBedrockConverse, model)._stream(list(messages), stop, None, **kwargs)
+        chunks = super(CachedChatBedrockConverse, model)._stream(list(messages), stop, None, **theirs)
         with closing(chunks):  # type: ignore[type-var]
             for chunk in chunks:
-                _lift_report(chunk.message)
+                guard("reporting a call", partial(_lift_report, chunk.message), None)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    def _caching(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
+    def _bound(self, kwargs: dict[str, Any]) -> BoundModel:
+        if self._binding is not None:
+            return self._binding.bind(**kwargs)
+        return BoundModel(bound=self, kwargs=told_apart(to_bind(kwargs)), config={})
+
+    def _caching(self, policy: PolicyLike, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """This model with a caching client for the length of one call, and upstream's part of the options."""
         refuse_misspelt(kwargs, OF_A_CALL)
-        theirs = {k: v for k, v in kwargs.items() if k != "cache_policy"}
         called = kwargs.get("model_id") or self.model_id
-        update: dict[str, Any] = {
-            "client": CachingClient(
-                self.client,
-                policy=CachePolicy.of(kwargs.get("cache_policy")) or self.cache_policy,
-                cache=self.prompt_cache,
-                # Upstream has asked for it where the id hides it; it is that of this id alone.
-                base_model_id=self.base_model_id if called == self.model_id else None,
-            )
-        }
-        if self.raw_blocks is not None and kwargs.get("cache_control"):
+        # Upstream has asked for it where the id hides it; it is that of this id alone.
+        behind = self.base_model_id if called == self.model_id else None
+        chosen, theirs = self._taking_over(
+            CachePolicy.of(policy) or self.cache_policy, behind or called, kwargs
+        )
+        client = CachingClient(self.client, policy=chosen, cache=self.prompt_cache, base_model_id=behind)
+        update: dict[str, Any] = {"client": client}
+        if self.raw_blocks is not None and theirs.get("cache_control"):
             # Upstream would add its points to the caller's own blocks.
             update["raw_blocks"] = deepcopy(self.raw_blocks)
-        return self.model_copy(update=update), theirs
+        return super().model_copy(update=update), theirs
+
+    def _taking_over(
+        self, policy: CachePolicy | None, model_id: str, kwargs: dict[str, Any]
+    ) -> tuple[CachePolicy | None, dict[str, Any]]:
+        """What other middleware asks for by rote gives way, except where nothing of ours is placed."""
+        control = kwargs.get("cache_control")
+        named = policy or (self.prompt_cache.policy if self.prompt_cache else None)
+        holds = named or default_policy()
+        if not isinstance(control, ByRote) or holds.mode == "off" or not takes_checkpoints(model_id):
+            return policy, kwargs
+        _say_that_it_takes_over()
+        # Their default is 5m, so only a 1h was asked for.
+        chosen = holds.but(ttl="1h") if named is None and control.get("ttl") == "1h" else policy
+        return chosen, {k: v for k, v in kwargs.items() if k != "cache_control"}
 
 
+_ID = (*CachedChatBedrockConverse.get_lc_namespace(), CachedChatBedrockConverse.__name__)
+
+LOAD_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"valid_namespaces": ["cachepoint"], "additional_import_mappings": {_ID: _ID}}
+)
+"""What `load` and `loads` of langchain-core take, so that they know our class beside theirs."""
+
+
+def takes_checkpoints(model_id: str) -> bool:
+    """Whether the model caches explicitly, as far as its id tells."""
+    return base_model(model_id) is None or rules_for(model_id).caches
+
+
+@lru_cache(maxsize=64)
 def _names(cls: type[ChatBedrockConverse]) -> frozenset[str]:
     aliases = (field.alias for field in cls.model_fields.values())
     return frozenset((*cls.model_fields, *filter(None, aliases)))
+
+
+def _as_data(policy: CachePolicy | None) -> dict[str, Any]:
+    return {} if policy is None else {"cache_policy": asdict(policy)}
+
+
+def _lift_reports(result: ChatResult) -> None:
+    for generation in result.generations:
+        _lift_report(generation.message)
 
 
 def _lift_report(message: BaseMessage) -> None:
@@ -228,12 +299,19 @@ def _lift_report(message: BaseMessage) -> None:
     metadata = message.response_metadata.get("ResponseMetadata")
     if not isinstance(metadata, dict) or REPORT_KEY not in metadata:
         return
-    rest = {k: v for k, v in metadata.items() if k != REPORT_KEY}
+    rest = dict(metadata)
+    report = rest.pop(REPORT_KEY)
     if rest:
         message.response_metadata["ResponseMetadata"] = rest
     else:
         del message.response_metadata["ResponseMetadata"]
-    try:
-        message.response_metadata[REPORT_KEY] = metadata[REPORT_KEY].as_dict()
-    except Exception:
-        logger.exception("the report of a call cannot be read; the call is not affected")
+    message.response_metadata[REPORT_KEY] = report.as_dict()
+
+
+@cache
+def _say_that_it_takes_over() -> None:
+    logger.warning(
+        "cachepoint places the checkpoints; the cache_control that other middleware "
+        "(BedrockPromptCachingMiddleware) puts into the settings of a call is not applied. "
+        "One of the two is enough"
+    )

@@ -8,6 +8,7 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
 from pydantic import Field, PrivateAttr
 
+from cachepoint.core.guard import guard
 from cachepoint.shaping.documents import DocumentOrder, rank_note
 
 
@@ -48,11 +49,7 @@ class StableDocumentOrder(BaseDocumentCompressor, BaseDocumentTransformer):
 
     def transform_documents(self, documents: Sequence[Document], **_kwargs: Any) -> Sequence[Document]:
         """The same documents in another order; with `ranks`, the last is a copy with a line more."""
-        order = self._order.order([d.page_content for d in documents])
-        ordered = [documents[i] for i in order]
-        if self.ranks and len(ordered) > 1:
-            ordered[-1] = _ranked(ordered[-1], order)
-        return ordered
+        return guard("ordering documents", lambda: self._ordered(documents), documents)
 
     async def atransform_documents(self, documents: Sequence[Document], **_kwargs: Any) -> Sequence[Document]:
         """As `transform_documents`; it does no I/O."""
@@ -75,6 +72,13 @@ class StableDocumentOrder(BaseDocumentCompressor, BaseDocumentTransformer):
     ) -> Sequence[Document]:
         """As `transform_documents`; it does no I/O."""
         return self.transform_documents(documents)
+
+    def _ordered(self, documents: Sequence[Document]) -> Sequence[Document]:
+        order = self._order.order([d.page_content for d in documents])
+        ordered = [documents[i] for i in order]
+        if self.ranks and len(ordered) > 1:
+            ordered[-1] = _ranked(ordered[-1], order)
+        return ordered
 
 
 def _ranked(document: Document, order: Sequence[int]) -> Document:

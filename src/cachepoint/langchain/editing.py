@@ -1,9 +1,13 @@
 """Clearing tool results in batches, so that the prefix stands still in between."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+
+from cachepoint.core.guard import InvalidOptionError, guard
+from cachepoint.shaping.tool_results import to_clear
 
 try:
     from langchain.agents.middleware.context_editing import (
@@ -15,9 +19,6 @@ except ModuleNotFoundError as error:
     raise ImportError(
         f"clearing tool results is for agents of langchain ({error.name} is missing): pip install langchain"
     ) from error
-
-# Less is not worth the writing anew of what follows it (docs/documents.md).
-BATCH = 0.25
 
 
 @dataclass(slots=True)
@@ -38,6 +39,9 @@ class ClearToolUsesInBatches:
         exclude_tools: Tools whose results stay.
         placeholder: What stands in the place of a result.
 
+    Raises:
+        ValueError: Where a number is negative or none.
+
     Tokens are summed message by message, so leave `token_count_method` at `"approximate"`: `"model"`
     would count the system prompt and the tools with each.
 
@@ -54,6 +58,12 @@ class ClearToolUsesInBatches:
     exclude_tools: Sequence[str] = ()
     placeholder: str = DEFAULT_TOOL_PLACEHOLDER
 
+    def __post_init__(self) -> None:
+        least = 0 if self.clear_at_least is None else self.clear_at_least
+        for name, value in {"trigger": self.trigger, "keep": self.keep, "clear_at_least": least}.items():
+            if not isinstance(value, int) or value < 0:
+                raise InvalidOptionError(f"{name} is {value!r}; use a whole number that is not negative")
+
     def apply(self, messages: list[AnyMessage], *, count_tokens: TokenCounter) -> None:
         """Clear results in place.
 
@@ -63,33 +73,45 @@ class ClearToolUsesInBatches:
         """
         if count_tokens(messages) <= self.trigger:
             return
-        least = self.trigger * BATCH if self.clear_at_least is None else self.clear_at_least
-        stock = self._stock()
+        messages[:] = guard("clearing tool results", lambda: self._cleared(messages, count_tokens), messages)
+
+    def _cleared(self, messages: Sequence[AnyMessage], count_tokens: TokenCounter) -> list[AnyMessage]:
         sizes = [count_tokens([m]) for m in messages]
-        for end in _calls(messages):
-            if sum(sizes[:end]) <= self.trigger:
-                continue
-            cleared = messages[:end]
-            stock.apply(cleared, count_tokens=len)
-            left = [
-                size if new is old else count_tokens([new])
-                for size, new, old in zip(sizes, cleared, messages, strict=False)
-            ]
-            if sum(sizes[:end]) - sum(left) >= least:
-                messages[:end], sizes[:end] = cleared, left
+        answers = [i for i, m in enumerate(messages) if isinstance(m, AIMessage)]
+        results = [i for i, m in enumerate(messages) if isinstance(m, ToolMessage)]
+        calls = [answers[n - 1] if (n := bisect_left(answers, i)) else i for i in results]
+
+        def gain(call: int, result: int) -> int:
+            changed = self._one_cleared(messages, call, result).items()
+            return sum(sizes[i] - count_tokens([m]) for i, m in changed if m is not messages[i])
+
+        done = to_clear(
+            sizes,
+            [*answers, len(messages)],
+            results,
+            list(map(gain, calls, results)),
+            trigger=self.trigger,
+            least=self.clear_at_least,
+            keep=self.keep,
+        )
+        left = list(messages)
+        for call, result in zip(calls[:done], results, strict=False):
+            for i, message in self._one_cleared(left, call, result).items():
+                left[i] = message
+        return left
+
+    def _one_cleared(self, messages: Sequence[AnyMessage], call: int, result: int) -> dict[int, AnyMessage]:
+        """The message of a call and its result as upstream's edit leaves these two, by where they stand."""
+        both = [messages[call], messages[result]]
+        self._stock().apply(both, count_tokens=len)
+        return dict(zip((call, result), both, strict=True))
 
     def _stock(self) -> ClearToolUsesEdit:
         """Upstream's edit, which clears whenever it is asked."""
         return ClearToolUsesEdit(
             trigger=0,
-            keep=self.keep,
+            keep=0,
             clear_tool_inputs=self.clear_tool_inputs,
             exclude_tools=self.exclude_tools,
             placeholder=self.placeholder,
         )
-
-
-def _calls(messages: Sequence[AnyMessage]) -> Iterator[int]:
-    """How long the history was at each call of the model, this one last."""
-    yield from (i for i, m in enumerate(messages) if isinstance(m, AIMessage))
-    yield len(messages)

@@ -18,6 +18,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
+from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.shaping.history import check, legal_starts, start_of
 
 try:
@@ -183,7 +184,7 @@ class StableTrimMiddleware(AgentMiddleware):
         self, request: "ModelRequest[Any]", handler: "Callable[[ModelRequest[Any]], ModelResponse[Any]]"
     ) -> "ModelResponse[Any]":
         """Call the model with what is kept."""
-        return handler(self._kept(request))
+        return handler(guard("trimming a history", lambda: self._kept(request), request))
 
     async def awrap_model_call(
         self,
@@ -191,7 +192,7 @@ class StableTrimMiddleware(AgentMiddleware):
         handler: "Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]",
     ) -> "ModelResponse[Any]":
         """Call the model with what is kept."""
-        return await handler(self._kept(request))
+        return await handler(guard("trimming a history", lambda: self._kept(request), request))
 
     def _kept(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
         kept = self._trim(request.messages)
@@ -200,12 +201,12 @@ class StableTrimMiddleware(AgentMiddleware):
 
 def _refuse(strategy: str, allow_partial: bool, text_splitter: Any) -> None:
     if strategy != "last":
-        raise ValueError(
+        raise InvalidOptionError(
             f"strategy is {strategy!r}; only 'last' moves the beginning of a history. What 'first' keeps "
             "never changes: use langchain_core's trim_messages"
         )
     if allow_partial or text_splitter is not None:
-        raise ValueError(
+        raise InvalidOptionError(
             "allow_partial and text_splitter can't be honoured: half a message is another prefix"
         )
 
@@ -245,12 +246,12 @@ def _counter(counter: Counter) -> Callable[[BaseMessage], int]:
     """Tokens of one message, from whatever `trim_messages` takes."""
     if isinstance(counter, str):
         if counter != "approximate":
-            raise ValueError(f"token_counter is {counter!r}; the only name is 'approximate'")
+            raise InvalidOptionError(f"token_counter is {counter!r}; the only name is 'approximate'")
         return lambda message: count_tokens_approximately([message])
     if isinstance(counter, BaseLanguageModel):
         return lambda message: counter.get_num_tokens_from_messages([message])
     if not callable(counter):
-        raise TypeError(
+        raise InvalidOptionError(
             f"token_counter is a {type(counter).__name__}; use a model, a function or 'approximate'"
         )
     first = next(iter(inspect.signature(counter).parameters.values()))

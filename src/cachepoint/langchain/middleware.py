@@ -1,19 +1,17 @@
 """Prompt caching for agents whose model was built elsewhere, as by `create_agent("bedrock_converse:…")`."""
 
-import logging
 import warnings
 from collections.abc import Awaitable, Callable
-from functools import cache
-from typing import Any, Literal, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from langchain_aws import ChatBedrockConverse
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.cache import PromptCache
-from cachepoint.core.models.rules import base_model, rules_for
-from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.guard import InvalidOptionError, guard
+from cachepoint.core.policy import CachePolicy
 from cachepoint.langchain.binding import BoundModel
-from cachepoint.langchain.chat_models import CachedChatBedrockConverse, PolicyLike
+from cachepoint.langchain.chat_models import CachedChatBedrockConverse, PolicyLike, takes_checkpoints
 from cachepoint.langchain.options import to_bind
 
 try:
@@ -28,11 +26,15 @@ except ModuleNotFoundError as error:
         f"cachepoint's middleware is for agents of langchain ({error.name} is missing): pip install langchain"
     ) from error
 
-logger = logging.getLogger("cachepoint")
-
 Behavior = Literal["ignore", "warn", "raise"]
-Request = ModelRequest[Any]
-Response = ModelResponse[Any]
+
+if TYPE_CHECKING:
+    Request = ModelRequest[Any]
+    Response = ModelResponse[Any]
+    Middleware = AgentMiddleware[Any, Any, Any]
+else:
+    # In langchain 1.0 a request has no parameters, and a middleware two.
+    Middleware = AgentMiddleware
 
 
 def _trace_policy() -> Any:
@@ -44,7 +46,7 @@ def _trace_policy() -> Any:
     return TracePolicy(process_inputs=omit_payload)
 
 
-class CachepointMiddleware(AgentMiddleware[Any, Any, Any]):
+class CachepointMiddleware(Middleware):
     """Calls the agent's model as `CachedChatBedrockConverse` would: every call carries the right checkpoints.
 
     For agents where the class can't be swapped. Only the model of the request is another one: messages,
@@ -87,7 +89,7 @@ class CachepointMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         if unsupported_model_behavior not in get_args(Behavior):
-            raise ValueError(
+            raise InvalidOptionError(
                 f"unsupported_model_behavior is {unsupported_model_behavior!r}; "
                 f"use one of {', '.join(map(repr, get_args(Behavior)))}"
             )
@@ -96,80 +98,49 @@ class CachepointMiddleware(AgentMiddleware[Any, Any, Any]):
         self.unsupported_model_behavior = unsupported_model_behavior
 
     def wrap_model_call(
-        self, request: Request, handler: Callable[[Request], Response]
-    ) -> ModelCallResult[Any]:
+        self, request: "Request", handler: "Callable[[Request], Response]"
+    ) -> "ModelCallResult[Any]":
         """Call the cached model."""
-        return handler(self._cached(request))
+        chosen, why_not = guard("caching an agent's model", lambda: self._chosen(request), (request, ""))
+        if why_not:
+            warnings.warn(why_not, stacklevel=2)
+        return handler(chosen)
 
     async def awrap_model_call(
-        self, request: Request, handler: Callable[[Request], Awaitable[Response]]
-    ) -> ModelCallResult[Any]:
+        self, request: "Request", handler: "Callable[[Request], Awaitable[Response]]"
+    ) -> "ModelCallResult[Any]":
         """Call the cached model."""
-        return await handler(self._cached(request))
+        chosen, why_not = guard("caching an agent's model", lambda: self._chosen(request), (request, ""))
+        if why_not:
+            warnings.warn(why_not, stacklevel=2)
+        return await handler(chosen)
 
-    def _cached(self, request: Request) -> Request:
+    def _chosen(self, request: "Request") -> "tuple[Request, str]":
+        """The request with its model cached, or as it is and what there is to warn of."""
         binding: Any = request.model if isinstance(request.model, RunnableBinding) else None
         model: Any = request.model if binding is None else binding.bound
         refusal = _refusal(model)
         if refusal is not None:
-            self._unsupported(refusal)
-            return request
-        by_hand = binding is not None and "cache_control" in binding.kwargs
+            return request, self._unsupported(refusal)
         # Built anew for each call (40 µs), so that what is changed on the caller's model holds.
-        cached = self._of(model, CachedChatBedrockConverse if by_hand else _TakingOver)
-        return request.override(
-            model=cast("Any", cached if binding is None else _bound_alike(binding, cached))
-        )
+        cached = self._cached(model)
+        given = cached if binding is None else _bound_alike(binding, cached)
+        return request.override(model=cast("Any", given)), ""
 
-    def _of(
-        self, model: ChatBedrockConverse, cls: type[CachedChatBedrockConverse]
-    ) -> CachedChatBedrockConverse:
+    def _cached(self, model: ChatBedrockConverse) -> CachedChatBedrockConverse:
         ours: dict[str, Any] = {"cache_policy": self.cache_policy, "prompt_cache": self.prompt_cache}
         if type(model) in _AS_THEY_ARE:
-            return cls.from_model(model, **ours)
-        return cast(
-            "CachedChatBedrockConverse",
-            model.model_copy(update={k: v for k, v in ours.items() if v is not None}),
-        )
+            return CachedChatBedrockConverse.from_model(model, **ours)
+        given = {k: v for k, v in ours.items() if v is not None}
+        return cast("CachedChatBedrockConverse", model.model_copy(update=given))
 
-    def _unsupported(self, refusal: str) -> None:
+    def _unsupported(self, refusal: str) -> str:
         if self.unsupported_model_behavior == "raise":
-            raise ValueError(refusal)
-        if self.unsupported_model_behavior == "warn":
-            warnings.warn(refusal, stacklevel=4)
+            raise InvalidOptionError(refusal)
+        return refusal if self.unsupported_model_behavior == "warn" else ""
 
 
-class _TakingOver(CachedChatBedrockConverse):
-    """Cached, and deaf to the `cache_control` that other middleware puts into a call's settings.
-
-    Theirs may have its turn before ours or after; the model is where both arrive.
-    """
-
-    @classmethod
-    def lc_id(cls) -> list[str]:
-        """As the public class, so that it is traced as that and loads."""
-        return CachedChatBedrockConverse.lc_id()
-
-    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
-        """As the public class."""
-        return super().get_name(suffix, name=name or self.name or CachedChatBedrockConverse.__name__)
-
-    def _caching(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
-        control = kwargs.get("cache_control") or {}
-        named = CachePolicy.of(kwargs.get("cache_policy")) or self.cache_policy
-        if named is None and self.prompt_cache is not None:
-            named = self.prompt_cache.policy
-        policy = named or default_policy()
-        if control and policy.mode != "off":
-            _say_that_it_takes_over()
-            kwargs = {k: v for k, v in kwargs.items() if k != "cache_control"}
-            # Their default is 5m, so only a 1h was asked for.
-            if named is None and control.get("ttl") == "1h":
-                kwargs["cache_policy"] = policy.but(ttl="1h")
-        return super()._caching(kwargs)
-
-
-_AS_THEY_ARE = (ChatBedrockConverse, CachedChatBedrockConverse, _TakingOver)
+_AS_THEY_ARE = (ChatBedrockConverse, CachedChatBedrockConverse)
 
 
 def _refusal(model: Any) -> str | None:
@@ -183,7 +154,7 @@ def _refusal(model: Any) -> str | None:
             "cachepoint.langchain.CachedChatBedrockConverse"
         )
     called = model.base_model_id or model.model_id
-    if base_model(called) is not None and not rules_for(called).caches:
+    if not takes_checkpoints(called):
         return f"no explicit prompt caching is known of {called}: it is called as it is"
     return None
 
@@ -194,13 +165,4 @@ def _bound_alike(binding: Any, model: CachedChatBedrockConverse) -> BoundModel:
         kwargs=to_bind(dict(binding.kwargs)),
         config=binding.config,
         config_factories=binding.config_factories,
-    )
-
-
-@cache
-def _say_that_it_takes_over() -> None:
-    logger.warning(
-        "CachepointMiddleware places the checkpoints; the cache_control that other middleware "
-        "(BedrockPromptCachingMiddleware) puts into the settings of a call is not applied. "
-        "One of the two is enough"
     )

@@ -8,14 +8,12 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.tracers.context import register_configure_hook
 
+from cachepoint.core.guard import guard
 from cachepoint.core.prompt.documents import MIN_DOCUMENT, retrieved
 
 
 class RetrievalHandler(BaseCallbackHandler):
-    """Announces retrieved texts; deaf to all but the end of a retrieval. Keeps nothing itself.
-
-    LangChain logs what a handler raises and goes on.
-    """
+    """Announces retrieved texts; deaf to all but the end of a retrieval. Keeps nothing itself."""
 
     # Async runs would put it off to a thread, behind which the model may be called first.
     run_inline = True
@@ -24,7 +22,11 @@ class RetrievalHandler(BaseCallbackHandler):
 
     def on_retriever_end(self, documents: Sequence[Document], **_: Any) -> None:
         """Announce these texts."""
-        retrieved.announce(d.page_content for d in documents if len(d.page_content) >= MIN_DOCUMENT)
+        guard("announcing documents", lambda: retrieved.announce(_texts(documents)), None)
+
+
+def _texts(documents: Sequence[Document]) -> list[str]:
+    return [d.page_content for d in documents if len(d.page_content) >= MIN_DOCUMENT]
 
 
 _handler: ContextVar[RetrievalHandler | None] = ContextVar("cachepoint_retrieval", default=RetrievalHandler())  # noqa: B039

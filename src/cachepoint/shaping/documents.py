@@ -3,8 +3,7 @@
 A cache holds prefixes. Six documents in the order of their scores are a prefix that next to no other
 question has; the same six with those in front that many questions share are one that is read again. So
 the order is a walk: from the document that most often comes first, along what is in the cache already,
-as deep as checkpoints reach; the rest stays as the retriever had it (placement-theory §6; CacheWeaver,
-arXiv 2606.19667).
+as deep as checkpoints reach; the rest stays as the retriever had it (CacheWeaver, arXiv 2606.19667).
 """
 
 import math
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.prompt.digests import Digester
 
 V = TypeVar("V")
@@ -78,9 +78,9 @@ class DocumentOrder:
         capacity: int = 50_000,
     ) -> None:
         if not 1 <= depth <= DEPTH:
-            raise ValueError(f"depth is {depth!r}; use 1 to {DEPTH}, the checkpoints of a request")
+            raise InvalidOptionError(f"depth is {depth!r}; use 1 to {DEPTH}, the checkpoints of a request")
         if ttl <= 0 or capacity < 1:
-            raise ValueError(f"ttl is {ttl!r} s and capacity {capacity!r}; both must be positive")
+            raise InvalidOptionError(f"ttl is {ttl!r} s and capacity {capacity!r}; both must be positive")
         self._clock = clock
         self._ttl = ttl
         self._depth = depth

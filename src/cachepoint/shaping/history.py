@@ -3,13 +3,15 @@
 A window that slides drops its oldest messages on every turn: every turn has another prefix, and all
 of it is paid in full. Here the cut stands on a grid over the conversation's own tokens, counted
 from its first message. Tokens of old messages never change, so the cut stands still until the history
-no longer fits, and then moves by a whole step (placement-theory §7). Nothing is remembered: the same
-messages are cut the same way in another process.
+no longer fits, and then moves by a whole step. Nothing is remembered: the same messages are cut the
+same way in another process.
 """
 
 import math
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate, pairwise
+
+from cachepoint.core.guard import InvalidOptionError
 
 # Shares of the input price on Claude (5m). The optimum is flat: a step twice too large or too small
 # costs about a tenth more, so one pair serves all models.
@@ -66,12 +68,16 @@ def legal_starts(
         Their indices, in order.
     """
     made: dict[str, int] = {}
-    broken: set[int] = set()
+    # To begin behind a call and at or in front of its result is to lose the call.
+    until = [0] * (len(opens) + 1)
     for i, (asked, answered) in enumerate(zip(calls, results, strict=True)):
         made.update(dict.fromkeys(asked, i))
         for ident in answered:
-            broken.update(range(made.get(ident, i - 1) + 1, i + 1))
-    return [i for i, may in enumerate(opens) if may and i not in broken]
+            behind = made.get(ident, i - 1) + 1
+            until[behind] = max(until[behind], i + 1)
+    return [
+        i for i, (may, end) in enumerate(zip(opens, accumulate(until, max), strict=False)) if may and i >= end
+    ]
 
 
 def start_of(
@@ -123,9 +129,11 @@ def check(limit: int, step: int | None) -> None:
         ValueError: Where not; it names the values.
     """
     if limit < 1:
-        raise ValueError(f"the limit is {limit!r} tokens; it must be at least 1")
+        raise InvalidOptionError(f"the limit is {limit!r} tokens; it must be at least 1")
     if step is not None and not 0 < step < limit:
-        raise ValueError(f"step is {step!r}; it must be between 0 and the limit, {limit!r}, and less than it")
+        raise InvalidOptionError(
+            f"step is {step!r}; it must be between 0 and the limit, {limit!r}, and less than it"
+        )
 
 
 def _own_step(positions: Sequence[int], starts: Sequence[int], limit: int) -> float:

@@ -1,0 +1,51 @@
+"""How many tool results to clear, so that what is left stays the same prefix for many calls.
+
+To clear one more result at each call is to write all that follows it anew at each call. Here results
+are cleared many at a time, by looking at the history as it was at each call before: what was cleared
+then stays cleared. Nothing is remembered: the same history is cleared the same way in another process.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+# Less is not worth the writing anew of what follows it (docs/documents.md).
+BATCH = 0.25
+
+
+def to_clear(
+    sizes: Sequence[int],
+    asked: Sequence[int],
+    results: Sequence[int],
+    gains: Sequence[int],
+    *,
+    trigger: int,
+    least: float | None = None,
+    keep: int = 3,
+) -> int:
+    """How many of the oldest results are to be cleared.
+
+    At each call all but the newest results are cleared, where what was left by then had outgrown the
+    trigger and clearing them gains enough. Linear in the length of the history.
+
+    Args:
+        sizes: Tokens by message, of the whole history.
+        asked: How many messages there were at each call of the model, in order, this one last.
+        results: Where the tool results stand among the messages, in order.
+        gains: By result: tokens that clearing it saves; 0 for one that stays.
+        trigger: Tokens beyond which results are cleared; what is cleared already counts as cleared.
+        least: Tokens that clearing must gain, else it waits; None: a quarter of the trigger.
+        keep: How many of the newest results stay.
+
+    Returns:
+        A number of results, from the oldest on; those that gain nothing are counted with them.
+    """
+    enough = trigger * BATCH if least is None else least
+    sent = [0, *accumulate(sizes)]
+    gained = [0, *accumulate(gains)]
+    cleared = 0
+    for end in asked:
+        older = max(bisect_left(results, end) - keep, cleared)
+        if sent[end] - gained[cleared] > trigger and gained[older] - gained[cleared] >= enough:
+            cleared = older
+    return cleared

@@ -1,0 +1,153 @@
+"""Law 5 on the LangChain side: whatever of ours raises, the caller gets what the base class would have given."""
+
+import asyncio
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ContextEditingMiddleware
+from langchain_aws import ChatBedrockConverse
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.retrievers import BaseRetriever
+
+from cachepoint import PromptCache
+from cachepoint.langchain import (
+    CachedChatBedrockConverse,
+    CachepointMiddleware,
+    CacheUsageCallbackHandler,
+    ClearToolUsesInBatches,
+    StableDocumentOrder,
+    StableTrimMiddleware,
+)
+from tests.adapters.contract import CLAUDE, MANUAL
+from tests.adapters.langchain_shapes import look_up
+from tests.faults import are_short, check
+
+# Whose functions are made to raise.
+MODULES = ("cachepoint.langchain", "cachepoint.shaping")
+
+MODEL = "cachepoint.langchain.chat_models:CachedChatBedrockConverse"
+BOUND = "cachepoint.langchain.binding:BoundModel"
+ORDER = "cachepoint.langchain.documents:StableDocumentOrder"
+# What LangChain itself calls: each holds a guard, or does nothing that could raise.
+ENTRIES = (
+    f"{MODEL}._generate",
+    f"{MODEL}._stream",
+    f"{MODEL}.bind",
+    f"{MODEL}.with_config",
+    f"{MODEL}.get_lc_namespace",
+    f"{MODEL}.lc_attributes",
+    f"{BOUND}.bind",
+    f"{BOUND}.bind_tools",
+    f"{BOUND}.with_config",
+    f"{BOUND}.with_structured_output",
+    f"{BOUND}.lc_id",
+    f"{ORDER}.transform_documents",
+    f"{ORDER}.compress_documents",
+    "cachepoint.langchain.callbacks:CacheUsageCallbackHandler.on_llm_end",
+    "cachepoint.langchain.editing:ClearToolUsesInBatches.apply",
+    "cachepoint.langchain.history:StableTrimMiddleware.wrap_model_call",
+    "cachepoint.langchain.history:StableTrimMiddleware.awrap_model_call",
+    "cachepoint.langchain.middleware:CachepointMiddleware.wrap_model_call",
+    "cachepoint.langchain.middleware:CachepointMiddleware.awrap_model_call",
+    "cachepoint.langchain.retrieval:RetrievalHandler.on_retriever_end",
+)
+SAYS = "It is on the left."
+ASK = [SystemMessage(MANUAL), HumanMessage("Where is the valve?")]
+USAGE = {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10, "cacheReadInputTokens": 0}
+USE = {"toolUse": {"toolUseId": "t1", "name": "look_up", "input": {"part": "A7"}}}
+
+
+class Client:
+    """Uses the tool where there is one and no result of it, and answers all else alike and at once."""
+
+    def converse(self, *, messages, **request):
+        used = "toolConfig" not in request or any("toolResult" in b for b in messages[-1]["content"])
+        content = [{"text": SAYS}] if used else [USE]
+        reason = "end_turn" if used else "tool_use"
+        message = {"role": "assistant", "content": content}
+        return {"output": {"message": message}, "stopReason": reason, "usage": USAGE}
+
+    def converse_stream(self, **_):
+        return {"stream": self._events()}
+
+    def _events(self):
+        yield {"messageStart": {"role": "assistant"}}
+        yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": SAYS}}}
+        yield {"contentBlockStop": {"contentBlockIndex": 0}}
+        yield {"messageStop": {"stopReason": "end_turn"}}
+        yield {"metadata": {"usage": USAGE, "metrics": {"latencyMs": 1}}}
+
+
+def model(cls=CachedChatBedrockConverse, **options):
+    return cls(model=CLAUDE, client=Client(), bedrock_client=Client(), **options)
+
+
+def cached():
+    usage = CacheUsageCallbackHandler()
+    return model(prompt_cache=PromptCache(), cache_policy={"ttl": "1h"}, callbacks=[usage])
+
+
+async def listed(chunks):
+    return [chunk.text async for chunk in chunks]
+
+
+WAYS = {
+    "invoke": lambda m: [m.invoke(ASK).text],
+    "ainvoke": lambda m: [asyncio.run(m.ainvoke(ASK)).text],
+    "stream": lambda m: [chunk.text for chunk in m.stream(ASK)],
+    "astream": lambda m: asyncio.run(listed(m.astream(ASK))),
+    "twice": lambda m: [m.invoke([*ASK, AIMessage(m.invoke(ASK).text), HumanMessage("And?")]).text],
+    "bound": lambda m: [
+        m.bind(stop=["END"]).bind_tools([look_up]).with_config(tags=["a"]).invoke(ASK).tool_calls[0]["name"]
+    ],
+    "config": lambda m: [m.with_config(tags=["a"]).bind(max_tokens=9).invoke(ASK).text],
+    "structured": lambda m: [
+        m.bind(stop=["END"]).with_structured_output(look_up.args_schema).invoke(ASK).model_dump()
+    ],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a5_a_fault_of_ours_never_fails_a_call(way):
+    run = WAYS[way]
+    check(run, run(model(ChatBedrockConverse)), make=cached, modules=MODULES, entries=ENTRIES)
+
+
+AGENTS = {"invoke": lambda: model(ChatBedrockConverse).bind(stop=["END"]), "ainvoke": cached}
+
+
+@pytest.mark.parametrize("mode", AGENTS)
+def test_a5_a_fault_of_ours_never_fails_an_agent(mode):
+    def agent(llm, *stack):
+        return create_agent(llm, [look_up], system_prompt=MANUAL, middleware=stack)
+
+    def run(agent):
+        turn = {"messages": [HumanMessage("Where is the valve?")]}
+        state = agent.invoke(turn) if mode == "invoke" else asyncio.run(agent.ainvoke(turn))
+        return [(m.type, m.text) for m in state["messages"]]
+
+    def make():
+        edit = ClearToolUsesInBatches(trigger=1, keep=0, clear_at_least=0, placeholder="A7")
+        editing = ContextEditingMiddleware(edits=[edit])
+        return agent(AGENTS[mode](), editing, StableTrimMiddleware(max_tokens=50_000), CachepointMiddleware())
+
+    plain = run(agent(model(ChatBedrockConverse)))
+    assert len(plain) == 4
+    check(run, plain, make=make, modules=MODULES, entries=ENTRIES)
+
+
+class Shelf(BaseRetriever):
+    def _get_relevant_documents(self, query, *, run_manager):
+        return [Document(f"{n} {MANUAL}") for n in range(3)]
+
+
+def test_a5_a_fault_of_ours_never_fails_a_retrieval():
+    def run(order):
+        return len(order.compress_documents(Shelf().invoke("the valve"), "the valve"))
+
+    check(run, 3, make=lambda: StableDocumentOrder(ranks=True), modules=MODULES, entries=ENTRIES)
+
+
+def test_entry_points_are_short():
+    are_short(ENTRIES)
