@@ -2,12 +2,14 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check record bench clean
+.PHONY: help demo test check record bench long clean
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
 	@echo "make check   ruff, mypy --strict and the import arrows"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
+	@echo "make bench   what cachepoint costs: the calling thread's CPU, and a memory that is late"
+	@echo "make long    all that takes minutes, go on where one fails: make -k long [LOOSE=1] [WORKLOADS=folder]"
 
 # pip reads dependency groups from 25.1 on (2025-04).
 $(VENV)/.installed: pyproject.toml
@@ -30,6 +32,15 @@ check: $(VENV)/.installed
 
 record: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/adapters/test_cassettes.py --record-mode=rewrite
+
+bench: bench-overhead bench-deadline
+
+long: bench bench-hostile bench-growth bench-documents bench-rag bench-trimming $(if $(WORKLOADS),bench-layouts)
+
+bench-hostile: OPTIONS = $(if $(LOOSE),--loose)
+bench-layouts: OPTIONS = --workloads $(WORKLOADS)
+bench-%: $(VENV)/.installed
+	$(BIN)/python benchmarks/$*.py $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) dist

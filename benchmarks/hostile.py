@@ -9,7 +9,8 @@ requests.
 It ends with an error where four times the input takes more than five times as long; where one of 20 calls of
 400 kB of text, 1,000 blocks or 2,000 announced documents takes more than 50 ms; where `prepare("hi")` beside
 a heavy thread takes more than twice what it takes alone plus the interpreter's switch interval; or where
-memory outgrows 64 MB. `--loose`, for machines that others use too, looks at medians alone and doubles the bounds.
+memory outgrows 64 MB. `--loose`, for machines that others use too, looks at medians alone and doubles the
+bounds.
 """
 
 import argparse

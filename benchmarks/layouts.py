@@ -1,14 +1,18 @@
 """Input cost of each layout of checkpoints on recorded workloads, over no caching. Lower is better.
 
-python benchmarks/layouts.py [--json] [workload ...]
+    python benchmarks/layouts.py [--workloads ../workloads] [--json] [workload ...]
+
+Each workload is a file `<name>.jsonl` in the folder that `--workloads` names.
 """
 
+import argparse
 import json
-import sys
+from pathlib import Path
 
 from simulate import LAYOUTS, cost, cost_of_ours, workload
 
 WORKLOADS = ("tau_airline", "agentdojo", "mt_rag", "mt_bench")
+BESIDE = Path(__file__).parents[2] / "workloads"
 
 
 def one_text(calls):
@@ -21,26 +25,30 @@ def one_text(calls):
         yield gap, {**request, "messages": messages}
 
 
-def calls_of(name: str):
-    calls = workload(name)
-    return list(one_text(calls) if name == "mt_rag" else calls)
+def calls_of(file: Path):
+    calls = workload(file)
+    return list(one_text(calls) if file.stem == "mt_rag" else calls)
 
 
-def ratios(name: str) -> dict[str, float]:
-    calls = calls_of(name)
+def ratios(file: Path) -> dict[str, float]:
+    calls = calls_of(file)
     table = {layout: cost(calls, place) for layout, place in LAYOUTS.items()}
     return {**table, "cachepoint": cost_of_ours(calls)}
 
 
 def main() -> None:
-    names = [a for a in sys.argv[1:] if not a.startswith("-")] or list(WORKLOADS)
-    table = {name: ratios(name) for name in names}
-    if "--json" in sys.argv:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("names", nargs="*", metavar="workload", default=WORKLOADS)
+    options.add_argument("--workloads", type=Path, default=BESIDE, metavar="FOLDER")
+    options.add_argument("--json", action="store_true")
+    chosen = options.parse_args()
+    table = {name: ratios(chosen.workloads / f"{name}.jsonl") for name in chosen.names}
+    if chosen.json:
         print(json.dumps(table))
         return
-    print("input cost over no caching".ljust(26), *(n.rjust(12) for n in names))
-    for layout in table[names[0]]:
-        print(layout.ljust(26), *(f"{table[n][layout]:12.4f}" for n in names))
+    print("input cost over no caching".ljust(26), *(n.rjust(12) for n in table))
+    for layout in table[chosen.names[0]]:
+        print(layout.ljust(26), *(f"{table[n][layout]:12.4f}" for n in table))
 
 
 if __name__ == "__main__":

@@ -14,21 +14,23 @@ from cachepoint.emulator import BedrockEmulator, Reply
 from cachepoint.emulator.service.operations import Incoming
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
-WORKLOADS = Path(__file__).parents[2] / "shared" / "workloads"
 POINT = {"cachePoint": {"type": "default"}}
 Request = dict[str, Any]
 Layout = Callable[[Request], Request]
 
 
-def workload(name: str) -> Iterator[tuple[float, Request]]:
+def workload(file: Path) -> Iterator[tuple[float, Request]]:
     """The calls of a recorded workload in order: (seconds since the call before, request).
 
+    Args:
+        file: A line per conversation: `system` and `toolConfig`, if any, all `messages` as in Converse, and
+            how many of them each of its `calls` sent, at which second of `t`.
+
     Raises:
-        SystemExit: Where the folder with the workloads is not there.
+        SystemExit: Where there is no such file.
     """
-    file = WORKLOADS / f"{name}.jsonl"
     if not file.exists():
-        raise SystemExit(f"{file} is not there; this benchmark needs the recorded workloads")
+        raise SystemExit(f"{file} is not there; say with --workloads where the recorded workloads are")
     for line in file.read_text("utf-8").splitlines():
         conversation = json.loads(line)
         base = {k: conversation[k] for k in ("system", "toolConfig") if conversation.get(k)}
