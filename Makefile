@@ -2,11 +2,12 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check record bench long clean
+.PHONY: help demo test check format record bench long clean
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
 	@echo "make check   ruff, mypy --strict and the import arrows"
+	@echo "make format  put right what ruff can by itself"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
 	@echo "make bench   what cachepoint costs: the calling thread's CPU, and a memory that is late"
 	@echo "make long    all that takes minutes, go on where one fails: make -k long [LOOSE=1] [WORKLOADS=folder]"
@@ -29,6 +30,10 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
 
 record: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/adapters/test_cassettes.py --record-mode=rewrite

@@ -16,8 +16,8 @@ questions that share no document (four operations of KMS each), and a search of 
 
     python benchmarks/documents.py [--json] [--clearing]
 
-It ends with an error where one of `BOUNDS` does not hold. `--clearing`: an agent that reads 40 pages,
-with no edit, with LangChain's ClearToolUsesEdit and with ours.
+It ends with an error where a figure is above its bound in `BOUNDS`. `--clearing`: an agent that reads 40
+pages, with no edit, with LangChain's ClearToolUsesEdit and with ours.
 """
 
 import argparse
@@ -287,7 +287,7 @@ def documents() -> dict[str, dict[str, dict[str, float | None]]]:
 
 
 def broken(tables: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
-    """What does not hold of `BOUNDS`."""
+    """The figures above their bound."""
     return [
         f"{table}, {front}, {layout}: {found:.3f} is more than {bound}"
         for (table, layout), bound in BOUNDS.items()

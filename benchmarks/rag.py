@@ -169,7 +169,7 @@ def measure(load: Load) -> dict[str, float]:
 
 
 def broken(rows: dict[str, float]) -> list[str]:
-    """Which bounds do not hold."""
+    """What costs more than its bound: `BOUND` of the best peer, or no cache."""
     best = min(rows[p] for p in PEERS)
     stable, plain = rows["cachepoint, stable order"], rows["cachepoint, retrieval order"]
     bounds = {

@@ -119,7 +119,7 @@ def trimmers(turn_tokens: int) -> dict[str, Callable[[list[Turn]], Trimmed]]:
     }
 
 
-# Layouts: what each library marks.
+# Layouts: what libraries mark, as of November 2026.
 
 
 def nothing(request: Request) -> Request:

@@ -30,7 +30,8 @@ def llm(bedrock: BedrockEmulator) -> CachedChatBedrockConverse:
         model="us.anthropic.claude-sonnet-4-6",
         endpoint_url=bedrock.url,
         **LOCAL,
-        prompt_cache=PromptCache(),
+        # One clock: what the emulator's `advance` ends has ended for the cache too.
+        prompt_cache=PromptCache(clock=bedrock.now),
     )
 
 

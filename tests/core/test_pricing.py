@@ -77,8 +77,8 @@ def test_prices_are_those_of_the_day():
     assert rates("global.openai.gpt-5.6-sol", at=day + 3_600).input == 4
 
 
-@pytest.mark.skipif(not KNOWN.exists(), reason="../shared/knowledge is not there")
-def test_every_priced_row_of_the_knowledge_base():
+@pytest.mark.skipif(not KNOWN.exists(), reason="the recordings are not beside the checkout")
+def test_every_priced_row_that_was_collected():
     rows = json.loads(KNOWN.read_text("utf-8"))["models"]
     priced = [row for model in rows for row in model.get("prices_usd_per_mtok") or ()]
     checked = 0

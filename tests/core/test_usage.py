@@ -341,7 +341,8 @@ RECORDED = (
 )
 recorded = pytest.mark.parametrize(
     "call",
-    RECORDED or [pytest.param(None, marks=pytest.mark.skip(reason="../shared/recordings is not there"))],
+    RECORDED
+    or [pytest.param(None, marks=pytest.mark.skip(reason="the recordings are not beside the checkout"))],
     ids=lambda call: "none" if call is None else f"{call['file'].rpartition('/')[2]}:{call['n']}",
 )
 
@@ -411,7 +412,7 @@ def test_recorded_calls_through_llama_index(call):
 
 def test_recordings_are_all_read():
     if not RECORDED:
-        pytest.skip("../shared/recordings is not there")
+        pytest.skip("the recordings are not beside the checkout")
     usages = [read(call) for call in RECORDED]
     assert len(usages) == 43
     assert sum(bool(u.read_tokens) for u in usages) == 23

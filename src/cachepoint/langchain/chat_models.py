@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import asdict
 from functools import cache, lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Self, cast
@@ -20,7 +19,7 @@ from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import base_model, rules_for
-from cachepoint.core.policy import CachePolicy, default_policy
+from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.langchain.binding import BoundModel
 from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
 
@@ -242,7 +241,7 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         # Upstream has asked for it where the id hides it; it is that of this id alone.
         behind = self.base_model_id if called == self.model_id else None
         chosen, theirs = self._taking_over(
-            CachePolicy.of(policy) or self.cache_policy, behind or called, kwargs
+            CachePolicy.layered(self.cache_policy, CachePolicy.of(policy)), behind or called, kwargs
         )
         client = CachingClient(self.client, policy=chosen, cache=self.prompt_cache, base_model_id=behind)
         update: dict[str, Any] = {"client": client}
@@ -252,18 +251,19 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         return super().model_copy(update=update), theirs
 
     def _taking_over(
-        self, policy: CachePolicy | None, model_id: str, kwargs: dict[str, Any]
-    ) -> tuple[CachePolicy | None, dict[str, Any]]:
+        self, policy: CachePolicy, model_id: str, kwargs: dict[str, Any]
+    ) -> tuple[CachePolicy, dict[str, Any]]:
         """What other middleware asks for by rote gives way, except where nothing of ours is placed."""
         control = kwargs.get("cache_control")
-        named = policy or (self.prompt_cache.policy if self.prompt_cache else None)
-        holds = named or default_policy()
+        holds = resolved(self.prompt_cache.policy if self.prompt_cache else None, policy)
         if not isinstance(control, ByRote) or holds.mode == "off" or not takes_checkpoints(model_id):
             return policy, kwargs
         _say_that_it_takes_over()
         # Their default is 5m, so only a 1h was asked for.
-        chosen = holds.but(ttl="1h") if named is None and control.get("ttl") == "1h" else policy
-        return chosen, {k: v for k, v in kwargs.items() if k != "cache_control"}
+        asked = control.get("ttl") == "1h" and "ttl" not in holds.given
+        return policy.but(ttl="1h") if asked else policy, {
+            k: v for k, v in kwargs.items() if k != "cache_control"
+        }
 
 
 _ID = (*CachedChatBedrockConverse.get_lc_namespace(), CachedChatBedrockConverse.__name__)
@@ -286,7 +286,7 @@ def _names(cls: type[ChatBedrockConverse]) -> frozenset[str]:
 
 
 def _as_data(policy: CachePolicy | None) -> dict[str, Any]:
-    return {} if policy is None else {"cache_policy": asdict(policy)}
+    return {} if policy is None else {"cache_policy": policy.options()}
 
 
 def _lift_reports(result: ChatResult) -> None:

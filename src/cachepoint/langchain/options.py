@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from cachepoint.core import options
@@ -66,7 +65,7 @@ def to_bind(kwargs: dict[str, Any]) -> dict[str, Any]:
     """
     refuse_misspelt(kwargs, OF_A_CALL)
     policy = CachePolicy.of(kwargs.get("cache_policy"))
-    return kwargs if policy is None else {**kwargs, "cache_policy": asdict(policy)}
+    return kwargs if policy is None else {**kwargs, "cache_policy": policy.options()}
 
 
 def told_apart(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ LOSSES_A_DAY = Decimal(12)
 eviction, a deployment that changes the prompt. An assumption, not a measurement: one every two hours."""
 
 BATCH_FACTOR = Decimal("0.5")
-"""Batch inference costs half of on-demand, and caches nothing (bedrock-facts §4.5)."""
+"""Batch inference costs half of on-demand, and caches nothing (AWS price list, AWS user guide, 2026-10)."""
 
 TTLS: tuple[Ttl, ...] = ("5m", "1h")
 
@@ -260,7 +260,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One way to pay for a model. Every statement has its source in bedrock-facts."""
+    """One way to pay for a model. `source` is AWS's price list or its user guide, as of 2026-11."""
 
     name: str
     price: str
@@ -275,8 +275,15 @@ class Mode:
 
 
 MODES: tuple[Mode, ...] = (
-    Mode("on-demand", "the list", "see next", "no", "+10 %, GovCloud +20 %", "§1.1"),
-    Mode("+ caching", "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1", "-", "no", "the same", "§1"),
-    Mode("batch", "half of on-demand", "no", "-", "the same", "§4.5"),
-    Mode("provisioned", "an hourly price", "no", "no", "no figure known", "§4.5"),
+    Mode("on-demand", "the list", "see next", "no", "+10 %, GovCloud +20 %", "price list"),
+    Mode(
+        "+ caching",
+        "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1",
+        "-",
+        "no",
+        "the same",
+        "price list",
+    ),
+    Mode("batch", "half of on-demand", "no", "-", "the same", "user guide"),
+    Mode("provisioned", "an hourly price", "no", "no", "no figure known", "user guide"),
 )

@@ -10,7 +10,7 @@ from cachepoint.reporting.savings import TTLS
 
 Given = Mapping[str, Decimal | None]
 
-# Claude's (bedrock-facts §1.1), where no model is named.
+# Claude's of most versions (AWS price list, 2026-11), where no model is named.
 CLAUDE = {"read": 0.1, "write_5m": 1.25, "write_1h": 2}
 
 

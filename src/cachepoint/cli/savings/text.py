@@ -15,7 +15,8 @@ _AFTER = ("reads", "writes", "uncached", "output")
 _STACKS = """
 Caching stacks with a geography's premium, with cross-region profiles and with
 service tiers (Nova: flex 0.5, priority 1.75, reads too). It does not stack with
-batch or provisioned throughput. Sources: paragraphs of bedrock-facts."""
+batch or provisioned throughput. Sources, as of November 2026: AWS's price list
+(as genai-prices 0.2.3 and LiteLLM 1.109.1 have it) and the AWS user guide."""
 
 
 def show(answer: Answer) -> None:

@@ -1,0 +1,242 @@
+"""README and docs hold: their snippets run, their commands answer, what they name is there."""
+
+import doctest
+import importlib
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.vectorstores import InMemoryVectorStore
+from llama_index.core import Settings, SummaryIndex
+from llama_index.core.postprocessor import SimilarityPostprocessor
+from llama_index.core.schema import TextNode
+from typer.testing import CliRunner
+
+from cachepoint.cli import build
+from cachepoint.core import listeners
+from cachepoint.core.accounting import pricing
+from cachepoint.langchain import CachedChatBedrockConverse
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text("utf-8")
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
+pytest_plugins = ["pytester"]
+
+# What is shown and not run, by page and first line. The page says why above it.
+NOT_RUN = {
+    (
+        "README.md",
+        "make demo     # an agent, a chat and questions about documents, without and with cachepoint",
+    ),
+    ("CONTRIBUTING.md", "make test      # makes .venv and runs the tests"),
+    ("docs/observability.md", "from cachepoint import observers"),
+    ("docs/policy.md", "$ CACHEPOINT_MODE=off python app.py"),
+    (
+        "docs/reports.md",
+        "$ cachepoint report --live calls.jsonl            # follow a growing file; Ctrl-C ends it",
+    ),
+    ("docs/reports.md", "$ python benchmarks/report.py --run calls.jsonl"),
+}
+# tests/cli/test_savings.py holds every figure of this page to the command above it.
+FIGURES = ("docs/savings.md", "console")
+
+FENCE = re.compile(
+    r"(?:^<!-- not run: (?P<why>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<body>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    body: str
+    line: int
+    why: str | None
+
+
+def blocks(page):
+    text = PAGES[page]
+    return [
+        Block(found["language"], found["body"], text.count("\n", 0, found.start("body")), found["why"])
+        for found in FENCE.finditer(text)
+    ]
+
+
+class Shelf(BaseRetriever):
+    def _get_relevant_documents(self, query, **_):
+        return [Document(MANUAL)]
+
+
+MANUAL = "The pump holds four litres, and the valve is on its left side. " * 200
+# What no retriever of these pages announces.
+INSTRUCTIONS = MANUAL.replace("pump", "engine")
+SONNET = "us.anthropic.claude-sonnet-4-6"
+
+
+def read_page(page: str) -> str:
+    """Read a page of the manual."""
+    return MANUAL[:400]
+
+
+def readers_own(bedrock):
+    """What the snippets take for granted, as their reader has it."""
+    model = CachedChatBedrockConverse(
+        model=SONNET, client=bedrock.client(), bedrock_client=bedrock.client("bedrock")
+    )
+    store = InMemoryVectorStore.from_documents([Document(MANUAL)], DeterministicFakeEmbedding(size=8))
+    prompt = ChatPromptTemplate.from_template("Answer from this:\n\n{context}\n\nQuestion: {input}")
+    return {
+        "__name__": "snippets",
+        "agent": create_agent(model, [read_page]),
+        "chain": prompt.partial(context=MANUAL) | model,
+        "index": SummaryIndex([TextNode(text=MANUAL)]),
+        "instructions": INSTRUCTIONS,
+        "manual": MANUAL,
+        "messages": [SystemMessage(MANUAL), HumanMessage("What does the pump hold?")],
+        "name": "Ada",
+        "prompt": prompt,
+        "question": "What does the pump hold?",
+        "questions": [{"input": "What does the pump hold?"}, {"input": "Where is the valve?"}],
+        "request": {"messages": [{"role": "user", "content": [{"text": MANUAL}]}]},
+        "reranker": SimilarityPostprocessor(),
+        "retriever": Shelf(),
+        "store": store,
+        "tools": [read_page],
+    }
+
+
+@pytest.fixture
+def reader(bedrock, monkeypatch, pytester):
+    """A reader's program, pointed at the local Bedrock as `cachepoint emulator` says."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock.url)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(listeners._Process, "observers", ())
+    monkeypatch.setattr(pricing._Own, "lists", ())
+    monkeypatch.setattr(Settings, "_llm", None)
+    return readers_own(bedrock) | {"pytester": pytester}
+
+
+def run_python(page, block, names):
+    """As it stands; a file of tests as its reader would run it."""
+    if "\ndef test_" in block.body:
+        names["pytester"].makepyfile(f"manual = {INSTRUCTIONS!r}\n{block.body}")
+        done = names["pytester"].runpytest_inprocess("-q", "-p", "no:asyncio")
+        done.assert_outcomes(passed=block.body.count("\ndef test_"))
+        return
+    # Tracebacks point into the page.
+    exec(compile("\n" * block.line + block.body, page, "exec"), names)
+
+
+def run_pycon(page, block, names):
+    test = doctest.DocTestParser().get_doctest(block.body, names, page, page, block.line)
+    doctest.DebugRunner().run(test, clear_globs=False)
+    names.update(test.globs)
+
+
+def run_commands(page, block, _):
+    for line in block.body.splitlines():
+        program, *arguments = shlex.split(line.removeprefix("$ "), comments=True)
+        assert program == "cachepoint", f"{page}: {line}: not one of ours"
+        answer = CliRunner().invoke(build(), arguments)
+        assert answer.exit_code == 0, f"{page}: {line}: {answer.output}"
+
+
+RUN = {"python": run_python, "pycon": run_pycon, "console": run_commands, "sh": run_commands}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_snippets_of_a_page_run_in_order(page, reader):
+    """In one program, as a reader would type them."""
+    for block in blocks(page):
+        if block.why is None and block.language in RUN and (page, block.language) != FIGURES:
+            RUN[block.language](page, block, reader)
+
+
+def test_what_is_not_run_says_why():
+    unrun = {(page, b.body.splitlines()[0]) for page in PAGES for b in blocks(page) if b.why is not None}
+    assert unrun == NOT_RUN
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_snippet_names_its_language(page):
+    """What is neither run nor marked would be passed over."""
+    assert {b.language for b in blocks(page)} <= {*RUN, "text"}
+    outside = FENCE.sub("", PAGES[page])
+    assert "```" not in outside
+    assert not re.search(r"\n\n {4}\S", outside), "an indented block is not run"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_links_to_is_there(page):
+    here = (ROOT / page).parent
+    for target, anchor in LINK.findall(PAGES[page]):
+        path = here / target if target else ROOT / page
+        assert path.exists(), f"{page} links to {target}"
+        if anchor:
+            assert anchor in anchors(path.read_text("utf-8")), f"{page} links to {target}#{anchor}"
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def anchors(text):
+    """As GitHub makes them of headings."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_files_that_a_page_names_are_there(page):
+    named = re.findall(r"\b(?:src|tests|docs|examples|benchmarks|cassettes)/[\w/.-]*\w\.\w+", PAGES[page])
+    # CONTRIBUTING names them from the package on, and rooms inside the emulator's.
+    rooms = re.findall(r"`(\w+/(?:\w+/)*[\w.]*)`", PAGES[page]) if page == "CONTRIBUTING.md" else []
+    bases = (ROOT, ROOT / "src/cachepoint", ROOT / "src/cachepoint/emulator")
+    assert [n for n in (*named, *rooms) if not any((base / n).exists() for base in bases)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_names_that_a_page_gives_are_there(page):
+    """Dotted names of ours, in prose too."""
+    for name in sorted(set(re.findall(r"\bcachepoint(?:\.[A-Za-z_]\w*)+", PAGES[page]))):
+        if name in KEYS or name.endswith((".jsonl", ".toml")):
+            continue
+        found, *rest = name.split(".")
+        thing = importlib.import_module(found)
+        for part in rest:
+            if not hasattr(thing, part):
+                thing = importlib.import_module(f"{thing.__name__}.{part}")
+            else:
+                thing = getattr(thing, part)
+
+
+# Names of a log, of attributes and of metrics.
+KEYS = {"cachepoint.calls", *re.findall(r"cachepoint\.[\w.]+", PAGES["docs/observability.md"])} - {
+    "cachepoint.configure",
+    "cachepoint.aws",
+}
+
+
+def test_nothing_is_cited_that_a_reader_does_not_have():
+    told = [
+        *PAGES.values(),
+        *(p.read_text("utf-8") for d in ("examples", "benchmarks") for p in (ROOT / d).glob("*.py")),
+    ]
+    cited = re.compile(
+        r"bedrock-facts|placement-theory|knowledge/|peers\.md|conventions\.md|\bissue \d", re.IGNORECASE
+    )
+    assert [found for text in told for found in cited.findall(text)] == []
