@@ -29,6 +29,24 @@ HOME = Path(cachepoint.__file__).parent
 # What a call of a user's process reaches; not what stands in for Bedrock, nor commands.
 NOT_OURS = ("cachepoint.emulator", "cachepoint.cli", "cachepoint.testing")
 MODULES = ("cachepoint",)
+# They hold a guard, or nothing but what Python or botocore calls.
+CLIENTS = (
+    "cachepoint.aws.client:CachingClient.converse",
+    "cachepoint.aws.client:CachingClient.converse_stream",
+    "cachepoint.aws.client:CachingClient._send",
+    "cachepoint.aws.async_client:AsyncCachingClient.converse",
+    "cachepoint.aws.async_client:AsyncCachingClient.converse_stream",
+    "cachepoint.aws.async_client:AsyncCachingClient._send",
+    "cachepoint.aws.streams:SettlingStream.__iter__",
+    "cachepoint.aws.streams:AsyncSettlingStream.__aiter__",
+    "cachepoint.aws.streams:Settling.close",
+    "cachepoint.aws.inside:heard",
+    "cachepoint.aws.inside:_after_call",
+    "cachepoint.aws.inside:_parsed",
+    "cachepoint.aws.ttl:_put_right",
+    "cachepoint.core.guard:Guard.__call__",
+    "cachepoint.core.guard:Guard.awaited",
+)
 
 
 class Place(NamedTuple):

@@ -21,16 +21,14 @@ from cachepoint.langchain import (
 )
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.langchain_shapes import look_up
-from tests.faults import are_short, check
-
-# Whose functions are made to raise.
-MODULES = ("cachepoint.langchain", "cachepoint.shaping")
+from tests.faults import CLIENTS, are_short, check
 
 MODEL = "cachepoint.langchain.chat_models:CachedChatBedrockConverse"
 BOUND = "cachepoint.langchain.binding:BoundModel"
 ORDER = "cachepoint.langchain.documents:StableDocumentOrder"
 # What LangChain itself calls: each holds a guard, or does nothing that could raise.
 ENTRIES = (
+    *CLIENTS,
     f"{MODEL}._generate",
     f"{MODEL}._stream",
     f"{MODEL}.bind",
@@ -111,7 +109,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_a5_a_fault_of_ours_never_fails_a_call(way):
     run = WAYS[way]
-    check(run, run(model(ChatBedrockConverse)), make=cached, modules=MODULES, entries=ENTRIES)
+    check(run, run(model(ChatBedrockConverse)), make=cached, entries=ENTRIES)
 
 
 AGENTS = {"invoke": lambda: model(ChatBedrockConverse).bind(stop=["END"]), "ainvoke": cached}
@@ -134,7 +132,7 @@ def test_a5_a_fault_of_ours_never_fails_an_agent(mode):
 
     plain = run(agent(model(ChatBedrockConverse)))
     assert len(plain) == 4
-    check(run, plain, make=make, modules=MODULES, entries=ENTRIES)
+    check(run, plain, make=make, entries=ENTRIES)
 
 
 class Shelf(BaseRetriever):
@@ -146,7 +144,7 @@ def test_a5_a_fault_of_ours_never_fails_a_retrieval():
     def run(order):
         return len(order.compress_documents(Shelf().invoke("the valve"), "the valve"))
 
-    check(run, 3, make=lambda: StableDocumentOrder(ranks=True), modules=MODULES, entries=ENTRIES)
+    check(run, 3, make=lambda: StableDocumentOrder(ranks=True), entries=ENTRIES)
 
 
 def test_entry_points_are_short():

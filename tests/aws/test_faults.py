@@ -21,27 +21,9 @@ from tests.aws.stubs import (
     without_points,
     without_ttl,
 )
+from tests.faults import CLIENTS as ENTRIES
 from tests.faults import are_short, check, made_to_raise, ours, reached
 
-MODULES = ("cachepoint.aws",)
-# They hold a guard, or nothing but what Python or botocore calls.
-ENTRIES = (
-    "cachepoint.aws.client:CachingClient.converse",
-    "cachepoint.aws.client:CachingClient.converse_stream",
-    "cachepoint.aws.client:CachingClient._send",
-    "cachepoint.aws.async_client:AsyncCachingClient.converse",
-    "cachepoint.aws.async_client:AsyncCachingClient.converse_stream",
-    "cachepoint.aws.async_client:AsyncCachingClient._send",
-    "cachepoint.aws.streams:SettlingStream.__iter__",
-    "cachepoint.aws.streams:AsyncSettlingStream.__aiter__",
-    "cachepoint.aws.streams:Settling.close",
-    "cachepoint.aws.inside:heard",
-    "cachepoint.aws.inside:_after_call",
-    "cachepoint.aws.inside:_parsed",
-    "cachepoint.aws.ttl:_put_right",
-    "cachepoint.core.guard:Guard.__call__",
-    "cachepoint.core.guard:Guard.awaited",
-)
 ASK = chat("a")
 BUSY = chat("too much")
 
@@ -193,7 +175,6 @@ def never_fails(bedrock, client, run, wrap, base):
         run,
         base(Carried(bedrock, client)),
         make=lambda: Carried(bedrock, client, wrap),
-        modules=MODULES,
         entries=ENTRIES,
     )
 
@@ -232,7 +213,7 @@ def test_a5_a_fault_of_ours_never_hides_a_refusal(emulators, way, wrap):
     """A5: it is sent again without; or, where our reading of it fails, the refusal goes on."""
     _, bedrock = emulators
     client = boto(bedrock.url)
-    answers = list(each_raising(way, lambda: Carried(bedrock, client, wrap), MODULES))
+    answers = list(each_raising(way, lambda: Carried(bedrock, client, wrap), ("cachepoint.aws",)))
     assert set(answers) == {"answered", "refused"}
     assert len(answers) > 10
 

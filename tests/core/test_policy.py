@@ -9,7 +9,7 @@ from builders import SONNET, marks, text, user
 from cachepoint import CachePolicy, PromptCache, configure
 from cachepoint.core import policy as policies
 from cachepoint.core.guard import InvalidOptionError
-from cachepoint.core.policy import default_policy, process_policy, resolved, set_default
+from cachepoint.core.policy import default_policy, resolved, set_default
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +167,6 @@ def test_c13_from_the_process_to_the_call(monkeypatch):
         "ttl": "5m",
         "head_ttl": "1h",
     }
-    assert process_policy().options() == {"documents": "shared", "tail": "always"}
     assert default_policy() == CachePolicy(split="off", tail="always", documents="shared")
 
 

@@ -261,9 +261,8 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         _say_that_it_takes_over()
         # Their default is 5m, so only a 1h was asked for.
         asked = control.get("ttl") == "1h" and "ttl" not in holds.given
-        return policy.but(ttl="1h") if asked else policy, {
-            k: v for k, v in kwargs.items() if k != "cache_control"
-        }
+        theirs = {k: v for k, v in kwargs.items() if k != "cache_control"}
+        return policy.but(ttl="1h") if asked else policy, theirs
 
 
 _ID = (*CachedChatBedrockConverse.get_lc_namespace(), CachedChatBedrockConverse.__name__)
