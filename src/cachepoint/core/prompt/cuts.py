@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 from cachepoint.core.once import once
@@ -19,18 +19,22 @@ from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced
 from cachepoint.core.prompt.prefix import Ends, RawBlock
 
+# A pattern begins with a set of characters, which is looked for without the expression's machine; that
+# no word ends in front of it is asked behind the first.
 # What changes by the call, as it looks (CacheCanary 0.4.0 `lint`, 2026-10). A date alone may be part
 # of the instructions and is left to be seen changing.
 CLOCKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "a time of day",
-        re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?(?:\s?[AaPp][Mm]\b|\s?Z\b|[+-]\d{2}:?\d{2})?"),
+        re.compile(
+            r"[0-9](?<!\w.)\d?:\d{2}(?::\d{2})?(?:\.\d+)?(?:\s?[AaPp][Mm]\b|\s?Z\b|[+-]\d{2}:?\d{2})?"
+        ),
     ),
     (
         "a UUID",
-        re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE),
+        re.compile(r"[0-9a-fA-F](?<!\w.)[0-9a-fA-F]{7}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
     ),
-    ("a unix time", re.compile(r"\b1[5-9]\d{8}(?:\d{3})?\b")),
+    ("a unix time", re.compile(r"1(?<!\w.)[5-9]\d{8}(?:\d{3})?\b")),
 )
 # A shorter first piece is below every minimum (512 tokens) and would be split for nothing.
 MIN_PIECE = 1_024
@@ -233,7 +237,7 @@ class Scissors:
 
 
 def _line_ends(text: str) -> list[int]:
-    return [*[m.end() for m in _LINE.finditer(text)][:_MAX_LINES], len(text)]
+    return [*[m.end() for m in islice(_LINE.finditer(text), _MAX_LINES)], len(text)]
 
 
 def _line_digests(text: str, digester: Digester) -> bytes:
