@@ -16,8 +16,8 @@ questions that share no document (four operations of KMS each), and a search of 
 
     python benchmarks/documents.py [--json] [--clearing]
 
-It ends with an error where a figure is above its bound in `BOUNDS`. `--clearing`: an agent that reads 40 pages,
-with no edit, with LangChain's ClearToolUsesEdit and with ours.
+It ends with an error where a figure is above its bound in `BOUNDS`. `--clearing`: an agent that reads 40
+pages, with no edit, with LangChain's ClearToolUsesEdit and with ours.
 """
 
 import argparse
@@ -61,6 +61,7 @@ from cachepoint.llama_index import CachedBedrockConverse
 MODEL = "us.anthropic.claude-sonnet-4-6"
 PAGE = 2_500
 GAP = 8.0
+# At most so much of uncached.
 BOUNDS = {
     ("shared", "cachepoint"): 0.33,
     ("shared", "cachepoint shared"): 0.25,

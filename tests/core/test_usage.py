@@ -341,7 +341,8 @@ RECORDED = (
 )
 recorded = pytest.mark.parametrize(
     "call",
-    RECORDED or [pytest.param(None, marks=pytest.mark.skip(reason="the recordings are not beside the checkout"))],
+    RECORDED
+    or [pytest.param(None, marks=pytest.mark.skip(reason="the recordings are not beside the checkout"))],
     ids=lambda call: "none" if call is None else f"{call['file'].rpartition('/')[2]}:{call['n']}",
 )
 

@@ -276,7 +276,14 @@ class Mode:
 
 MODES: tuple[Mode, ...] = (
     Mode("on-demand", "the list", "see next", "no", "+10 %, GovCloud +20 %", "price list"),
-    Mode("+ caching", "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1", "-", "no", "the same", "price list"),
+    Mode(
+        "+ caching",
+        "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1",
+        "-",
+        "no",
+        "the same",
+        "price list",
+    ),
     Mode("batch", "half of on-demand", "no", "-", "the same", "user guide"),
     Mode("provisioned", "an hourly price", "no", "no", "no figure known", "user guide"),
 )
