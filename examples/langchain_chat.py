@@ -19,4 +19,4 @@ with bedrock() as where:
         history.append(answer)
         report = answer.response_metadata["cachepoint"]
         usage = report["usage"]
-        print(f"read {usage['read_tokens']}, written {usage['write_tokens']}, saved ${report['saved_usd']}")
+        print(f"read {usage['read_tokens']}, written {usage['write_tokens']}, saved ${report['saved_usd']:.4f}")
