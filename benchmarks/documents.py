@@ -61,6 +61,7 @@ from cachepoint.llama_index import CachedBedrockConverse
 MODEL = "us.anthropic.claude-sonnet-4-6"
 PAGE = 2_500
 GAP = 8.0
+# At most so much of uncached.
 BOUNDS = {
     ("shared", "cachepoint"): 0.33,
     ("shared", "cachepoint shared"): 0.25,

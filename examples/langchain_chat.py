@@ -18,5 +18,5 @@ with bedrock() as where:
         answer = llm.invoke(history)
         history.append(answer)
         report = answer.response_metadata["cachepoint"]
-        usage = report["usage"]
-        print(f"read {usage['read_tokens']}, written {usage['write_tokens']}, saved ${report['saved_usd']}")
+        usage, saved = report["usage"], report["saved_usd"]
+        print(f"read {usage['read_tokens']}, written {usage['write_tokens']}, saved ${saved:.4f}")
