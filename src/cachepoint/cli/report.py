@@ -37,8 +37,8 @@ def command(
         sources = files or [STDIN]
         _check(html, as_json)
         tally = Tally()
-        read = [_followed(tally, sources)] if live else [_read(tally, source) for source in sources]
-        for lines in read:
+        taken = [_followed(tally, sources)] if live else [read(tally, source) for source in sources]
+        for lines in taken:
             if lines.skipped:
                 typer.echo(f"cachepoint: {lines}", err=True)
         _say(tally, as_json, html)
@@ -55,7 +55,8 @@ def _check(html: Path | None, as_json: bool) -> None:
         raise ValueError(f"--html is {str(html)!r}; give it a file in a folder that exists")
 
 
-def _read(tally: Tally, source: Path) -> Lines:
+def read(tally: Tally, source: Path) -> Lines:
+    """Add what a source holds; says which lines could not be."""
     lines = Lines(source)
     with opened(source) as file:
         _add(tally, lines, file)
@@ -148,9 +149,9 @@ def _growing(source: Path) -> Iterator[list[bytes]]:
     with opened(source) as file:
         rest = b""
         while True:
-            read = file.readline() if source == STDIN else file.read(_PIECE)
-            *lines, rest = (rest + read).split(b"\n")
-            if lines or read:
+            more = file.readline() if source == STDIN else file.read(_PIECE)
+            *lines, rest = (rest + more).split(b"\n")
+            if lines or more:
                 yield lines
             elif source == STDIN:
                 yield [rest]
