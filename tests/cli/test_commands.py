@@ -44,9 +44,56 @@ def test_models_as_a_table(monkeypatch):
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_the_extra_the_extra_is_named(missing):
-    code = f"import sys; sys.modules[{missing!r}] = None; import cachepoint.cli"
+    code = f"import sys; sys.modules[{missing!r}] = None; from cachepoint.cli import build; build()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "cachepoint[cli]"' in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_e2_the_script_without_its_extra_says_one_line(missing):
+    """E2: pip installs the script `cachepoint` without the extra too; it printed a traceback."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from cachepoint.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    said = 'cachepoint: the command line needs typer and rich: pip install "cachepoint[cli]"\n'
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+@pytest.mark.parametrize("text", ["claude-sonnet-4-6", "US.ANTHROPIC.CLAUDE-SONNET-4-6", "Claude Sonnet 4.6"])
+def test_c7_models_shows_the_one_that_is_meant(text):
+    """C7: the same names as for `savings --model`."""
+    rows = json.loads(invoke("models", text, "--json"))["models"]
+    assert [row["name"] for row in rows] == ["Claude Sonnet 4.6"]
+
+
+def test_c7_models_shows_those_with_a_part_of_a_name():
+    """C7: in the order of the table, each once."""
+    names = [
+        row["name"] for row in json.loads(invoke("models", "haiku", "Nova Pro", "haiku", "--json"))["models"]
+    ]
+    assert names[:2] == ["Claude Haiku 5.5", "Claude Haiku 4.5"]
+    assert names[-1] == "Nova Pro"
+    assert len(names) == len(set(names)) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("claud-sonet-4.6", "claude-sonnet-4-6'"), ("", "`cachepoint models`")]
+)
+def test_c7_models_asks_do_you_mean(text, near):
+    """C7: and names what is near."""
+    result = CliRunner().invoke(build(), ["models", text])
+    assert result.exit_code == 1
+    assert f"no model {text!r} is known; " in result.stderr
+    assert near in result.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_c11_the_models_fit(columns, monkeypatch):
+    """C11: on 40 columns the names were gone."""
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = invoke("models", "claude", "nova").splitlines()
+    assert any(line.startswith("Claude Sonnet 4.6") for line in lines)
+    assert not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_help_is_quick_and_imports_no_framework():

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cachepoint import Usage, observers
 from cachepoint.cli import build
+from cachepoint.cli.lines import STDIN, opened
 from tests.observers.reports import talk
 
 
@@ -68,7 +69,7 @@ def test_lines_that_are_no_reports_are_counted_and_passed_over(calls):
     result = invoke(calls, "--json")
 
     assert json.loads(result.stdout)["calls"] == 10
-    assert "4 lines are not reports of calls" in result.stderr
+    assert f"{calls}: 4 lines are not reports of calls: 11, 12, 14, 15" in result.stderr
 
 
 def test_lines_of_before_there_were_conversations(calls, tmp_path):
@@ -90,11 +91,8 @@ def test_no_file_at_a_terminal_is_said(monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal(io.BytesIO()))
-    from cachepoint.cli.faults import told
-    from cachepoint.cli.report import _STDIN, _lines
-
-    with pytest.raises(BaseException, match="1"), told():
-        list(_lines(_STDIN))
+    with pytest.raises(ValueError, match="standard input is a terminal"):
+        opened(STDIN)
 
 
 def test_live_from_standard_input_ends_with_it(calls):
@@ -124,3 +122,100 @@ def test_live_follows_a_growing_file_until_ctrl_c(calls, reports, monkeypatch):
     # Half a line is not read before its other half comes.
     assert "are not reports" not in result.stderr
     assert json.loads(result.stdout)["calls"] == 13
+
+
+def changed(path, **values):
+    """A line of the file with other values; `usage__x` is within `usage`."""
+    line = json.loads(path.read_text().splitlines()[0])
+    for name, value in values.items():
+        outer, _, inner = name.partition("__")
+        if inner:
+            line[outer] = {**(line[outer] or {}), inner: value}
+        else:
+            line[outer] = value
+    return json.dumps(line)
+
+
+WRONG = {
+    "usage": ["x", [1], 5],
+    "usage__uncached_tokens": ["5", 1.5, -5, 10**40, [1], float("nan")],
+    "usage__read_tokens": [{}],
+    "cost_usd": ["abc", "NaN", "Infinity", "9e999999", [1], "-1"],
+    "saved_usd": ["NaN", {}],
+    "started": [5, None, "today", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"],
+    "model_id": [None, [1], 5],
+    "priced_as": [5],
+    "conversation": [[1], 7],
+    "miss": ["x", 5],
+    "miss__cause": [{}, 5],
+    "miss__tokens": ["4", -1],
+    "first_token_ms": ["4", -1, float("nan")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(n, v) for n, values in WRONG.items() for v in values], ids=lambda x: str(x)[:20]
+)
+def test_c11_a_wrongly_typed_value_is_counted_with_its_line(name, value, calls, tmp_path):
+    """C11: one wrongly typed value ended `report` in a traceback, or was added up."""
+    bad = changed(calls, **{name: value})
+    calls.write_text("".join(f"{line}\n" for line in [*calls.read_text().splitlines()[:2], bad]))
+    for args in (["--json"], ["--html", tmp_path / "x.html", "--json"]):
+        result = invoke(calls, *args)
+        assert json.loads(result.stdout)["calls"] == 2
+        assert f"{calls}: line 3 is not a report of a call" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe\x00\x01", b"[" * 100_000, b"9" * 5_000], ids=lambda x: str(x)[:9]
+)
+def test_c11_what_is_no_json_is_counted(line, calls):
+    """C11: a deep or long line, or other bytes."""
+    calls.write_bytes(line + b"\n" + calls.read_bytes())
+    result = invoke(calls, "--json")
+    assert json.loads(result.stdout)["calls"] == 10
+    assert "line 1 is not a report" in result.stderr
+
+
+def test_c11_each_source_tells_its_own_lines(calls, tmp_path):
+    """C11: of many lines the first are named."""
+    other = tmp_path / "other.jsonl"
+    other.write_text("x\n" * 9)
+    stderr = invoke(calls, other, "--json").stderr
+    assert stderr == f"cachepoint: {other}: 9 lines are not reports of calls: 1, 2, 3, 4, 5 and 4 more\n"
+
+
+def test_c11_half_a_surrogate_pair_is_replaced(calls, tmp_path):
+    """C11: JSON may hold what UTF-8 cannot."""
+    calls.write_text(changed(calls, model_id="a\ud800b"))
+    invoke(calls, "--html", tmp_path / "x.html")
+    assert "a?b" in (tmp_path / "x.html").read_text("utf-8")
+
+
+def test_c11_the_page_goes_to_standard_output(calls, tmp_path, monkeypatch):
+    """C11: `--html -` wrote a file called `-`."""
+    monkeypatch.chdir(tmp_path)
+    result = invoke(calls, "--html", "-")
+    assert result.stdout.startswith("<!doctype html>")
+    assert not (tmp_path / "-").exists()
+    assert "both go to standard output" in invoke(calls, "--html", "-", "--json", code=1).stderr
+
+
+@pytest.mark.parametrize("live", [[], ["--live"]])
+@pytest.mark.parametrize("where", [".", "no/x.html"])
+def test_c11_a_page_that_has_no_place_is_refused_at_once(live, where, calls, tmp_path):
+    """C11: `--live --html` said so at the end only."""
+    result = invoke(calls, *live, "--html", tmp_path / where, code=1)
+    assert "give it a file in a folder that exists" in result.stderr
+
+
+def test_c11_live_and_a_page(calls, tmp_path, monkeypatch):
+    """C11: `--live --html` ends with the page."""
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", stop)
+    result = invoke("--live", calls, "--html", tmp_path / "x.html")
+    assert (tmp_path / "x.html").read_text("utf-8").startswith("<!doctype html>")
+    assert (result.stdout, "wrote" in result.stderr) == ("", True)

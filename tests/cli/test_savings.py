@@ -248,7 +248,11 @@ def test_the_pricing_modes():
     [
         ([], "--requests is missing"),
         (["--requests", 5], "no prices: give --model, or --input-price and --output-price"),
-        (["--requests", 5, "--model", "meta.made-up"], "no price is known for 'meta.made-up'"),
+        (["--requests", 5, "--model", "meta.made-up"], "no model 'meta.made-up' is known"),
+        (["--requests", 5, "--model", "nova-2-lite"], "or name 'global.amazon.nova-2-lite-v1:0'"),
+        (["--requests", 10**13, "--model", SONNET], "requests is 1.00e+13; give a number of at most"),
+        ([*CHATBOT, "--rate", "1e308"], "rate is 1e+308; give a number of at most"),
+        ([*CHATBOT, "--read-price", "1e9"], "--read-price is 1e+9; give US dollars per million tokens below"),
         (["--requests", 0, "--model", SONNET], "requests is 0; give a number of at least 1"),
         ([*CHATBOT, "--ttl", "2h"], "--ttl is '2h'; use auto or one of 5m, 1h"),
         ([*CHATBOT, "--rate", 0], "rate is 0"),
@@ -259,7 +263,8 @@ def test_the_pricing_modes():
             ["--requests", 5, "--prefix", 5_000, "--ttl", "1h", "--model", "us.amazon.nova-pro-v1:0"],
             "--ttl is 1h, and us.amazon.nova-pro-v1:0 has no price for 1h writes",
         ),
-        (["--from", "/nowhere.jsonl"], "does not exist"),
+        (["--from", "/nowhere.jsonl"], "/nowhere.jsonl: No such file or directory"),
+        (["--from", DOCS, "--requests", 0], "requests is 0; give a number from 1"),
     ],
 )
 def test_errors_name_the_value_and_what_to_do(args, message):
@@ -269,6 +274,107 @@ def test_errors_name_the_value_and_what_to_do(args, message):
 def test_errors_in_a_file_name_the_line(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text('{"usage": null}\n[1]\n', "utf-8")
-    assert "line 2 is no JSON object" in refused("--from", path)
-    assert "no line has usage" in refused("--from", lines_of(path, {"usage": None}))
+    assert "line 2 is not a report of a call" in refused("--from", path)
+    assert "has usage" in refused("--from", lines_of(path, {"usage": None}))
     assert "no price is known for meta.x" in refused("--from", lines_of(path, report(READ, 1, "meta.x")))
+
+
+NEARLY = (
+    "claude-sonnet-4-6",
+    "US.Anthropic.Claude-Sonnet-4-6",
+    "bedrock_converse:us.anthropic.claude-sonnet-4-6",
+)
+
+
+@pytest.mark.parametrize("text", NEARLY)
+def test_c7_a_model_that_is_nearly_named_is_the_model(text):
+    """C7: a model without its region or provider, in upper case or with LangChain's prefix saved 0 %."""
+    workload = ["--requests", 200_000, "--prefix", 4_000]
+    said = figures(*workload, "--model", text)
+    assert said["saved_share"] > 0.5
+    assert said["notes"][0].startswith(f"{text!r} is taken for ")
+    exact = figures(*workload, "--model", "us.anthropic.claude-sonnet-4-6")
+    assert said["after"] == exact["after"]
+    assert not any("is taken for" in note for note in exact["notes"])
+
+
+@pytest.mark.parametrize("option", ["--model", "--smaller"])
+@pytest.mark.parametrize("text", ["claude-sonet-4-6", "us.anthropic.claude-sonnet-4-6-v9:1m", "sonnet"])
+def test_c7_a_model_that_is_not_known_is_never_said_to_save_nothing(option, text):
+    """C7: a typo is answered with what is near it."""
+    said = refused("--requests", 5, "--prefix", 5_000, "--model", SONNET, option, text)
+    assert f"no model {text!r} is known; do you mean" in said
+    assert "anthropic.claude-sonnet-4-6'" in said
+
+
+def test_c7_a_profile_that_hides_its_model_is_refused():
+    """C7: nothing is known of what stands behind such an ARN, so nothing is said of what it saves."""
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    said = refused(*CHATBOT, "--model", arn)
+    assert "hides its model; give the id of the model behind it" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "cheapest"),
+    [
+        ([], "cache, 5m"),
+        (["--rate", 5], "batch"),
+        (["--provisioned-hourly", 0.5], "provisioned"),
+        (["--model", SONNET, "--smaller", "global.amazon.nova-2-lite-v1:0"], "Nova 2 Lite, 5m"),
+    ],
+)
+def test_c8_costs_least_stands_on_the_cheapest_row(args, cheapest):
+    """C8: "costs least" stood on the cheapest cache, beside a row that cost less."""
+    ways = figures(*CHATBOT, *args)["ways"]
+    assert [way["name"] for way in ways if way["note"].startswith("costs least")] == [cheapest]
+    assert min(ways, key=lambda way: way["total"])["name"] == cheapest
+
+
+def test_c8_of_measured_calls_too(tmp_path):
+    """C8: what was measured is one of the rows."""
+    path = lines_of(tmp_path / "c.jsonl", report(WRITE, 0), *(report(READ, 1) for _ in range(30)))
+    row = next(line for line in shown("--from", path).splitlines() if line.startswith("as measured"))
+    assert row.rstrip().endswith("costs least")
+
+
+WRONG = (
+    [1],
+    [["a", 1]],
+    "",
+    5,
+    {"usage": "x"},
+    {"usage": 5},
+    {"usage": {"inputTokens": "5"}},
+    {"usage": {"inputTokens": 1.5}},
+    {"usage": {"inputTokens": -5}},
+    {"usage": {"inputTokens": 10**40}},
+    {"input": "x", "output": "y"},
+    {"model_id": 5, "usage": READ.as_dict()},
+    {"priced_as": ["x"], "usage": READ.as_dict()},
+)
+
+
+@pytest.mark.parametrize("line", WRONG, ids=str)
+def test_c11_a_wrongly_typed_line_is_in_no_sum_and_is_told(line, tmp_path):
+    """C11: `savings --from` ended in a traceback, or counted what is no number of tokens."""
+    path = lines_of(tmp_path / "c.jsonl", report(WRITE, 0), line, report(READ, 1))
+    said = figures("--from", path)
+    assert (said["calls"], said["lines_that_are_no_calls"]) == (2, 1)
+    assert f"{path}: line 2 is not a report of a call." in said["notes"]
+
+
+@pytest.mark.parametrize("when", [1e308, 1_790_000_000_000, "soon", "9999-12-31T23:59:59-23:00", [1]])
+def test_c11_a_time_that_cannot_be_is_not_known(when, tmp_path):
+    """C11: the price is today's."""
+    path = lines_of(tmp_path / "c.jsonl", {**report(READ, 0), "started": when})
+    said = figures("--from", path)
+    assert (said["calls"], said["lines_that_are_no_calls"]) == (1, 0)
+
+
+def test_c11_calls_from_standard_input():
+    """C11: `-` was a file that does not exist."""
+    line = json.dumps(report(READ, 0)) + "\n"
+    done = CliRunner().invoke(build(), ["savings", "--from", "-", "--json"], input=line + "{\n" + line)
+    said = json.loads(done.stdout)
+    assert said["calls"] == 2
+    assert "standard input: line 2 is not a report of a call." in said["notes"]

@@ -14,8 +14,9 @@ import pytest
 
 import cachepoint
 from cachepoint import PromptCache, observers
-from cachepoint.cli.report import Reading
+from cachepoint.cli.report import read
 from cachepoint.emulator import AutoResponder, EmulatedError, Reply, ToolResponder
+from cachepoint.reporting.tally import Tally
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.conftest import DUMMIES, REGION
 
@@ -211,12 +212,10 @@ def test_the_reports_are_the_ledger(bedrock, tmp_path, framework):
     assert s.unpriced == 0
 
     # The file holds the same.
-    reading = Reading()
-    with path.open("rb") as file:
-        reading.take(file)
-    assert reading.skipped == 0
-    assert tokens(reading.tally.sums.usage) == charged
-    assert reading.tally.sums.money == (paid, full)
+    tally = Tally()
+    assert read(tally, path).skipped == 0
+    assert tokens(tally.sums.usage) == charged
+    assert tally.sums.money == (paid, full)
 
 
 def test_writes_that_never_pay_are_a_loss(bedrock):

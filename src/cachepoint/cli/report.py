@@ -1,29 +1,32 @@
 """`cachepoint report`: what the calls in JSON lines cost, saved and missed."""
 
 import json
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from cachepoint.cli.faults import told
+from cachepoint.cli.lines import MOST, STDIN, Lines, opened
 from cachepoint.reporting.pictures import as_table
 from cachepoint.reporting.tally import Row, Tally
 
-_STDIN = Path("-")
+_STDOUT = Path("-")
 _PAUSE = 0.5
+_PIECE = 1 << 24
 
 
 def command(
     files: Annotated[
         list[Path] | None, typer.Argument(help="JSON lines of observers.jsonl; - is standard input.")
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the page to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the page to this file; - is standard output.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Follow one growing file, or standard input, until Ctrl-C.")
@@ -31,76 +34,103 @@ def command(
 ) -> None:
     """Print what the calls in JSON lines cost, saved and missed; or make a page of it."""
     with told():
-        sources = files or [_STDIN]
-        reading = Reading()
-        if live:
-            _follow(reading, sources)
-        else:
-            for source in sources:
-                reading.take(_lines(source))
-        _say(reading, as_json, html)
+        sources = files or [STDIN]
+        _check(html, as_json)
+        tally = Tally()
+        taken = [_followed(tally, sources)] if live else [read(tally, source) for source in sources]
+        for lines in taken:
+            if lines.skipped:
+                typer.echo(f"cachepoint: {lines}", err=True)
+        _say(tally, as_json, html)
 
 
-@dataclass(slots=True)
-class Reading:
-    """What was read so far. `skipped` counts the lines that are no reports."""
-
-    tally: Tally
-    skipped: int = 0
-
-    def __init__(self) -> None:
-        self.tally, self.skipped = Tally(), 0
-
-    def take(self, lines: Iterable[bytes]) -> None:
-        """Read some lines."""
-        add, read_from, loads = self.tally.add, Row.read_from, json.loads
-        for line in lines:
-            try:
-                row = read_from(loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-                self.skipped += not line.isspace()
-                continue
-            add(row)
+def _check(html: Path | None, as_json: bool) -> None:
+    """What `--html` cannot mean is said before everything is read, and not after."""
+    if html is None:
+        return
+    if html == _STDOUT:
+        if as_json:
+            raise ValueError("--json and --html - both go to standard output; give --html a file")
+    elif html.is_dir() or not html.parent.is_dir():
+        raise ValueError(f"--html is {str(html)!r}; give it a file in a folder that exists")
 
 
-def _lines(source: Path) -> Iterator[bytes]:
-    with _opened(source) as file:
-        yield from file
+def read(tally: Tally, source: Path) -> Lines:
+    """Add what a source holds; says which lines could not be."""
+    lines = Lines(source)
+    with opened(source) as file:
+        _add(tally, lines, file)
+    return lines
 
 
-def _opened(source: Path) -> IO[bytes]:
-    if source != _STDIN:
-        return source.open("rb")
-    if sys.stdin.isatty():
-        raise ValueError("name a file of JSON lines: cachepoint report calls.jsonl")
-    return sys.stdin.buffer
+def _add(tally: Tally, lines: Lines, text: Iterable[bytes]) -> None:
+    for row in lines.parsed(text, _row):
+        tally.add(row)
 
 
-def _say(reading: Reading, as_json: bool, html: Path | None) -> None:
-    if reading.skipped:
-        typer.echo(f"cachepoint: {reading.skipped:,} lines are not reports of calls", err=True)
+def _row(line: Mapping[str, Any]) -> Row:
+    """The row of a line.
+
+    Raises:
+        TypeError: Where it is no report, or one of its values is of another type; ValueError where a value
+            cannot be. KeyError, AttributeError and ArithmeticError likewise.
+    """
+    row = Row.read_from(line)
+    kinds = tuple(map(type, row))
+    if kinds not in _KINDS:
+        if not all(isinstance(value, hint) for value, hint in zip(row, _HINTS.values(), strict=True)):
+            raise TypeError("a value is of another type")
+        _KINDS.add(kinds)
+    for value, (least, most) in zip(_NUMBERS(row), _BOUNDS, strict=True):
+        if value is not None and not least <= value < most:
+            raise ValueError("a figure cannot be")
+    return row
+
+
+_HINTS = get_type_hints(Row)
+# The combinations of types that were checked: a million lines come through here, of a few kinds.
+_KINDS: set[tuple[type, ...]] = set()
+_NUMERIC = tuple(name for name, hint in _HINTS.items() if hint is not str and hint != str | None)
+_NUMBERS = itemgetter(*(Row._fields.index(name) for name in _NUMERIC))
+_YEAR_10000 = 253_402_300_800
+_LIMITS = {"at": (0, _YEAR_10000), "saved": (-MOST, MOST)}
+_BOUNDS = tuple(_LIMITS.get(name, (0, MOST)) for name in _NUMERIC)
+
+
+def _say(tally: Tally, as_json: bool, html: Path | None) -> None:
     if html is not None:
         from cachepoint.observers import page
 
-        html.write_text(page(reading.tally), "utf-8")
-        typer.echo(f"cachepoint: wrote {html}", err=True)
+        _write(page(tally), html)
     if as_json:
-        typer.echo(json.dumps(reading.tally.as_dict(), indent=2))
+        typer.echo(json.dumps(tally.as_dict(), indent=2))
     elif html is None:
-        typer.echo(as_table(reading.tally))
+        typer.echo(as_table(tally))
 
 
-def _follow(reading: Reading, sources: list[Path]) -> None:
+def _write(page: str, html: Path) -> None:
+    # A name in a line may hold half a surrogate pair, which JSON allows and UTF-8 does not.
+    text = page.encode("utf-8", "replace")
+    if html == _STDOUT:
+        typer.echo(text)
+        return
+    html.write_bytes(text)
+    typer.echo(f"cachepoint: wrote {html}", err=True)
+
+
+def _followed(tally: Tally, sources: list[Path]) -> Lines:
     from rich.console import Console
     from rich.live import Live
 
     if len(sources) != 1:
         raise ValueError("--live follows one file, or standard input")
+    lines = Lines(sources[0])
     console = Console(stderr=True)
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, transient=True) as screen:
-        for lines in _growing(sources[0]):
-            reading.take(lines)
-            screen.update(_screen(reading.tally), refresh=True)
+        for text in _growing(sources[0]):
+            _add(tally, lines, text)
+            screen.update(_screen(tally), refresh=True)
+    return lines
 
 
 def _screen(tally: Tally) -> Any:
@@ -116,14 +146,14 @@ def _screen(tally: Tally) -> Any:
 
 def _growing(source: Path) -> Iterator[list[bytes]]:
     """Whole lines as they come: of a file for ever, of standard input to its end."""
-    with _opened(source) as file:
+    with opened(source) as file:
         rest = b""
         while True:
-            read = file.readline() if source == _STDIN else file.read()
-            *lines, rest = (rest + read).split(b"\n")
-            if lines or read:
+            more = file.readline() if source == STDIN else file.read(_PIECE)
+            *lines, rest = (rest + more).split(b"\n")
+            if lines or more:
                 yield lines
-            elif source == _STDIN:
+            elif source == STDIN:
                 yield [rest]
                 return
             else:

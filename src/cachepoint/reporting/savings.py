@@ -8,9 +8,9 @@ lost. A request that writes does not read, so a write costs `write - read` above
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from cachepoint.core.accounting.pricing import MILLION, Amounts, Rates
 from cachepoint.core.accounting.usage import Usage
@@ -26,7 +26,10 @@ LOSSES_A_DAY = Decimal(12)
 eviction, a deployment that changes the prompt. An assumption, not a measurement: one every two hours."""
 
 BATCH_FACTOR = Decimal("0.5")
-"""Batch inference costs half of on-demand, and caches nothing (AWS price list, AWS user guide, 2026-10)."""
+"""Batch inference costs half of on-demand, and caches nothing (AWS pricing and user guide, 2026-11)."""
+
+MOST = 10**12
+"""What a figure of a workload may be: every sum made of it can be printed."""
 
 TTLS: tuple[Ttl, ...] = ("5m", "1h")
 
@@ -66,6 +69,8 @@ class Workload:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise ValueError(f"{name} is {value}; give a number of at least {minimum}")
+            if value is not None and value > MOST:
+                raise ValueError(f"{name} is {Decimal(value):.3g}; give a number of at most {MOST:,}")
         if self.rate == 0:
             raise ValueError("rate is 0; give requests an hour, or none at all")
 
@@ -256,34 +261,3 @@ class Measured:
         if self.first is None or self.last is None or self.last <= self.first:
             return None
         return Decimal(str(self.last - self.first)) / 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """One way to pay for a model. `source` is AWS's price list or its user guide, as of 2026-11."""
-
-    name: str
-    price: str
-    caching: str
-    batch: str
-    geo: str
-    source: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The mode for JSON."""
-        return asdict(self)
-
-
-MODES: tuple[Mode, ...] = (
-    Mode("on-demand", "the list", "see next", "no", "+10 %, GovCloud +20 %", "price list"),
-    Mode(
-        "+ caching",
-        "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1",
-        "-",
-        "no",
-        "the same",
-        "price list",
-    ),
-    Mode("batch", "half of on-demand", "no", "-", "the same", "user guide"),
-    Mode("provisioned", "an hourly price", "no", "no", "no figure known", "user guide"),
-)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cachepoint.cli.faults import told
+from cachepoint.cli.named import model_id
 
 if TYPE_CHECKING:
     from cachepoint.cli.demo.bench import Framework, Result
@@ -39,24 +40,22 @@ def command(
 ) -> None:
     """Run an agent, a chat and questions about documents on a local Bedrock, and print what each cost."""
     with told(), _undisturbed():
+        model = model_id(model)
         results = _on_aws(model, yes) if aws else _locally(model)
         _print(results, as_json)
 
 
 def _locally(model: str) -> "list[Result]":
-    from cachepoint.cli.demo.places import Local
-
-    return _run(Local(), model, _frameworks(model))
+    return _run(_part("places").Local(), model, _frameworks(model))
 
 
 def _on_aws(model: str, yes: bool) -> "list[Result]":
-    from cachepoint.cli.demo.places import Aws, Local
-    from cachepoint.cli.demo.work import MAX_TOKENS
-
-    place = Aws()
+    places, work = _part("places"), _part("work")
+    place = places.Aws()
     frameworks = _frameworks(model)
     typer.echo("Running the jobs on the local emulator first, to see what they would cost.", err=True)
-    typer.echo(_price(_run(Local(), model, frameworks), model, MAX_TOKENS, place.region), err=True)
+    rehearsal = _run(places.Local(), model, frameworks)
+    typer.echo(_price(rehearsal, model, work.MAX_TOKENS, place.region), err=True)
     if not yes and not _agreed("Run them on AWS? [y/N] "):
         raise ValueError("nothing was sent to AWS; --yes runs it without asking")
     return _run(place, model, frameworks)
@@ -108,13 +107,17 @@ def _frameworks(model: str) -> "list[Framework]":
 
 
 def _framework(name: str, model: str) -> "Framework":
+    framework: Framework = _part(name)
+    framework.check(model)
+    return framework
+
+
+def _part(name: str) -> Any:
+    """A module of the demo that needs its extra."""
     try:
-        module: Any = import_module(f"{__name__}.{name}")
+        return import_module(f"{__name__}.{name}")
     except ImportError as error:
         raise ImportError(f'the demo lacks {error.name or error}: pip install "cachepoint[demo]"') from error
-    module.check(model)
-    framework: Framework = module
-    return framework
 
 
 def _progress() -> Any:

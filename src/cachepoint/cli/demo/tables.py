@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from rich.console import Group, RenderableType
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
 from cachepoint.cli.demo.bars import Bars, Legend
 from cachepoint.cli.demo.bench import Result, Run
+from cachepoint.cli.fitting import Fitting, plain_table
 from cachepoint.core.models.rules import ModelRules, rules_for
 
 _HEADS = ("", "calls", "input", "read", "written", "uncached", "input cost", "ratio")
@@ -50,13 +50,23 @@ def _job(result: Result) -> tuple[RenderableType, ...]:
     )
 
 
-def _table(result: Result) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+def _table(result: Result) -> Fitting:
+    """A row for each run; a column each where that is too wide."""
+    runs = (
+        ("without", *_figures(result.without, result.model_id), "1.00"),
+        ("with", *_figures(result.cached, result.model_id), _share(result.ratio)),
+    )
+    wide, narrow = plain_table(), plain_table()
     for head in _HEADS:
-        table.add_column(head, justify="right" if head else "left", no_wrap=True)
-    table.add_row("without", *_figures(result.without, result.model_id), "1.00")
-    table.add_row("with", *_figures(result.cached, result.model_id), _share(result.ratio), style="bold")
-    return table
+        wide.add_column(head, justify="right" if head else "left", no_wrap=True, min_width=len(head))
+    for cells, style in zip(runs, (None, "bold"), strict=True):
+        wide.add_row(*cells, style=style)
+    heads, *rows = zip(_HEADS, *runs, strict=True)
+    for head in heads:
+        narrow.add_column(head, justify="right" if head else "left", no_wrap=True)
+    for row in rows:
+        narrow.add_row(*row)
+    return Fitting(wide, narrow)
 
 
 def _figures(run: Run, model_id: str) -> tuple[str, ...]:

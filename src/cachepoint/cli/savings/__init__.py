@@ -11,12 +11,19 @@ from typing import Annotated
 
 import typer
 
-from cachepoint.cli.savings.answers import Answer, add_levers, estimated, measured
+from cachepoint.cli.faults import words
+from cachepoint.cli.named import model_id
+from cachepoint.cli.savings.answers import Answer, add_levers
+from cachepoint.cli.savings.estimated import estimated
+from cachepoint.cli.savings.measured import measured
 from cachepoint.cli.savings.offers import Given, Offer
 from cachepoint.cli.savings.text import show, show_modes
 from cachepoint.core.accounting.pricing import number
 from cachepoint.core.models.rules import Ttl
 from cachepoint.reporting.savings import LOSSES_A_DAY, TTLS, Workload
+
+# US dollars per million tokens: far above any price, and every sum made of it can be printed.
+_DEAREST = 1_000_000
 
 
 def command(
@@ -50,7 +57,7 @@ def command(
     date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Prices as of.")] = None,
     calls: Annotated[
         Path | None,
-        typer.Option("--from", exists=True, dir_okay=False, help="Measured calls: a report or usage a line."),
+        typer.Option("--from", help="Measured calls: a report or usage a line; - is standard input."),
     ] = None,
     table: Annotated[bool, typer.Option("--table", help="Print the pricing modes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -77,8 +84,8 @@ def command(
                 "write_1h": (write_1h_multiplier, "--write-1h-multiplier"),
             }
         )
-        offer = Offer(model, at, given, multipliers)
-        other = None if smaller is None else Offer(smaller, at)
+        offer = Offer(_model(model), at, given, multipliers)
+        other = None if smaller is None else Offer(_model(smaller), at)
         if calls is not None:
             answer = measured(calls, offer, other, requests)
         else:
@@ -93,6 +100,7 @@ def command(
                 losses=_decimal(losses, "--losses") or Decimal(),
             )
             answer = estimated(workload, offer, other, _ttl(ttl))
+        answer.notes[:0] = [*_taken(model, offer), *_taken(smaller, other)]
         add_levers(
             answer, _decimal(provisioned_hourly, "--provisioned-hourly"), _decimal(credit, "--credits")
         )
@@ -110,12 +118,19 @@ def _out(answer: Answer, as_json: bool) -> None:
 def _said_well() -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(words(error)) from None
 
 
 def _numbers(texts: dict[str, tuple[str | None, str]]) -> Given:
-    return {key: None if text is None else number(text, name) for key, (text, name) in texts.items()}
+    return {key: None if text is None else _number(text, name) for key, (text, name) in texts.items()}
+
+
+def _number(text: str, name: str) -> Decimal:
+    value = number(text, name)
+    if value >= _DEAREST:
+        raise ValueError(f"{name} is {value:.3g}; give US dollars per million tokens below {_DEAREST:,}")
+    return value
 
 
 def _decimal(value: float | None, name: str) -> Decimal | None:
@@ -124,6 +139,16 @@ def _decimal(value: float | None, name: str) -> Decimal | None:
     if not 0 <= value < float("inf"):
         raise ValueError(f"{name} is {value:g}; give a number of at least 0")
     return Decimal(str(value))
+
+
+def _model(text: str | None) -> str | None:
+    return None if text is None else model_id(text)
+
+
+def _taken(text: str | None, offer: Offer | None) -> list[str]:
+    if text is None or offer is None or text == offer.model:
+        return []
+    return [f"{text!r} is taken for {offer.model}. A profile (global., us., eu.) may have another price."]
 
 
 def _needed(requests: int | None) -> Decimal:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from cachepoint.cli.named import own_row
 from cachepoint.core.accounting.pricing import RATES, Rates, completed, prices
-from cachepoint.core.models.rules import UNKNOWN, ModelRules, Ttl, rules_for
+from cachepoint.core.models.rules import UNKNOWN, ModelRules, Ttl, base_model, rules_for
 from cachepoint.reporting.savings import TTLS
 
 Given = Mapping[str, Decimal | None]
 
-# Claude's of most versions (AWS price list, 2026-11), where no model is named.
+# Claude's (aws.amazon.com/bedrock/pricing, 2026-11), where no model is named.
 CLAUDE = {"read": 0.1, "write_5m": 1.25, "write_1h": 2}
 
 
@@ -19,7 +20,7 @@ class Offer:
     """A model and a day.
 
     Attributes:
-        model: An id or a profile; None: the prices are all given.
+        model: The id or the profile of a model that is known; None: the prices are all given.
         at: Prices as of then, in seconds since 1970.
         given: Prices that replace the model's, US dollars per million tokens.
         multipliers: The same, of the input price.
@@ -36,19 +37,14 @@ class Offer:
         return UNKNOWN if self.model is None else rules_for(self.model)
 
     @property
-    def known(self) -> bool:
-        """Whether there is a row."""
-        return self.rules is not UNKNOWN
-
-    @property
     def name(self) -> str:
         """The model's name."""
-        return self.rules.name if self.known else str(self.model)
+        return self.rules.name if own_row(self.rules) else str(self.model)
 
     @property
     def ttls(self) -> tuple[Ttl, ...]:
         """The TTLs that the model knows."""
-        return self.rules.ttls if self.known else TTLS
+        return TTLS if self.model is None else self.rules.ttls
 
     def rates(self, tokens: int, model: str | None = None, at: float | None = None) -> Rates | None:
         """The rates of a call with so many input tokens; None where no price is known.
@@ -86,4 +82,12 @@ class Offer:
             raise ValueError(
                 "no prices: give --model, or --input-price and --output-price per million tokens"
             )
-        raise ValueError(f"no price is known for {self.model!r}; give --input-price and --output-price")
+        raise ValueError(
+            f"no price is known for {self.model!r}; give --input-price and --output-price{self._sold()}"
+        )
+
+    def _sold(self) -> str:
+        """Profiles of the model that have a price."""
+        base = base_model(str(self.model))
+        sold = [repr(name) for name in (f"global.{base}", f"us.{base}") if prices(name, self.at) is not None]
+        return f", or name {' or '.join(sold)}" if sold else ""

@@ -7,16 +7,12 @@ import typer
 
 from cachepoint.cli.savings.answers import Answer
 from cachepoint.cli.savings.figures import dollars, percent, places, rate
+from cachepoint.cli.savings.modes import MODES, STACKS
 from cachepoint.core.accounting.pricing import RATES, Rates
-from cachepoint.reporting.savings import MODES
 
 _BEFORE = ("input", "output")
+_MODE_HEADS = ("mode", "price", "caching", "batch", "geography", "source")
 _AFTER = ("reads", "writes", "uncached", "output")
-_STACKS = """
-Caching stacks with a geography's premium, with cross-region profiles and with
-service tiers (Nova: flex 0.5, priority 1.75, reads too). It does not stack with
-batch or provisioned throughput. Sources, as of November 2026: AWS's price list
-(as genai-prices 0.2.3 and LiteLLM 1.109.1 have it) and the AWS user guide."""
 
 
 def show(answer: Answer) -> None:
@@ -42,10 +38,10 @@ def _prices(rates: Rates) -> str:
     return f"per million tokens: {named}"
 
 
-def _grid(*heads: str, **options: Any) -> Any:
-    from rich.table import Table
+def _grid(*heads: str, show_header: bool = True) -> Any:
+    from cachepoint.cli.fitting import plain_table
 
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", **options)
+    grid = plain_table(show_header)
     for head in heads:
         grid.add_column(head)
     return grid
@@ -87,7 +83,7 @@ def _ways(answer: Answer) -> Any:
         months = answer.months(way.total)
         last = [("" if months is None else f"{months:,.1f} months")] if _lasts(answer) else []
         change = percent(way.total - answer.before.total, answer.before.total)
-        grid.add_row(way.name, dollars(way.total, digits), change, *last, way.note)
+        grid.add_row(way.name, dollars(way.total, digits), change, *last, answer.note(way))
     return grid
 
 
@@ -103,12 +99,19 @@ def show_modes(as_json: bool) -> None:
     """Print the pricing modes, and what stacks with what."""
     from rich.console import Console
 
+    from cachepoint.cli.fitting import Fitting
+
     if as_json:
         typer.echo(json.dumps({"modes": [mode.as_dict() for mode in MODES]}, indent=2))
         return
-    grid = _grid("mode", "price", "caching", "batch", "geography", "source")
+    wide, narrow = _grid(*_MODE_HEADS), _grid("", "", show_header=False)
     for mode in MODES:
-        grid.add_row(*mode.as_dict().values())
+        cells = mode.as_dict().values()
+        wide.add_row(*cells)
+        for head, cell in zip(_MODE_HEADS, cells, strict=True):
+            narrow.add_row(head, cell)
+        narrow.add_row()
     console = Console(highlight=False)
-    console.print(grid)
-    console.print(_STACKS, markup=False)
+    console.print(Fitting(wide, narrow))
+    console.print()
+    console.print(STACKS, markup=False)
