@@ -70,3 +70,15 @@ def test_what_registered_may_go():
     del table
     gc.collect()
     assert len(forks._methods) == before
+
+
+def test_a8_a_lock_is_free_in_the_child_whoever_held_it():
+    """A8: sessions, totals and sinks have locks too."""
+    from cachepoint.core.forks import ForkSafeLock, _in_child
+
+    lock = ForkSafeLock()
+    with lock:
+        _in_child()
+        with lock:
+            pass
+        lock._lock.acquire()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from types import MethodType
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,27 @@ def at_fork(reset: Reset) -> None:
         _methods[id(reset.__self__), reset.__func__] = reset.__self__
     else:
         _functions.append(reset)
+
+
+class ForkSafeLock:
+    """A lock that is free in a forked child, whoever held it in the parent; `with` takes it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        at_fork(self._anew)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _anew(self) -> None:
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["ForkSafeLock"], tuple[()]]:
+        """Elsewhere it is another lock."""
+        return ForkSafeLock, ()
 
 
 def _in_child() -> None:

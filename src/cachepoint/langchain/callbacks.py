@@ -1,6 +1,5 @@
 """What was read from the cache and written to it, over chains, batches and agents."""
 
-import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +12,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import guard
 from cachepoint.reporting.totals import TotalsView, UsageTotals
 
@@ -76,7 +76,7 @@ Variable = ContextVar[CacheUsageCallbackHandler | None]
 
 # LangChain keeps every hook for good: one is registered for each depth at which blocks were ever nested.
 _variables: list[Variable] = []
-_variables_lock = threading.Lock()
+_variables_lock = ForkSafeLock()
 
 
 @contextmanager

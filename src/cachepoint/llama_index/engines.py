@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import compress
-from threading import Lock
 from typing import Any
 
 from llama_index.core.chat_engine.condense_plus_context import (
@@ -29,7 +28,7 @@ from llama_index.core.chat_engine.context import DEFAULT_REFINE_TEMPLATE
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.cache import Call
-from cachepoint.core.forks import at_fork
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.documents import retrieved
@@ -109,8 +108,7 @@ class SystemTexts:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
-        self._renew()
-        at_fork(self._renew)
+        self._lock = ForkSafeLock()
 
     def see(self, text: str, smallest: int, *, scope: str = "", retrieved_to: int = 0) -> Ending | None:
         """Learn from a text, and say where the part of it begins that stays.
@@ -143,9 +141,6 @@ class SystemTexts:
 
     def __len__(self) -> int:
         return len(self._seen)
-
-    def _renew(self) -> None:
-        self._lock = Lock()
 
     def _endings(self, text: str, scope: str) -> Iterator[tuple[bytes, int, int]]:
         """Digest, start and bytes of the endings that begin a line, the shortest first.

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,7 +18,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.accounting.usage import Usage
-from cachepoint.core.forks import at_fork
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import Guard
 from cachepoint.reporting.totals import TotalsView, UsageTotals
 
@@ -33,8 +32,7 @@ class ResponseTotals(UsageTotals):
         super().__init__()
         self._counted: WeakValueDictionary[int, ChatResponse] = WeakValueDictionary()
         self._guard = Guard()
-        self._renew()
-        at_fork(self._renew)
+        self._counting = ForkSafeLock()
 
     @property
     def errors(self) -> int:
@@ -49,9 +47,6 @@ class ResponseTotals(UsageTotals):
             model: The model, where the response carries no report that names it.
         """
         self._guard("counting a response", lambda: self._count(response, model), None)
-
-    def _renew(self) -> None:
-        self._counting = Lock()
 
     def _count(self, response: Any, model: str) -> None:
         usage = _usage(response)
@@ -140,21 +135,13 @@ class _ScopedHandler(CacheUsageEventHandler):
 _open: ContextVar[tuple[_ScopedHandler, ...]] = ContextVar("cachepoint_usage_blocks", default=())
 
 
-class _Attaching:
-    lock = Lock()
-
-
-def _renew() -> None:
-    _Attaching.lock = Lock()
-
-
-at_fork(_renew)
+_attaching = ForkSafeLock()
 
 
 def _attach(change: Callable[[list[BaseEventHandler]], list[BaseEventHandler]]) -> None:
     """Put another list in the place of the root's, so that who goes through the old one misses nothing."""
     root = get_dispatcher()
-    with _Attaching.lock:
+    with _attaching:
         root.event_handlers = change(root.event_handlers)
 
 

@@ -5,11 +5,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, TextIO
 
 from cachepoint.core.accounting.pricing import date_of
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.listeners import Observer
 
@@ -51,7 +51,7 @@ def emf(stream: TextIO | None = None, *, namespace: str = "cachepoint") -> Obser
 class _Emf:
     stream: TextIO | None
     namespace: str
-    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+    lock: ForkSafeLock = field(default_factory=ForkSafeLock, repr=False, compare=False)
 
     def __call__(self, report: CallReport) -> None:
         line = json.dumps(_line(report, self.namespace), separators=(",", ":")) + "\n"

@@ -4,10 +4,10 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import TextIO
 
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.listeners import Observer
 
@@ -57,7 +57,7 @@ class _ToPath:
 @dataclass(frozen=True, slots=True)
 class _ToFile:
     file: TextIO
-    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+    lock: ForkSafeLock = field(default_factory=ForkSafeLock, repr=False, compare=False)
 
     def __call__(self, report: CallReport) -> None:
         with self.lock:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary, WeakSet
 
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.listeners import Observer, sending
 from cachepoint.reporting.rows import Row
@@ -169,7 +169,7 @@ class _Metrics:
         )
         self._cost = meter.create_counter("cachepoint.cost", "{USD}", "What the calls cost")
         self._saved = meter.create_up_down_counter("cachepoint.saved", "{USD}", "Saved against no caching")
-        self._tally, self._lock = Tally(), Lock()
+        self._tally, self._lock = Tally(), ForkSafeLock()
         meter.create_observable_gauge(
             "cachepoint.rewrite_factor",
             [lambda _: self._rewrites()],

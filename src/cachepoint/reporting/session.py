@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from decimal import Decimal
-from threading import Lock, get_ident
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 from weakref import ref
@@ -14,6 +14,7 @@ from cachepoint.core import listeners
 from cachepoint.core.accounting.money import minus
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.listeners import Observer
 from cachepoint.reporting.metrics import FirstTokens
 from cachepoint.reporting.pictures import as_table, in_notebook
@@ -26,7 +27,7 @@ _carried: ContextVar[tuple["Session", ...]] = ContextVar("cachepoint_sessions", 
 # Replaced, never changed: it is read without the lock on every call. A session that was left open and that
 # nobody holds any more goes by itself.
 _open: tuple["ref[Session]", ...] = ()
-_lock = Lock()
+_lock = ForkSafeLock()
 _MAX_OPEN = 4_096
 
 
@@ -60,7 +61,7 @@ class Session:
         self.thread: int | None = None
         self.is_open = False
         self._tally = Tally()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def __enter__(self) -> Self:
         global _open  # noqa: PLW0603 -- the sessions of the process

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from threading import Lock
 
 from cachepoint.core.accounting.money import dollars, parsed, plus
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import shown
 
 OTHER = "other"
@@ -16,7 +16,7 @@ class UsageTotals:
     """Usage by model; those beyond the first 256 share the name `other`. Safe under threads."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._usage: dict[str, Usage] = {}
         self._calls = 0
         self._saved: Decimal | None = None

@@ -12,9 +12,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TypeVar
 
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.prompt.digests import Digester
 
@@ -89,7 +89,7 @@ class DocumentOrder:
         self._digester = Digester(secrets.token_bytes(32))
         self._counts: OrderedDict[bytes, _Count] = OrderedDict()
         self._nodes: OrderedDict[bytes, _Node] = OrderedDict()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def order(self, keys: Sequence[str | bytes]) -> tuple[int, ...]:
         """Order the documents of one question, and learn from them.

@@ -7,10 +7,9 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import NamedTuple
 
-from cachepoint.core.forks import at_fork
+from cachepoint.core.forks import ForkSafeLock
 
 # Texts are looked up by how they begin. A larger text is looked at in windows, one in every stride of
 # characters; the first that lies inside a text begins in its first stride, whatever stands before it.
@@ -85,8 +84,7 @@ class Announced:
         self._max_age = max_age
         self._clock = clock
         self._least = max(1, least)
-        self._renew()
-        at_fork(self._renew)
+        self._lock = ForkSafeLock()
 
     def announce(self, texts: Iterable[str]) -> None:
         """Remember these texts for a while."""
@@ -238,9 +236,6 @@ class Announced:
 
     def _digest(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
-
-    def _renew(self) -> None:
-        self._lock = Lock()
 
 
 def _upwards(node: _Node | None) -> Iterator[_Node]:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from threading import Lock
 from typing import Any
 
-from cachepoint.core.forks import at_fork
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.prompt.prefix import Block, Prefix, RawBlock, quick
 
 DIGEST_SIZE = 16
@@ -64,8 +63,7 @@ class Memo:
         self._old: dict[Any, Any] = {}
         self._bytes = 0
         self._since = clock()
-        self._lock = Lock()
-        at_fork(self._after_fork)
+        self._lock = ForkSafeLock()
 
     def get(self, key: Any, size: int) -> Any:
         """What was kept for a key of `size` bytes; None where nothing was."""
@@ -90,9 +88,6 @@ class Memo:
     def bytes(self) -> int:
         """Bytes that the young generation holds (estimated)."""
         return self._bytes
-
-    def _after_fork(self) -> None:
-        self._lock = Lock()
 
 
 class Digester:

@@ -10,11 +10,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from cachepoint.core.forks import at_fork
+from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.prefix import RawBlock
@@ -111,8 +110,7 @@ class Transcripts:
         # By how they begin; those read last at the end.
         self._known: OrderedDict[Hashable, tuple[Transcript, ...]] = OrderedDict()
         self._bytes = 0
-        self._lock = Lock()
-        at_fork(self._after_fork)
+        self._lock = ForkSafeLock()
 
     @property
     def bytes(self) -> int:
@@ -162,9 +160,6 @@ class Transcripts:
 
     def _aged(self, now: float) -> bool:
         return bool(self._known) and next(iter(self._known.values()))[-1].at < now - _SECONDS
-
-    def _after_fork(self) -> None:
-        self._lock = Lock()
 
 
 def _read(
