@@ -45,6 +45,10 @@ class ForkSafeLock:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    def locked(self) -> bool:
+        """Whether somebody holds it."""
+        return self._lock.locked()
+
     def _anew(self) -> None:
         self._lock = Lock()
 

@@ -95,12 +95,20 @@ def _call(line: Mapping[str, Any]) -> MeasuredCall:
 
 def _usage(line: Mapping[str, Any]) -> Usage | None:
     if "input" in line and "output" in line:
+        if not isinstance(line["input"], Mapping) or not isinstance(line["output"], Mapping):
+            raise TypeError("a part of the record is no object")
         return _sound(Usage.from_log_record(line))
     usage = line.get("usage", line) or {}
     if not isinstance(usage, Mapping):
         raise TypeError("the usage is no object")
-    shape = next((shape for key, shape in _SHAPES if key in usage), None)
-    return None if shape is None else _sound(Usage.of(shape, {"usage": usage}))
+    shape, key = next(((shape, key) for key, shape in _SHAPES if key in usage), (None, ""))
+    # What reads usage takes what is no count as unknown; in a file it is a wrong line.
+    if shape is not None and usage[key] is not None and type(usage[key]) is not int:
+        raise TypeError("a number of tokens is none")
+    found = None if shape is None else _sound(Usage.of(shape, {"usage": usage}))
+    if found is None and shape is not None:
+        raise ValueError("a number of tokens cannot be")
+    return found
 
 
 def _sound(usage: Usage | None) -> Usage | None:
