@@ -7,6 +7,7 @@ import pytest
 from botocore.config import Config
 
 from cachepoint.core import policy
+from cachepoint.core.guard import guard
 from cachepoint.emulator import AutoResponder, BedrockEmulator
 
 REGION = "us-east-1"
@@ -41,6 +42,8 @@ def _clean_environment(monkeypatch):
     for name, value in DUMMIES.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(policy._Default, "policy", None)
+    # The next fault is the first, and said.
+    monkeypatch.setattr(guard, "faults", 0)
 
 
 class Voice:

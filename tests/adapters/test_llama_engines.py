@@ -19,10 +19,11 @@ from llama_index.core.memory import Memory, StaticMemoryBlock
 from llama_index.core.memory.memory import BaseMemoryBlock, InsertMethod
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
-from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.schema import Document, NodeWithScore, TextNode
 from llama_index.core.tools import FunctionTool
 
-from cachepoint import CachePolicy
+from cachepoint import CachePolicy, documents
+from cachepoint.core.prompt.documents import retrieved
 from cachepoint.emulator import AutoResponder, Reply, ScriptedResponder
 from cachepoint.llama_index import CachedBedrockConverse, get_cache_usage_callback
 from cachepoint.llama_index.engines import SystemTexts
@@ -404,3 +405,13 @@ def test_policy_knows_reorder():
     assert CachePolicy.of({"reorder": "stable_first"}).reorder == "stable_first"
     with pytest.raises(ValueError, match="reorder"):
         CachePolicy(reorder="first")
+
+
+def test_c16_nodes_and_documents_of_llama_index_are_announced():
+    """C16: `documents(Document(...))`, `documents([node, node])`, as the prompt will show them."""
+    nodes = [Document(text=f"{part}: " + "it is cleaned with oil. " * 4) for part in ("bolt", "ring")]
+    scored = NodeWithScore(node=TextNode(text="gear: " + "it is cleaned with oil. " * 4), score=1.0)
+    assert documents(nodes) is nodes
+    assert documents(scored) is scored
+    prompt = "\n\n".join([*(n.get_content() for n in nodes), scored.get_content(), "How?"])
+    assert len(retrieved.spans(prompt)) == 3

@@ -187,7 +187,11 @@ def test_usage_adds_up(use, bedrock):
 
 def test_a_stream_that_is_left_early_is_abandoned(use, cache, monkeypatch):
     left = []
-    monkeypatch.setattr(cache, "abandon", left.append)
+
+    async def abandoned(call):
+        left.append(call)
+
+    monkeypatch.setattr(cache, "aabandon", abandoned)
 
     async def body(llm):
         chunks = await llm.astream_chat(list(ASK))

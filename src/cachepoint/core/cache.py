@@ -19,7 +19,7 @@ from cachepoint.core.accounting.advice import advice
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.call import Call
-from cachepoint.core.guard import Guard, InvalidOptionError
+from cachepoint.core.guard import Guard, InvalidOptionError, guard
 from cachepoint.core.listeners import Observer
 from cachepoint.core.memory.allowance import Allowance
 from cachepoint.core.memory.local import LocalMemory
@@ -86,7 +86,7 @@ class PromptCache:
         self.policy = CachePolicy.of(policy)
         self.observers: list[Observer] = list(listeners.checked(observers))
         self.memory: Memory = _memory(memory if store is None else store)
-        self.guard = Guard()
+        self.guard = Guard(within=guard)
         self.namespace = namespace
         self._clock = clock
         self._key = _valid_key(key)

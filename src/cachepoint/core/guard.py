@@ -16,12 +16,16 @@ class InvalidOptionError(ValueError, TypeError):
 class Guard:
     """Runs a step of ours; where it raises, the fault is counted and said once, and the call goes on.
 
+    Args:
+        within: The guard that counts what this one counts as well; the first fault of all is the warning.
+
     Attributes:
         faults: How many steps raised.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, within: "Guard | None" = None) -> None:
         self.faults = 0
+        self._within = within
 
     def __call__(self, doing: str, step: Callable[[], T], otherwise: T) -> T:
         """What `step()` gives; `otherwise` where it raises.
@@ -55,9 +59,12 @@ class Guard:
     def fault(self, doing: str) -> None:
         """Count a fault that is being handled; the first is a warning, the others are for debugging."""
         self.faults += 1
+        if self._within is not None:
+            self._within.fault(doing)
+            return
         level = logging.WARNING if self.faults == 1 else logging.DEBUG
         logger.log(level, "cachepoint failed at %s; the call goes on without it", doing, exc_info=True)
 
 
 guard = Guard()
-"""The guard of this process. `PromptCache.faults` counts what its own steps raised."""
+"""The guard of this process, whose first fault is the one warning; `PromptCache.faults` counts its own."""

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
 from cachepoint.core.guard import guard
-from cachepoint.langchain.options import ByRote, refuse_in_config, to_bind, told_apart
+from cachepoint.langchain.options import ByRote, laid_over, refuse_in_config, to_bind, told_apart
 
 if TYPE_CHECKING:
     # What `BaseChatModel.bind` says it returns; when run, LangChain promises a RunnableBinding.
@@ -62,7 +62,7 @@ class BoundModel(_Binding):
         return structured
 
     def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        named = told_apart(to_bind(kwargs))
+        named = laid_over(self.kwargs, told_apart(to_bind(kwargs)))
         # bind_tools binds tool_choice=None where it was given none; what comes by rote gives way to a hand.
         yielding = [k for k, v in named.items() if k in self.kwargs and (v is None or isinstance(v, ByRote))]
         return {k: v for k, v in named.items() if k not in yielding}

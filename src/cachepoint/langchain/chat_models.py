@@ -90,9 +90,10 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         valid_namespaces=["cachepoint"]`. A `prompt_cache` is not serialized.
 
     Args:
-        cache_policy: A `CachePolicy`, its fields as a dict, or a mode (`"auto"`, `"off"`). None: the
-            `PromptCache`'s own, else the process default (`cachepoint.configure`, `CACHEPOINT_*`).
-            One given per call or with `bind` takes its place, whole. May be assigned, too.
+        cache_policy: A `CachePolicy`, its fields as a dict, or a mode (`"auto"`, `"off"`). Its options
+            lie over those of the `PromptCache` and of the process (`cachepoint.configure`,
+            `CACHEPOINT_*`), and those of a call or of `bind` over them; one given with a call takes the
+            place of one that is bound. May be assigned, too.
         prompt_cache: The `PromptCache` that remembers what Bedrock holds. None: the one that all
             models of this process share.
 

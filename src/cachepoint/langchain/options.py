@@ -68,6 +68,14 @@ def to_bind(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs if policy is None else {**kwargs, "cache_policy": policy.options()}
 
 
+def laid_over(bound: Mapping[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What is being bound, its policy laid over the one that is bound."""
+    if kwargs.get("cache_policy") is None or bound.get("cache_policy") is None:
+        return kwargs
+    policies = (CachePolicy.of(options["cache_policy"]) for options in (bound, kwargs))
+    return {**kwargs, "cache_policy": CachePolicy.layered(*policies).options()}
+
+
 def told_apart(kwargs: dict[str, Any]) -> dict[str, Any]:
     """What is being bound, a `cache_control` marked where an agent binds it.
 

@@ -19,7 +19,7 @@ from llama_index_instrumentation import get_dispatcher
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.forks import ForkSafeLock
-from cachepoint.core.guard import Guard
+from cachepoint.core.guard import guard
 from cachepoint.reporting.totals import TotalsView, UsageTotals
 
 _MAX_OPEN = 4_096
@@ -31,13 +31,13 @@ class ResponseTotals(UsageTotals):
     def __init__(self) -> None:
         super().__init__()
         self._counted: WeakValueDictionary[int, ChatResponse] = WeakValueDictionary()
-        self._guard = Guard()
+        self._errors = 0
         self._counting = ForkSafeLock()
 
     @property
     def errors(self) -> int:
-        """How many responses could not be counted. The first is logged as a warning."""
-        return self._guard.faults
+        """How many responses could not be counted; each is a fault of the process's guard as well."""
+        return self._errors
 
     def count(self, response: Any, model: str = "unknown") -> None:
         """Count a response that carries Bedrock's usage.
@@ -46,15 +46,17 @@ class ResponseTotals(UsageTotals):
             response: What an event carries; those of other models are passed over.
             model: The model, where the response carries no report that names it.
         """
-        self._guard("counting a response", lambda: self._count(response, model), None)
+        self._errors += guard("counting a response", lambda: self._failed(response, model), 1)
 
-    def _count(self, response: Any, model: str) -> None:
+    def _failed(self, response: Any, model: str) -> int:
+        """Count, and none that failed."""
         usage = _usage(response)
         if usage is None or not self._is_new(response):
-            return
+            return 0
         report = response.additional_kwargs.get(REPORT_KEY) or {}
         # What can't be added up shows here, before it is counted.
         self.add(report.get("model_id") or model, Usage() + usage, report.get("saved_usd"))
+        return 0
 
     def _is_new(self, response: ChatResponse) -> bool:
         with self._counting:

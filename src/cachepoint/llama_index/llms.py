@@ -322,17 +322,9 @@ class CachedBedrockConverse(BedrockConverse):
         **kwargs: Any,
     ) -> dict[str, Any]:
         # Upstream appends to the list that it is given.
-        prepared: dict[str, Any] = super()._prepare_chat_with_tools(
-            list(tools or ()),
-            user_msg=user_msg,
-            chat_history=list(chat_history or ()),
-            verbose=verbose,
-            allow_parallel_tool_calls=allow_parallel_tool_calls,
-            tool_required=tool_required,
-            tool_caching=tool_caching,
-            tool_choice=tool_choice,
-            **kwargs,
-        )
+        own = list(tools or ()), user_msg, list(chat_history or ())
+        asked: tuple[Any, ...] = verbose, allow_parallel_tool_calls, tool_required, tool_caching, tool_choice
+        prepared: dict[str, Any] = super()._prepare_chat_with_tools(*own, *asked, **kwargs)
         return prepared
 
     def _get_response_token_counts(self, response: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.core.guard import guard
 from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.shaping.history import check, legal_starts, start_of
 
@@ -139,11 +140,13 @@ class StableMemory(BaseChatStoreMemory):
 
     def get(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
         """What is to be sent of the history. The arguments are those of other memories; none is used."""
-        return self._kept(self.get_all())
+        history = self.get_all()
+        return guard("cutting a history", lambda: self._kept(history), history)
 
     async def aget(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
         """What is to be sent of the history. The arguments are those of other memories; none is used."""
-        return self._kept(await self.aget_all())
+        history = await self.aget_all()
+        return guard("cutting a history", lambda: self._kept(history), history)
 
     def set(self, messages: list[ChatMessage]) -> None:
         """Replace the history. The list stays the caller's: a `SimpleChatStore` would append to it."""

@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.core.guard import guard
 from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.shaping.documents import DocumentOrder, rank_note
 
@@ -66,6 +67,9 @@ class StableNodeOrder(BaseNodePostprocessor):
         nodes: list[NodeWithScore],
         query_bundle: QueryBundle | None = None,  # noqa: ARG002
     ) -> list[NodeWithScore]:
+        return guard("ordering nodes", lambda: self._ordered(nodes), nodes)
+
+    def _ordered(self, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         order = self._order.order([n.node.get_content(MetadataMode.LLM) for n in nodes])
         ordered = [nodes[i] for i in order]
         if self.ranks and len(ordered) > 1 and isinstance(ordered[-1].node, TextNode):

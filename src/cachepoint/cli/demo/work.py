@@ -10,9 +10,9 @@ MAX_TOKENS = 1_024
 
 # By job; what is not named runs on the default. The documents are few, and the questions about them many.
 # The chat retrieves nothing: its reference is one of those documents, and whether another job of this
-# process retrieved it must not count.
+# process retrieved it must not count: it is shared by all turns.
 POLICIES: Mapping[str, Mapping[str, Any]] = {
-    "chat": {"documents": "off"},
+    "chat": {"documents": "shared"},
     "documents": {"documents": "shared"},
 }
 
