@@ -24,14 +24,14 @@ from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.llama_index_adapter import where
 from tests.adapters.llama_index_shapes import TOOLS, message, point
 from tests.conftest import boto_client
-from tests.faults import are_short, check
+from tests.faults import CLIENTS, are_short, check
 
-MODULES = ("cachepoint.llama_index",)
 LLM = "cachepoint.llama_index.llms:CachedBedrockConverse"
 SEAM = "cachepoint.llama_index.seam"
 LEGACY = "cachepoint.llama_index.events:CacheUsageLegacyHandler"
 # They hold a guard, or no more than what LlamaIndex or Python asks for.
 ENTRIES = (
+    *CLIENTS,
     f"{LLM}.chat",
     f"{LLM}.stream_chat",
     f"{LLM}.achat",
@@ -146,7 +146,6 @@ def test_a5_a_fault_of_ours_never_fails_a_llama_index_call(way, reorder, bedrock
         run,
         run(Called(*bedrock, BedrockConverse)),
         make=lambda: Called(*bedrock, CachedBedrockConverse, prompt_cache=PromptCache(), **options),
-        modules=MODULES,
         entries=ENTRIES + EMPTY,
     )
     assert len(tried) > 20
