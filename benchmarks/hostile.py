@@ -206,10 +206,10 @@ def conversations(size: int) -> Steps:
 
 
 def emulated_calls(size: int) -> Steps:
-    """Requests of 400 kB to the emulator, which keeps them for `calls`."""
+    """Requests of 400 kB to the emulator, which keeps as many for `calls` as its limit lets it."""
     from cachepoint.emulator import BedrockEmulator, Reply
 
-    with BedrockEmulator(responder=lambda _: Reply.text("ok")) as bedrock:
+    with BedrockEmulator(responder=lambda _: Reply.text("ok"), max_bytes=32 << 20) as bedrock:
         client = boto_client(bedrock.url)
         for i in range(size):
             yield partial(client.converse, modelId=MODEL, **request("system", text(i, 400_000)))
