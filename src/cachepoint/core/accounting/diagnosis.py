@@ -27,7 +27,8 @@ Cause = Literal[
     "not_marked",
 ]
 
-# A prefix differs by a token with what follows it (recorded Converse calls of pydantic-ai, 2025-12); less is a real miss.
+# A prefix differs by a token with what follows it (recorded Converse calls of pydantic-ai, 2025-12);
+# less is a real miss.
 TOLERANCE = 0.95
 
 
