@@ -17,7 +17,7 @@ import sys
 import textwrap
 import threading
 from contextlib import contextmanager
-from functools import _lru_cache_wrapper
+from functools import _lru_cache_wrapper, cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import NamedTuple
@@ -82,7 +82,8 @@ def reached(run, modules=MODULES):
 @contextmanager
 def made_to_raise(place, functions=None):
     """Whoever calls `place` in the block gets a RuntimeError: at the call, or at its first step or `await`."""
-    hit = [(f, f.__code__) for f in functions or ours()]
+    there = [f for f in functions or ours() if _module(f.__code__.co_filename) == place.module]
+    hit = [(f, f.__code__) for f in there]
     for function, code in hit:
         function.__code__ = _without(code, place)
     try:
@@ -123,9 +124,9 @@ def are_short(entries, most=10):
     assert not long, long
 
 
-def cold():
-    """Empty what our functions remember, and let the next fault be the first."""
-    for module in [m for name, m in sys.modules.items() if f"{name}.".startswith("cachepoint.")]:
+def cold(within="cachepoint"):
+    """Empty what our functions in a module or package remember, and let the next fault be the first."""
+    for module in [m for name, m in sys.modules.items() if f"{name}.".startswith(f"{within}.")]:
         for wrapper in [o for o in vars(module).values() if isinstance(o, _lru_cache_wrapper)]:
             wrapper.cache_clear()
     guard.faults = 0
@@ -148,7 +149,8 @@ def _frozen():
 
 
 def _failure(run, plain, make, place, functions):
-    cold()
+    # What a function of another module remembers stands in nobody's way.
+    cold(place.module)
     subject = make()
     with made_to_raise(place, [*functions, *ours()]), _warnings() as said:
         try:
@@ -175,11 +177,18 @@ def _warnings():
 
 def _place(code):
     """None for what is not ours, and for bodies of modules and classes."""
-    if not code.co_flags & inspect.CO_OPTIMIZED or not code.co_filename.startswith(f"{HOME}/"):
+    module = _module(code.co_filename)
+    if not code.co_flags & inspect.CO_OPTIMIZED or module is None:
         return None
-    parts = Path(code.co_filename).relative_to(HOME.parent).with_suffix("").parts
-    module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     return Place(module, code.co_qualname, code.co_firstlineno)
+
+
+@cache
+def _module(filename):
+    if not filename.startswith(f"{HOME}/"):
+        return None
+    parts = Path(filename).relative_to(HOME.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _inside(modules):
