@@ -19,8 +19,10 @@ from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.prompt.prefix import Block, Prefix, RawBlock, quick
 
 DIGEST_SIZE = 16
-# A transcript of 100,000 tokens is about 400 kB; both generations together hold some hundred of them.
-_MEMO_BYTES = 24 << 20
+# A transcript of 100,000 tokens is about 400 kB; both generations together hold some forty of them. Files
+# have a memo of their own: one may be larger than all texts.
+_MEMO_BYTES = 8 << 20
+_FILES_BYTES = 32 << 20
 _MEMO_SECONDS = 900.0
 _MEMO_ROW = 300
 # Bytes from here on are told apart by their ends and compared in full, which is far cheaper than hashing.
@@ -96,6 +98,7 @@ class Digester:
     def __init__(self, key: bytes, memo: Memo | None = None) -> None:
         self._key = key
         self._memo = Memo() if memo is None else memo
+        self._files = Memo(_FILES_BYTES)
 
     def one(self, payload: bytes) -> bytes:
         """The digest of one payload alone."""
@@ -186,10 +189,10 @@ class Digester:
         if len(data) < _LARGE:
             return _hashed(data)
         key = len(data), data[:_END], data[-_END:]
-        known: tuple[bytes, str] | None = self._memo.get(key, len(data))
+        known: tuple[bytes, str] | None = self._files.get(key, len(data))
         if known is None or known[0] != data:
             known = data, _hashed(data)
-            self._memo.put(key, known, len(data))
+            self._files.put(key, known, len(data))
         return known[1]
 
 

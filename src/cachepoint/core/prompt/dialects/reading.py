@@ -108,6 +108,8 @@ def texted(value: Any, what: str) -> str:
 
 def fields_of(value: Any) -> Mapping[str, Any]:
     """The fields of an optional part of the request; none where it is no mapping."""
+    if value is None:
+        return NO_FIELDS
     return value if type(value) is dict or isinstance(value, Mapping) else NO_FIELDS
 
 
