@@ -9,6 +9,7 @@ from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import Ttl
 
 Mode = Literal["auto", "off"]
+Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
 Reorder = Literal["off", "stable_first"]
 Split = Literal["learned", "documents", "off"]
@@ -23,9 +24,10 @@ class CachePolicy:
 
     Args:
         mode: `"auto"` places checkpoints; `"off"` sends the request as it came, byte for byte.
-        ttl: How long entries live, `"5m"` or `"1h"`. A 1h write costs 2.0 times the input price
-            instead of 1.25 and pays only where reads fall between 5 and 60 minutes apart. Falls
-            back to 5m on models that know no 1h.
+        ttl: How long entries live. A 1h write costs 2.0 times the input price instead of 1.25 and
+            pays only where reads fall between 5 and 60 minutes apart: `"auto"` learns where they do,
+            per head and per kind of call. `"5m"` and `"1h"` decide it. Falls back to 5m on models
+            that know no 1h.
         head_ttl: The TTL of the shared head (tools and system); None: as `ttl`.
         tail: Whether the end of the request is written for the next turn to read. `"auto"` learns
             it per kind of call: conversations and agents are, questions that nothing follows are
@@ -47,8 +49,8 @@ class CachePolicy:
     """
 
     mode: Mode = "auto"
-    ttl: Ttl = "5m"
-    head_ttl: Ttl | None = None
+    ttl: Lifetime = "auto"
+    head_ttl: Lifetime | None = None
     tail: Tail = "auto"
     split: Split = "learned"
     documents: Documents = "auto"
@@ -81,6 +83,16 @@ class CachePolicy:
             raise InvalidOptionError(f"{ENV_PREFIX}{unknown[0].upper()} is no option; there are {options}")
         return cls(**chosen)  # type: ignore[arg-type]
 
+    def ttl_of(self, layer: str) -> Lifetime:
+        """How long entries of a layer (`"tools"`, `"system"`, `"messages"`) live."""
+        return self.ttl if layer == "messages" else self.head_ttl or self.ttl
+
+    @property
+    def first_ttl(self) -> Ttl:
+        """The TTL of a head of which nothing was learned."""
+        asked = self.ttl_of("system")
+        return "5m" if asked == "auto" else asked
+
     @classmethod
     def of(cls, value: "CachePolicy | Mapping[str, Any] | str | None") -> "CachePolicy | None":
         """A policy from what people write: a policy, its fields as a dict, or a mode.
@@ -112,8 +124,8 @@ class CachePolicy:
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "mode": get_args(Mode),
-    "ttl": get_args(Ttl),
-    "head_ttl": (None, *get_args(Ttl)),
+    "ttl": get_args(Lifetime),
+    "head_ttl": (None, *get_args(Lifetime)),
     "tail": get_args(Tail),
     "split": get_args(Split),
     "documents": get_args(Documents),

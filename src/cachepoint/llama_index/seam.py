@@ -103,7 +103,7 @@ class _ForOneCall(Carrier):
 
 
 def _arranged(request: dict[str, Any], setting: Setting) -> Arranged:
-    ttl = setting.policy.head_ttl or setting.policy.ttl
+    ttl = setting.policy.first_ttl
     lasting = with_tools_point(with_ttls(request), ttl, asked=setting.tools_flag)
     arranged = arrange(lasting, texts_of(setting.cache), setting.rules, setting.policy, setting.model)
     if not setting.system_flag or arranged.stays is not None or len(arranged.request.get("system", ())) > 1:

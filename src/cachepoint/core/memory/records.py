@@ -7,6 +7,7 @@ forgotten on the word of an older one. So two workers may record at the same tim
 Records hold keyed digests, counts, sizes and times; no text.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,6 +20,14 @@ from cachepoint.core.prompt.prefix import Prefix
 # A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
 # first token that botocore allows by default is 60 s, and a retry may follow.
 CLAIM_SECONDS = 120.0
+# A call that starts so soon after another started beside it: no answer begins earlier, and before it
+# begins nothing can be read (median time to first token on Bedrock: 0.5 to 2 s).
+BESIDE_SECONDS = 1.5
+# How many tries are believed at most: of a kind of call, and of one place.
+FADE = 20.0
+PLACE_FADE = 8.0
+# How many of one kind are awaited at once.
+_OPEN = 24
 NEVER = float("-inf")
 # Rough bytes of a record without what varies, its key and its place in a table included.
 _OBJECT = 320
@@ -42,6 +51,35 @@ class Table(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How often something happened among how many tries; also a mean, as sum and number.
+
+    Of what comes back: `hits` within five minutes and `late` within the hour, of `tries` that are decided;
+    `open` are the times since which the others are awaited.
+    """
+
+    hits: float = 0.0
+    tries: float = 0.0
+    late: float = 0.0
+    open: tuple[float, ...] = ()
+
+    def plus(self, gap: float, fade: float) -> "Count":
+        """One more that is decided, after `gap` seconds."""
+        soon, late = gap <= TTL_SECONDS["5m"], TTL_SECONDS["5m"] < gap <= TTL_SECONDS["1h"]
+        return replace(self, hits=self.hits + soon, tries=self.tries + 1, late=self.late + late).faded(fade)
+
+    def faded(self, fade: float) -> "Count":
+        """No more evidence than `fade` tries: older ones weigh less and less."""
+        if self.tries <= fade:
+            return self
+        share = fade / self.tries
+        return replace(self, hits=self.hits * share, tries=fade, late=self.late * share)
+
+
+NO_COUNT = Count()
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """What is known of one prefix.
 
@@ -50,22 +88,27 @@ class Place:
         expires: Until when an entry lives, in seconds; 0: none was written.
         ttl: That entry's TTL.
         seen: The start of the last call that went through it and noted it; `NEVER`: none did.
+        times: How many did.
+        visits: How they followed one another: soon, late, or after more than an hour.
+        visits: How its visits followed one another.
         proved: The start of the call that last told of the entry.
         holder: The call that is writing it now; empty: none.
         since: When that call began.
         awaited: What is counted where it comes back: (key, name) of counts; empty: nothing.
-        until: Until when its coming back counts.
+        out: Since when it is awaited.
     """
 
     tokens: int | None = None
     expires: float = 0.0
     ttl: Ttl = "5m"
     seen: float = NEVER
+    times: int = 0
+    visits: Count = NO_COUNT
     proved: float = 0.0
     holder: bytes = b""
     since: float = 0.0
     awaited: tuple[tuple[bytes, str], ...] = ()
-    until: float = 0.0
+    out: float = 0.0
 
     @property
     def weight(self) -> int:
@@ -80,13 +123,17 @@ class Place:
         """Whether a call is writing it now."""
         return bool(self.holder) and now - self.since <= CLAIM_SECONDS
 
+    def returns(self, now: float) -> bool:
+        """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read."""
+        return self.seen > NEVER and now - self.seen > BESIDE_SECONDS and not self.held(now)
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How often something happened among how many tries; also a mean, as sum and number."""
 
-    hits: float = 0.0
-    tries: float = 0.0
+    def after(self, at: float) -> "Place":
+        """This, after a call at `at` went through it."""
+        if not self.returns(at):
+            return replace(self, seen=max(self.seen, at), times=self.times + (self.seen == NEVER))
+        visits = self.visits.plus(at - self.seen, PLACE_FADE)
+        return replace(self, seen=at, visits=visits, times=self.times + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +142,77 @@ class Counts:
 
     Attributes:
         by_name: The counts.
-        fade: Where more than so many tries are counted, half of the evidence goes, so that what changes
-            is learned anew.
+        fade: The evidence is never more than so many tries, so that what changes is learned anew.
     """
 
     by_name: Mapping[str, Count]
-    fade: float = 24.0
+    fade: float = FADE
 
     @property
     def weight(self) -> int:
         """Rough bytes in memory."""
-        return _OBJECT + 160 * len(self.by_name)
+        return _OBJECT + sum(160 + 32 * len(count.open) for count in self.by_name.values())
 
     def over(self, old: "Counts | None") -> "Counts":
         """The sum; of more than `MAX_NAMES`, those added last."""
         merged = dict(old.by_name) if old is not None else {}
         for name, new in self.by_name.items():
-            was = merged.pop(name, _NOTHING)
-            merged[name] = _faded(was.hits + new.hits, was.tries + new.tries, self.fade)
+            was = merged.pop(name, NO_COUNT)
+            both = replace(was, hits=was.hits + new.hits, tries=was.tries + new.tries)
+            merged[name] = both.faded(self.fade)
         for name in list(merged)[: max(0, len(merged) - MAX_NAMES)]:
             del merged[name]
         return Counts(merged, self.fade)
 
+    def but(self, name: str, count: Count) -> "Counts":
+        """These, with one of them anew."""
+        merged = {**self.by_name}
+        merged.pop(name, None)
+        merged[name] = count
+        if len(merged) > MAX_NAMES:
+            del merged[next(iter(merged))]
+        return Counts(merged, self.fade)
+
 
 MAX_NAMES = 256
-_NOTHING = Count()
 
 
-def _faded(hits: float, tries: float, fade: float) -> Count:
-    return Count(hits / 2, tries / 2) if tries > fade else Count(hits, tries)
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """From `at` on one more of these is awaited; those awaited for an hour are given up."""
+
+    name: str
+    at: float
+
+    def over(self, old: Counts | None) -> Counts:
+        """Counted as tried when it is decided: a short while after it says nothing of an hour."""
+        old = Counts({}) if old is None else old
+        count = old.by_name.get(self.name, NO_COUNT)
+        still = (*count.open, self.at)[-_OPEN:]
+        kept = tuple(t for t in still if self.at - t <= TTL_SECONDS["1h"])
+        for _ in range(len(count.open) + 1 - len(kept)):
+            count = count.plus(math.inf, old.fade)
+        return old.but(self.name, replace(count, open=kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What was awaited since `since` came after `gap` seconds."""
+
+    name: str
+    since: float
+    gap: float
+
+    def over(self, old: Counts | None) -> Counts:
+        """Decided, where it was not given up yet."""
+        old = Counts({}) if old is None else old
+        count = old.by_name.get(self.name, NO_COUNT)
+        if self.since not in count.open:
+            return old
+        at = count.open.index(self.since)
+        return old.but(
+            self.name, replace(count.plus(self.gap, old.fade), open=count.open[:at] + count.open[at + 1 :])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +327,8 @@ class Seen:
     at: float
 
     def over(self, old: Place | None) -> Place:
-        """The later one."""
-        return Place(seen=self.at) if old is None else replace(old, seen=max(old.seen, self.at))
+        """The later one; where it comes after the last, the time between them counts."""
+        return (old or Place()).after(self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,16 +400,16 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Count where this comes back until `until`; what is awaited already stays awaited as it is."""
+    """Count where this comes back after `at`; what is awaited already stays awaited as it is."""
 
     counts: tuple[tuple[bytes, str], ...]
-    until: float
+    at: float
 
     def over(self, old: Place | None) -> Place:
         """Awaited."""
         if old is not None and old.awaited:
             return old
-        return replace(old or Place(), awaited=self.counts, until=self.until)
+        return replace(old or Place(), awaited=self.counts, out=self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +418,7 @@ class CameBack:
 
     def over(self, old: Place | None) -> Place | None:
         """No longer awaited."""
-        return old if old is None or not old.awaited else replace(old, awaited=(), until=0.0)
+        return old if old is None or not old.awaited else replace(old, awaited=(), out=0.0)
 
 
 @dataclass(frozen=True, slots=True)

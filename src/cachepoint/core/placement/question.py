@@ -76,10 +76,11 @@ class Question:
     def more(self, found: Recollection) -> Keys:
         """What is known by the prompt as it is cut."""
         prefix = self.cut(found).prefix
+        conversation = self.conversation(prefix)
         return {
             Table.PLACES: prefix.digests,
-            Table.COUNTS: () if not prefix.head else (prefix.digests[prefix.head - 1],),
-            Table.LAST: (self.conversation(prefix),),
+            Table.COUNTS: (*prefix.digests[prefix.head - 1 : prefix.head], conversation),
+            Table.LAST: (conversation,),
         }
 
     def cut(self, found: Recollection) -> CutPrompt:
