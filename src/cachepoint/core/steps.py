@@ -229,7 +229,7 @@ def _request(call: Call, decision: Decision) -> dict[str, Any]:
     return _written(call, decision.prefix, decision.plan, decision.split.cuts)
 
 
-def _written(call: Call, prefix: Prefix, plan: Plan, cuts: Mapping[Any, int]) -> dict[str, Any]:
+def _written(call: Call, prefix: Prefix, plan: Plan, cuts: Mapping[Any, tuple[int, ...]]) -> dict[str, Any]:
     """A copy of the request that holds exactly these checkpoints; the lists without one are the caller's."""
     wire = DIALECTS[call.dialect]
     chosen = [

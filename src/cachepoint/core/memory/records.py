@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 from cachepoint.core.prompt.cuts import Cut
 from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.sketches import Sketch, common
 
 # A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
 # first token that botocore allows by default is 60 s, and a retry may follow.
@@ -127,7 +128,6 @@ class Place:
         """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read."""
         return self.seen > NEVER and now - self.seen > BESIDE_SECONDS and not self.held(now)
 
-
     def after(self, at: float) -> "Place":
         """This, after a call at `at` went through it."""
         if not self.returns(at):
@@ -217,21 +217,28 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The line digests of the last few texts at one place, the newest first. As a change: one more."""
+    """The sketches of the last texts at one place, the newest first. As a change: one more."""
 
-    lines: tuple[bytes, ...]
+    sketches: tuple[Sketch, ...]
 
     @property
     def weight(self) -> int:
         """Rough bytes in memory."""
-        return _OBJECT + sum(map(len, self.lines))
+        return _OBJECT + sum(sketch.weight for sketch in self.sketches)
 
     def over(self, old: "Texts | None") -> "Texts":
-        """Those, and this one in front."""
-        return self if old is None else Texts((*self.lines, *old.lines)[:_KEEP_TEXTS])
+        """Those, and this one in front, instead of one that is nearly the same."""
+        if old is None:
+            return self
+        new = self.sketches[0]
+        near = _NEAR * len(new.lines)
+        others = [o for o in old.sketches if _SKETCHED * common(new.lines, o.lines) < near]
+        return Texts((*self.sketches, *others)[:_KEEP_TEXTS])
 
 
-_KEEP_TEXTS = 4
+_KEEP_TEXTS = 24
+_NEAR = 0.9
+_SKETCHED = 4
 _TRACED = 8
 
 

@@ -219,5 +219,5 @@ def _cut(decision: Decision) -> Iterator[Change]:
     split = decision.split
     for key, cut in split.decided.items():
         yield Change(Table.CUTS, key, cut)
-    for place, lines in split.lines.items():
-        yield Change(Table.TEXTS, place, Texts((lines,)))
+    for place, sketch in split.sketches.items():
+        yield Change(Table.TEXTS, place, Texts((sketch,)))

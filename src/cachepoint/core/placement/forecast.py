@@ -57,6 +57,7 @@ PRIORS: Mapping[str, tuple[float, float]] = {
     "large": (0.2, 2.0),
     "large_turn": (0.33, 3.0),
     "again": (0.55, 2.0),
+    "fresh": (0.2, 2.0),
 }
 LATE = 0.25
 # How many visits the chance of its kind weighs beside what was seen of one place, or one conversation.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from cachepoint.core.memory.records import Count, Place
@@ -11,10 +12,20 @@ from cachepoint.core.placement.planner import Candidate, Outlook, end_of, head_o
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
-from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.prefix import Ends, Prefix
 
 Shape = Literal[
-    "head", "clock", "documents", "extends", "tools", "history", "small_first", "large", "large_turn", "again"
+    "head",
+    "clock",
+    "documents",
+    "extends",
+    "tools",
+    "history",
+    "small_first",
+    "large",
+    "large_turn",
+    "again",
+    "fresh",
 ]
 # A first turn is small where it is at most this share of its request; what a later turn adds is large
 # where it is more than that share.
@@ -24,7 +35,7 @@ LARGE_SHARE = 0.5
 MAX_BRANCHES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scene:
     """One request as the forecast looks at it.
 
@@ -40,6 +51,15 @@ class Scene:
     scope: bytes
     conversation: bytes = b""
     parts: int | None = None
+
+    @cached_property
+    def ends(self) -> Mapping[int, Ends]:
+        """What ends at blocks, where anything does."""
+        return {i: b.ends for i, b in enumerate(self.prefix.blocks) if b.ends}
+
+    def ending(self, what: Ends) -> list[int]:
+        """The blocks at which it ends."""
+        return [i for i, ends in self.ends.items() if ends == what]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,7 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
     if doubt is not None:
         found.append(Candidate(whole, "head", trust))
     anywhere: Kind = (scene.scope, "again")
+    found += [Candidate(i, "again", _own(scene, i, forecast.chance(_fresh(scene)))) for i in _guessed(scene)]
     found += [Candidate(i, "again", _own(scene, i, forecast.chance(k, anywhere))) for i, k in depths.items()]
     likely = _end(scene, forecast, kind)
     if end is not None and scene.policy.tail != "never":
@@ -114,7 +135,7 @@ def _of_documents(scene: Scene, forecast: Forecast, trust: Chance) -> Iterator[C
         return
     shared = scene.policy.documents == "shared"
     chance = forecast.chance((scene.scope, "documents"))
-    for i in _documents(scene.prefix):
+    for i in scene.ending("documents"):
         yield Candidate(i, "documents", SURE if shared else _own(scene, i, chance).capped(trust))
 
 
@@ -135,9 +156,11 @@ def _watches(scene: Scene, head: int | None, doubt: Shape | None) -> Iterator[Wa
     whole = scene.prefix.head - 1
     if doubt is not None and whole not in known:
         yield Watch(whole, ((scene.scope, doubt),))
-    for index in _documents(scene.prefix):
+    for index in scene.ending("documents"):
         if index not in known:
             yield Watch(index, ((scene.scope, "documents"),))
+    for index in _guessed(scene):
+        yield Watch(index, (_fresh(scene),))
 
 
 def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind]) -> Iterator[Watch]:
@@ -169,8 +192,8 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
     """
     behind = scene.prefix.head
     places = [i for i in _parted(scene.view) if i not in {head, end}]
-    if scene.parts is not None and scene.parts not in scene.view.entries and scene.parts not in {head, end}:
-        places.append(scene.parts)
+    new = {*scene.ending("again"), *(() if scene.parts is None else (scene.parts,))}
+    places += sorted(i for i in new - {head, end} if i not in scene.view.entries)
     return {
         i: (scene.scope, f"again:{i - behind}")
         for i in places
@@ -186,18 +209,23 @@ def _parted(view: View) -> list[int]:
     return [i for (i, here), there in zip(known, nexts, strict=True) if i > held or here > there + 1]
 
 
+def _guessed(scene: Scene) -> list[int]:
+    """Where texts that were not seen yet are guessed to part."""
+    return [i for i in scene.ending("fresh") if i not in scene.view.entries]
+
+
+def _fresh(scene: Scene) -> Kind:
+    return (_where(scene), "fresh")
+
+
 def _ends_documents(scene: Scene, index: int) -> bool:
-    return scene.prefix.blocks[index].ends == "documents"
+    return scene.ends.get(index) == "documents"
 
 
 def _doubt(prefix: Prefix) -> Shape | None:
     """What in the head may not come back; None where nothing looks like it."""
     ends = {b.ends for b in prefix.blocks[: prefix.head]}
     return "documents" if "documents" in ends else "clock" if "volatile" in ends else None
-
-
-def _documents(prefix: Prefix) -> Iterator[int]:
-    return (i for i, b in enumerate(prefix.blocks) if b.ends == "documents")
 
 
 def _last(prefix: Prefix) -> str:
@@ -210,10 +238,12 @@ _RESULTS = frozenset({"toolResult", "tool_result"})
 
 def _kind(scene: Scene) -> Kind:
     """The kind of a request's end. Heads that never come back are counted together."""
-    prefix, view = scene.prefix, scene.view
-    head = prefix.head - 1
-    where = prefix.digests[head] if head in view.entries else scene.scope
-    return (where, f"{_shape(scene)}:{_last(prefix)}")
+    return (_where(scene), f"{_shape(scene)}:{_last(scene.prefix)}")
+
+
+def _where(scene: Scene) -> bytes:
+    head = scene.prefix.head - 1
+    return scene.prefix.digests[head] if head in scene.view.entries else scene.scope
 
 
 def _shape(scene: Scene) -> Shape:
@@ -230,12 +260,18 @@ def _shape(scene: Scene) -> Shape:
         shape = "extends"
     if tools:
         return shape
-    if any(b.ends == "documents" for b in blocks[head:] if b.path[0] == blocks[-1].path[0]):
+    if any(
+        scene.ends[i] in _WHOLE for i in scene.ends if i >= head and blocks[i].path[0] == blocks[-1].path[0]
+    ):
         return "large"
     added = _added(scene.sizes, before, head)
     if shape == "small_first":
         return "large" if added > SMALL_SHARE else shape
     return "large_turn" if added > LARGE_SHARE else shape
+
+
+# What is followed by questions that come once.
+_WHOLE = frozenset({"documents", "again", "fresh"})
 
 
 def _added(sizes: Sizes, before: int | None, head: int) -> float:

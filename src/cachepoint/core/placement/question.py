@@ -120,7 +120,7 @@ class Question:
         return {}
 
     def _cut(self, cuts: Mapping[bytes, Any], texts: Mapping[bytes, Texts]) -> CutPrompt:
-        split = self._scissors.split(cuts, {place: record.lines for place, record in texts.items()})
+        split = self._scissors.split(cuts, {place: record.sketches for place, record in texts.items()})
         seed = f"{self.where}|{self.model}|{self.reading.invalidates}".encode()
         turn_seed = self.reading.turn.encode()
         how = ("prefix", seed, turn_seed, self.policy.split, self.policy.documents)
