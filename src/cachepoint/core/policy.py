@@ -13,6 +13,7 @@ Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
 Reorder = Literal["off", "stable_first"]
 Split = Literal["learned", "documents", "off"]
+FanOut = Literal["single_flight", "warm_first", "off"]
 Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
@@ -43,6 +44,9 @@ class CachePolicy:
             same in front of the part that changes by the call (LlamaIndex's context chat engines
             put them the other way round). It changes what the model sees, so it is `"off"` unless
             asked for.
+        fan_out: What calls do that start with a prefix which another call is writing and which can't
+            be read yet. `"single_flight"`: they do not write it again; `"off"`: they do.
+            `"warm_first"` is `"single_flight"`, in clients that know how to wait for the first answer.
 
     Raises:
         ValueError: Where a value is none of those above; it names the value and the choices.
@@ -55,6 +59,7 @@ class CachePolicy:
     split: Split = "learned"
     documents: Documents = "auto"
     reorder: Reorder = "off"
+    fan_out: FanOut = "single_flight"
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -130,6 +135,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "split": get_args(Split),
     "documents": get_args(Documents),
     "reorder": get_args(Reorder),
+    "fan_out": get_args(FanOut),
 }
 
 

@@ -22,7 +22,8 @@ from cachepoint.core.prompt.sketches import Sketch, common
 # first token that botocore allows by default is 60 s, and a retry may follow.
 CLAIM_SECONDS = 120.0
 # A call that starts so soon after another started beside it: no answer begins earlier, and before it
-# begins nothing can be read (median time to first token on Bedrock: 0.5 to 2 s).
+# begins nothing can be read. Later a checkpoint on what is being written is worth it even where nobody
+# said that its answer began: from one chance in five on, (w - 1) / (w - r).
 BESIDE_SECONDS = 1.5
 # How many tries are believed at most: of a kind of call, and of one place.
 FADE = 20.0
@@ -124,9 +125,13 @@ class Place:
         """Whether a call is writing it now."""
         return bool(self.holder) and now - self.since <= CLAIM_SECONDS
 
+    def writing(self, now: float) -> bool:
+        """Whether what a call is writing can't be read yet, as far as its time tells."""
+        return self.held(now) and now - self.since <= BESIDE_SECONDS
+
     def returns(self, now: float) -> bool:
         """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read."""
-        return self.seen > NEVER and now - self.seen > BESIDE_SECONDS and not self.held(now)
+        return self.seen > NEVER and now - self.seen > BESIDE_SECONDS
 
     def after(self, at: float) -> "Place":
         """This, after a call at `at` went through it."""

@@ -174,12 +174,14 @@ def _depths(
     """How deep to write at all, and how deep at 1h: the indices of two blocks, -1 for nowhere.
 
     What is written on top of a live 5m entry lives as long as that (no one has shown otherwise), and a 1h
-    may not stand behind a 5m.
+    may not stand behind a 5m. What another call is writing now is no worth to be written twice: it can't be
+    read yet, and will be there.
     """
     anchor = max(view.live, default=-1)
     from_tokens = sizes.tokens[anchor] if anchor >= 0 else 0
     held = anchor < 0 or view.entries[anchor].ttl == "1h"
     may_be_long = held and "1h" in rules.ttls
+    writing = max((p.index for p in places if _is_written(p.index, view, policy)), default=-1)
     fixed = min((i for i in hand if (prefix.hand[i].ttl or "5m") == "5m"), default=len(prefix.blocks))
     short = long = best = best_long = 0.0
     deepest = deepest_long = long_to = -1
@@ -192,6 +194,8 @@ def _depths(
         gain_short, gain_long = prices.gain(place.chance)
         if asked == "1h" and "1h" in rules.ttls:
             gain_short = gain_long
+        if i <= writing:
+            gain_short, gain_long = 1 - prices.short, 1 - prices.long
         more = sizes.tokens[i] - from_tokens
         from_tokens = sizes.tokens[i]
         short += gain_short * more
@@ -201,6 +205,11 @@ def _depths(
         if short + best_long > best:
             best, deepest, deepest_long = short + best_long, i, long_to
     return deepest, deepest_long
+
+
+def _is_written(index: int, view: View, policy: CachePolicy) -> bool:
+    place = view.entries.get(index)
+    return policy.fan_out != "off" and place is not None and place.writing(view.now)
 
 
 def _wanted(
