@@ -7,7 +7,6 @@ forgotten on the word of an older one. So two workers may record at the same tim
 Records hold keyed digests, counts, sizes and times; no text.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -26,8 +25,10 @@ CLAIM_SECONDS = 120.0
 # said that its answer began: from one chance in five on, (w - 1) / (w - r).
 BESIDE_SECONDS = 1.5
 # How many tries are believed at most: of a kind of call, and of one place.
-FADE = 20.0
+FADE = 16.0
 PLACE_FADE = 8.0
+# Seconds after which what comes back soon does, before any did.
+PACE = 60.0
 # How many of one kind are awaited at once.
 _OPEN = 24
 NEVER = float("-inf")
@@ -56,26 +57,51 @@ class Table(StrEnum):
 class Count:
     """How often something happened among how many tries; also a mean, as sum and number.
 
-    Of what comes back: `hits` within five minutes and `late` within the hour, of `tries` that are decided;
-    `open` are the times since which the others are awaited.
+    Of what comes back: `hits` within five minutes of `tries`, `late` within the hour of the `passed` that
+    did not. `open` are the times since which others are awaited, `over` the same of those that count as
+    tries already; `pace` is after how many seconds the hits came.
     """
 
     hits: float = 0.0
     tries: float = 0.0
     late: float = 0.0
+    passed: float = 0.0
     open: tuple[float, ...] = ()
+    over: tuple[float, ...] = ()
+    pace: float = PACE
 
-    def plus(self, gap: float, fade: float) -> "Count":
-        """One more that is decided, after `gap` seconds."""
-        soon, late = gap <= TTL_SECONDS["5m"], TTL_SECONDS["5m"] < gap <= TTL_SECONDS["1h"]
-        return replace(self, hits=self.hits + soon, tries=self.tries + 1, late=self.late + late).faded(fade)
+    def plus(self, gap: float, fade: float, *, tried: bool = False) -> "Count":
+        """One more that came after `gap` seconds; `tried`: it counts as a try already."""
+        if gap <= TTL_SECONDS["5m"]:
+            pace = self.pace + (gap - self.pace) / min(self.hits + 2, fade)
+            return replace(self, hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
+        late = gap <= TTL_SECONDS["1h"]
+        tries = self.tries + (not tried)
+        return replace(self, tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
+
+    def aged(self, at: float, fade: float) -> "Count":
+        """What is known at `at`: who is not back by then. Of too many, the oldest are not waited for."""
+        count = self
+        while count.open and (at - count.open[0] > TTL_SECONDS["5m"] or len(count.open) > _OPEN):
+            first, *others = count.open
+            over = (*count.over, first)[-_OPEN:]
+            count = replace(count, tries=count.tries + 1, open=tuple(others), over=over).faded(fade)
+        while count.over and at - count.over[0] > TTL_SECONDS["1h"]:
+            count = replace(count, passed=count.passed + 1, over=count.over[1:]).faded(fade)
+        return count
 
     def faded(self, fade: float) -> "Count":
         """No more evidence than `fade` tries: older ones weigh less and less."""
-        if self.tries <= fade:
+        if self.tries <= fade and self.passed <= fade:
             return self
-        share = fade / self.tries
-        return replace(self, hits=self.hits * share, tries=fade, late=self.late * share)
+        soon, late = fade / max(self.tries, fade), fade / max(self.passed, fade)
+        return replace(
+            self,
+            hits=self.hits * soon,
+            tries=self.tries * soon,
+            late=self.late * late,
+            passed=self.passed * late,
+        )
 
 
 NO_COUNT = Count()
@@ -89,7 +115,8 @@ class Place:
         tokens: Its size as Bedrock counted it; None: never reported on its own.
         expires: Until when an entry lives, in seconds; 0: none was written.
         ttl: That entry's TTL.
-        seen: The start of the last call that went through it and noted it; `NEVER`: none did.
+        seen: The start of the last call that went through it and noted it, those beside it not counted;
+            `NEVER`: none did.
         times: How many did.
         visits: How they followed one another: soon, late, or after more than an hour.
         visits: How its visits followed one another.
@@ -136,7 +163,7 @@ class Place:
     def after(self, at: float) -> "Place":
         """This, after a call at `at` went through it."""
         if not self.returns(at):
-            return replace(self, seen=max(self.seen, at), times=self.times + (self.seen == NEVER))
+            return replace(self, seen=at, times=1) if self.seen == NEVER else self
         visits = self.visits.plus(at - self.seen, PLACE_FADE)
         return replace(self, seen=at, visits=visits, times=self.times + 1)
 
@@ -156,7 +183,9 @@ class Counts:
     @property
     def weight(self) -> int:
         """Rough bytes in memory."""
-        return _OBJECT + sum(160 + 32 * len(count.open) for count in self.by_name.values())
+        return _OBJECT + sum(
+            160 + 32 * (len(count.open) + len(count.over)) for count in self.by_name.values()
+        )
 
     def over(self, old: "Counts | None") -> "Counts":
         """The sum; of more than `MAX_NAMES`, those added last."""
@@ -193,11 +222,7 @@ class Tried:
         """Counted as tried when it is decided: a short while after it says nothing of an hour."""
         old = Counts({}) if old is None else old
         count = old.by_name.get(self.name, NO_COUNT)
-        still = (*count.open, self.at)[-_OPEN:]
-        kept = tuple(t for t in still if self.at - t <= TTL_SECONDS["1h"])
-        for _ in range(len(count.open) + 1 - len(kept)):
-            count = count.plus(math.inf, old.fade)
-        return old.but(self.name, replace(count, open=kept))
+        return old.but(self.name, replace(count, open=(*count.open, self.at)).aged(self.at, old.fade))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +237,16 @@ class Returned:
         """Decided, where it was not given up yet."""
         old = Counts({}) if old is None else old
         count = old.by_name.get(self.name, NO_COUNT)
-        if self.since not in count.open:
+        tried = self.since in count.over
+        if not tried and self.since not in count.open:
             return old
-        at = count.open.index(self.since)
-        return old.but(
-            self.name, replace(count.plus(self.gap, old.fade), open=count.open[:at] + count.open[at + 1 :])
-        )
+        count = replace(count, open=_without(count.open, self.since), over=_without(count.over, self.since))
+        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
+
+
+def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:
+    at = times.index(one) if one in times else len(times)
+    return times[:at] + times[at + 1 :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ that ended there came back within five minutes, and within the hour. Prefixes ar
 they were written, so that what was refused once can be learned again.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,10 +61,13 @@ PRIORS: Mapping[str, tuple[float, float]] = {
     "fresh": (0.2, 2.0),
 }
 LATE = 0.25
+# Seconds, beyond five minutes, after which what comes late does.
+LATE_PACE = 900.0
 # How many visits the chance of its kind weighs beside what was seen of one place, or one conversation.
 OWN = 2.0
-# How many of those that are awaited for less than five minutes count as if they did not come.
-HASTE = 6
+# How many of those that are awaited count at once as if they did not come.
+HASTE = 4
+_ROUNDS = 3
 
 # What is counted, and for what: (key of counts, name). A name is a shape, or a shape and what tells more.
 Kind = tuple[bytes, str]
@@ -105,9 +109,8 @@ class Forecast:
 def blended(prior: Chance, weight: float, count: Count, now: float) -> Chance:
     """A chance guessed at, and what was counted.
 
-    What is awaited still tells of five minutes once those are over, and of the hour after the hour
-    (Kaplan and Meier, 1958); so that it is learned before the first minutes are over, a few of the
-    others count as well.
+    What is awaited still tells of five minutes the more the longer it takes beside what came (Kaplan and
+    Meier, 1958). As long as nothing is decided, a few count at once as if they did not come.
 
     Args:
         prior: The guess.
@@ -115,14 +118,27 @@ def blended(prior: Chance, weight: float, count: Count, now: float) -> Chance:
         count: What was counted.
         now: Seconds.
     """
-    ages = [now - at for at in count.open]
-    over = sum(age > TTL_SECONDS["5m"] for age in ages)
-    tried = count.tries + over + min(len(ages) - over, HASTE)
-    passed = count.tries - count.hits + sum(age > TTL_SECONDS["1h"] for age in ages)
-    soon = (prior.soon * weight + count.hits) / (weight + tried)
+    hits, tries = prior.soon * weight + count.hits, weight + count.tries
+    tries += min(len(count.open), max(0.0, HASTE - count.tries))
+    soon = _share(hits, tries, [_left(now - at, 0.0, "5m", count.pace) for at in count.open])
     hazard = (prior.hour - prior.soon) / (1 - prior.soon) if prior.soon < 1 else 0.0
-    hazard = (hazard * weight + count.late) / (weight + passed)
+    left = [_left(now - at, TTL_SECONDS["5m"], "1h", LATE_PACE) for at in count.over]
+    hazard = _share(hazard * weight + count.late, weight + count.passed, left)
     return Chance(soon, soon + (1 - soon) * hazard)
+
+
+def _left(age: float, since: float, until: str, pace: float) -> float:
+    """What of those that come between two times comes later than this."""
+    return 0.0 if age > TTL_SECONDS[until] else math.exp(-(age - since) / pace)
+
+
+def _share(hits: float, tries: float, left: Sequence[float]) -> float:
+    """The share of hits where some are not decided; of those as many will come as the share says."""
+    share = hits / tries
+    for _ in range(_ROUNDS if left else 0):
+        coming = sum(share * more / (1 - share + share * more) for more in left)
+        share = (hits + coming) / (tries + len(left))
+    return share
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,13 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
         found.append(Candidate(whole, "head", trust))
     anywhere: Kind = (scene.scope, "again")
     found += [Candidate(i, "again", _own(scene, i, forecast.chance(_fresh(scene)))) for i in _guessed(scene)]
-    found += [Candidate(i, "again", _own(scene, i, forecast.chance(k, anywhere))) for i, k in depths.items()]
     likely = _end(scene, forecast, kind)
+    # What is behind an answer in it comes back as the conversation does.
+    turn = previous_end(prefix) or -1
+    guess = {
+        i: likely if prefix.head <= i <= turn else forecast.chance(k, anywhere) for i, k in depths.items()
+    }
+    found += [Candidate(i, "again", _own(scene, i, chance)) for i, chance in guess.items()]
     if end is not None and scene.policy.tail != "never":
         always = scene.policy.tail == "always"
         chance = likely._replace(hour=1.0, soon=1.0) if always else _own(scene, end, likely).capped(trust)
@@ -122,12 +127,23 @@ def _visits(place: Place, now: float) -> Count:
 
 
 def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Candidate]:
-    chance = forecast.chance((scene.scope, "head"))
     tools = tools_of(scene.prefix)
     if tools is not None and tools != head:
-        yield Candidate(tools, "tools", _own(scene, tools, chance))
+        yield Candidate(tools, "tools", _own(scene, tools, _head_chance(scene, forecast, tools)))
     if head is not None:
-        yield Candidate(head, "head", _own(scene, head, chance))
+        yield Candidate(head, "head", _own(scene, head, _head_chance(scene, forecast, head)))
+
+
+def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
+    """Of a new head, whether such come back at all, at the pace of those that do; else as those do."""
+    kind = _known_head(scene)
+    if index in scene.view.entries:
+        return forecast.chance(kind)
+    return forecast.chance((scene.scope, "head")).paced(forecast.count(kind), OWN)
+
+
+def _known_head(scene: Scene) -> Kind:
+    return (scene.scope, "head:known")
 
 
 def _of_documents(scene: Scene, forecast: Forecast, trust: Chance) -> Iterator[Candidate]:
@@ -152,7 +168,7 @@ def _watches(scene: Scene, head: int | None, doubt: Shape | None) -> Iterator[Wa
     """What of the head is watched; what changes and documents, until they are known."""
     known = scene.view.entries
     if head is not None:
-        yield Watch(head, ((scene.scope, "head"),))
+        yield Watch(head, (_known_head(scene) if head in known else (scene.scope, "head"),))
     whole = scene.prefix.head - 1
     if doubt is not None and whole not in known:
         yield Watch(whole, ((scene.scope, doubt),))
