@@ -14,9 +14,11 @@ from cachepoint.core.models.rules import Ttl
 logger = logging.getLogger("cachepoint")
 
 Mode = Literal["auto", "off"]
+Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
 Reorder = Literal["off", "stable_first"]
 Split = Literal["learned", "documents", "off"]
+FanOut = Literal["single_flight", "warm_first", "off"]
 Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
@@ -43,9 +45,10 @@ class CachePolicy(_Given):
 
     Args:
         mode: `"auto"` places checkpoints; `"off"` sends the request as it came, byte for byte.
-        ttl: How long entries live, `"5m"` or `"1h"`. A 1h write costs 2.0 times the input price
-            instead of 1.25 and pays only where reads fall between 5 and 60 minutes apart. Falls
-            back to 5m on models that know no 1h.
+        ttl: How long entries live. A 1h write costs 2.0 times the input price instead of 1.25 and
+            pays only where reads fall between 5 and 60 minutes apart: `"auto"` learns where they do,
+            per head and per kind of call. `"5m"` and `"1h"` decide it. Falls back to 5m on models
+            that know no 1h.
         head_ttl: The TTL of the shared head (tools and system); None: as `ttl`.
         tail: Whether the end of the request is written for the next turn to read. `"auto"` learns
             it per kind of call: conversations and agents are, questions that nothing follows are
@@ -61,6 +64,9 @@ class CachePolicy(_Given):
             same in front of the part that changes by the call (LlamaIndex's context chat engines
             put them the other way round). It changes what the model sees, so it is `"off"` unless
             asked for.
+        fan_out: What calls do that start with a prefix which another call is writing and which can't
+            be read yet. `"single_flight"`: they do not write it again; `"off"`: they do.
+            `"warm_first"` is `"single_flight"`, in clients that know how to wait for the first answer.
 
     Attributes:
         given: The options that were named. Of a policy that was made of all its fields at once, as
@@ -71,12 +77,13 @@ class CachePolicy(_Given):
     """
 
     mode: Mode = "auto"
-    ttl: Ttl = "5m"
-    head_ttl: Ttl | None = None
+    ttl: Lifetime = "auto"
+    head_ttl: Lifetime | None = None
     tail: Tail = "auto"
     split: Split = "learned"
     documents: Documents = "auto"
     reorder: Reorder = "off"
+    fan_out: FanOut = "single_flight"
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Note which options are named; `__init__` takes them."""
@@ -109,6 +116,16 @@ class CachePolicy(_Given):
             _Default.environment_seen = environ is None
             _warn_unknown(frozenset(key for key in env if key.startswith(ENV_PREFIX)))
         return _asked(tuple([env.get(name, "") for name in _VARIABLES]))
+
+    def ttl_of(self, layer: str) -> Lifetime:
+        """How long entries of a layer (`"tools"`, `"system"`, `"messages"`) live."""
+        return self.ttl if layer == "messages" else self.head_ttl or self.ttl
+
+    @property
+    def first_ttl(self) -> Ttl:
+        """The TTL of a head of which nothing was learned."""
+        asked = self.ttl_of("system")
+        return "5m" if asked == "auto" else asked
 
     @classmethod
     def of(cls, value: "CachePolicy | Mapping[str, Any] | str | None") -> "CachePolicy | None":
@@ -154,12 +171,13 @@ class CachePolicy(_Given):
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "mode": get_args(Mode),
-    "ttl": get_args(Ttl),
-    "head_ttl": (None, *get_args(Ttl)),
+    "ttl": get_args(Lifetime),
+    "head_ttl": (None, *get_args(Lifetime)),
     "tail": get_args(Tail),
     "split": get_args(Split),
     "documents": get_args(Documents),
     "reorder": get_args(Reorder),
+    "fan_out": get_args(FanOut),
 }
 
 _VARIABLES = {ENV_PREFIX + name.upper(): name for name in _CHOICES}

@@ -72,14 +72,34 @@ def question(
 def decided(asked: Question, found: Recollection, token: bytes) -> Asking:
     """Decide, and leave in the memory what is to be remembered.
 
-    Where another worker cut one of the texts first, it is decided once more, with that cut.
+    Where another worker cut one of the texts first, or writes one of the prefixes already, it is decided
+    once more, with that.
     """
     decision = decide(asked, found)
     held = yield changes(asked, decision, token)
-    cuts = held.get(Table.CUTS, {})
-    if any(cuts.get(text, cut) != cut for text, cut in decision.split.decided.items()):
-        decision = decide(asked, {**found, Table.CUTS: {**found.get(Table.CUTS, {}), **cuts}})
+    cuts, places = _lost(decision, held, token)
+    if cuts or places:
+        known: Recollection = {
+            **found,
+            Table.CUTS: {**found.get(Table.CUTS, {}), **cuts},
+            Table.PLACES: {**found.get(Table.PLACES, {}), **places},
+        }
+        claimed, decision = decision, decide(asked, known)
+        given = [claimed.prefix.digests[i] for i in claimed.writing if i not in decision.writing]
+        yield Changes(asked.now, tuple(Change(Table.PLACES, digest, Release(token)) for digest in given))
     return decision, held
+
+
+def _lost(
+    decision: Decision, held: Recollection, token: bytes
+) -> tuple[Mapping[bytes, Any], Mapping[bytes, Any]]:
+    """What others decided first: texts that are cut otherwise, and places that they are writing."""
+    cuts = held.get(Table.CUTS, {})
+    lost = any(cuts.get(text, cut) != cut for text, cut in decision.split.decided.items())
+    places = held.get(Table.PLACES, {})
+    writing = {decision.prefix.digests[i] for i in decision.writing}
+    theirs = {d: places[d] for d in writing if d in places and places[d].holder not in {b"", token}}
+    return cuts if lost else {}, theirs
 
 
 def written(call: Call, asked: Question, decision: Decision, held: Recollection) -> Call:
@@ -229,7 +249,7 @@ def _request(call: Call, decision: Decision) -> dict[str, Any]:
     return _written(call, decision.prefix, decision.plan, decision.split.cuts)
 
 
-def _written(call: Call, prefix: Prefix, plan: Plan, cuts: Mapping[Any, int]) -> dict[str, Any]:
+def _written(call: Call, prefix: Prefix, plan: Plan, cuts: Mapping[Any, tuple[int, ...]]) -> dict[str, Any]:
     """A copy of the request that holds exactly these checkpoints; the lists without one are the caller's."""
     wire = DIALECTS[call.dialect]
     chosen = [

@@ -253,7 +253,7 @@ def arrange(
             _tell(text[ending.start :], rules, model)
         return Arranged(dict(request), 0 if ending.changing else None)
     stable, front = text[ending.start :], text[: ending.start]
-    ordered = [{"text": stable}, point(policy.head_ttl or policy.ttl), {"text": front}]
+    ordered = [{"text": stable}, point(policy.first_ttl), {"text": front}]
     return Arranged({**request, "system": ordered}, 1 if ending.changing else None)
 
 

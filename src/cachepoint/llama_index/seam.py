@@ -116,7 +116,7 @@ def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arra
     if not setting.active:
         return Arranged(request)
     policy = setting.policy
-    ttl = policy.head_ttl or policy.ttl
+    ttl = policy.first_ttl
     plain = without_flag(request) if setting.system_flag else request
     lasting = with_tools_point(with_ttls(plain), ttl, asked=setting.tools_flag)
     texts, endpoint = texts_of(setting.cache), endpoint_of(client)

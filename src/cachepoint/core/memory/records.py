@@ -15,10 +15,22 @@ from typing import Any, Protocol
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 from cachepoint.core.prompt.cuts import Cut
 from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.sketches import Sketch, common
 
 # A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
 # first token that botocore allows by default is 60 s, and a retry may follow.
 CLAIM_SECONDS = 120.0
+# A call that starts so soon after another started beside it: no answer begins earlier, and before it
+# begins nothing can be read. Later a checkpoint on what is being written is worth it even where nobody
+# said that its answer began: from one chance in five on, (w - 1) / (w - r).
+BESIDE_SECONDS = 1.5
+# How many tries are believed at most: of a kind of call, and of one place.
+FADE = 16.0
+PLACE_FADE = 8.0
+# Seconds after which what comes back soon does, before any did.
+PACE = 60.0
+# How many of one kind are awaited at once.
+_OPEN = 24
 NEVER = float("-inf")
 # Rough bytes of a record without what varies, its key and its place in a table included.
 _OBJECT = 320
@@ -42,6 +54,60 @@ class Table(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How often something happened among how many tries; also a mean, as sum and number.
+
+    Of what comes back: `hits` within five minutes of `tries`, `late` within the hour of the `passed` that
+    did not. `open` are the times since which others are awaited, `over` the same of those that count as
+    tries already; `pace` is after how many seconds the hits came.
+    """
+
+    hits: float = 0.0
+    tries: float = 0.0
+    late: float = 0.0
+    passed: float = 0.0
+    open: tuple[float, ...] = ()
+    over: tuple[float, ...] = ()
+    pace: float = PACE
+
+    def plus(self, gap: float, fade: float, *, tried: bool = False) -> "Count":
+        """One more that came after `gap` seconds; `tried`: it counts as a try already."""
+        if gap <= TTL_SECONDS["5m"]:
+            pace = self.pace + (gap - self.pace) / min(self.hits + 2, fade)
+            return replace(self, hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
+        late = gap <= TTL_SECONDS["1h"]
+        tries = self.tries + (not tried)
+        return replace(self, tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
+
+    def aged(self, at: float, fade: float) -> "Count":
+        """What is known at `at`: who is not back by then. Of too many, the oldest are not waited for."""
+        count = self
+        while count.open and (at - count.open[0] > TTL_SECONDS["5m"] or len(count.open) > _OPEN):
+            first, *others = count.open
+            over = (*count.over, first)[-_OPEN:]
+            count = replace(count, tries=count.tries + 1, open=tuple(others), over=over).faded(fade)
+        while count.over and at - count.over[0] > TTL_SECONDS["1h"]:
+            count = replace(count, passed=count.passed + 1, over=count.over[1:]).faded(fade)
+        return count
+
+    def faded(self, fade: float) -> "Count":
+        """No more evidence than `fade` tries: older ones weigh less and less."""
+        if self.tries <= fade and self.passed <= fade:
+            return self
+        soon, late = fade / max(self.tries, fade), fade / max(self.passed, fade)
+        return replace(
+            self,
+            hits=self.hits * soon,
+            tries=self.tries * soon,
+            late=self.late * late,
+            passed=self.passed * late,
+        )
+
+
+NO_COUNT = Count()
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """What is known of one prefix.
 
@@ -49,23 +115,29 @@ class Place:
         tokens: Its size as Bedrock counted it; None: never reported on its own.
         expires: Until when an entry lives, in seconds; 0: none was written.
         ttl: That entry's TTL.
-        seen: The start of the last call that went through it and noted it; `NEVER`: none did.
+        seen: The start of the last call that went through it and noted it, those beside it not counted;
+            `NEVER`: none did.
+        times: How many did.
+        visits: How they followed one another: soon, late, or after more than an hour.
+        visits: How its visits followed one another.
         proved: The start of the call that last told of the entry.
         holder: The call that is writing it now; empty: none.
         since: When that call began.
         awaited: What is counted where it comes back: (key, name) of counts; empty: nothing.
-        until: Until when its coming back counts.
+        out: Since when it is awaited.
     """
 
     tokens: int | None = None
     expires: float = 0.0
     ttl: Ttl = "5m"
     seen: float = NEVER
+    times: int = 0
+    visits: Count = NO_COUNT
     proved: float = 0.0
     holder: bytes = b""
     since: float = 0.0
     awaited: tuple[tuple[bytes, str], ...] = ()
-    until: float = 0.0
+    out: float = 0.0
 
     @property
     def weight(self) -> int:
@@ -80,13 +152,20 @@ class Place:
         """Whether a call is writing it now."""
         return bool(self.holder) and now - self.since <= CLAIM_SECONDS
 
+    def writing(self, now: float) -> bool:
+        """Whether what a call is writing can't be read yet, as far as its time tells."""
+        return self.held(now) and now - self.since <= BESIDE_SECONDS
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How often something happened among how many tries; also a mean, as sum and number."""
+    def returns(self, now: float) -> bool:
+        """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read."""
+        return self.seen > NEVER and now - self.seen > BESIDE_SECONDS
 
-    hits: float = 0.0
-    tries: float = 0.0
+    def after(self, at: float) -> "Place":
+        """This, after a call at `at` went through it."""
+        if not self.returns(at):
+            return replace(self, seen=at, times=1) if self.seen == NEVER else self
+        visits = self.visits.plus(at - self.seen, PLACE_FADE)
+        return replace(self, seen=at, visits=visits, times=self.times + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,54 +174,105 @@ class Counts:
 
     Attributes:
         by_name: The counts.
-        fade: Where more than so many tries are counted, half of the evidence goes, so that what changes
-            is learned anew.
+        fade: The evidence is never more than so many tries, so that what changes is learned anew.
     """
 
     by_name: Mapping[str, Count]
-    fade: float = 24.0
+    fade: float = FADE
 
     @property
     def weight(self) -> int:
         """Rough bytes in memory."""
-        return _OBJECT + 160 * len(self.by_name)
+        return _OBJECT + sum(
+            160 + 32 * (len(count.open) + len(count.over)) for count in self.by_name.values()
+        )
 
     def over(self, old: "Counts | None") -> "Counts":
         """The sum; of more than `MAX_NAMES`, those added last."""
         merged = dict(old.by_name) if old is not None else {}
         for name, new in self.by_name.items():
-            was = merged.pop(name, _NOTHING)
-            merged[name] = _faded(was.hits + new.hits, was.tries + new.tries, self.fade)
+            was = merged.pop(name, NO_COUNT)
+            both = replace(was, hits=was.hits + new.hits, tries=was.tries + new.tries)
+            merged[name] = both.faded(self.fade)
         for name in list(merged)[: max(0, len(merged) - MAX_NAMES)]:
             del merged[name]
         return Counts(merged, self.fade)
 
+    def but(self, name: str, count: Count) -> "Counts":
+        """These, with one of them anew."""
+        merged = {**self.by_name}
+        merged.pop(name, None)
+        merged[name] = count
+        if len(merged) > MAX_NAMES:
+            del merged[next(iter(merged))]
+        return Counts(merged, self.fade)
+
 
 MAX_NAMES = 256
-_NOTHING = Count()
 
 
-def _faded(hits: float, tries: float, fade: float) -> Count:
-    return Count(hits / 2, tries / 2) if tries > fade else Count(hits, tries)
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """From `at` on one more of these is awaited; those awaited for an hour are given up."""
+
+    name: str
+    at: float
+
+    def over(self, old: Counts | None) -> Counts:
+        """Counted as tried when it is decided: a short while after it says nothing of an hour."""
+        old = Counts({}) if old is None else old
+        count = old.by_name.get(self.name, NO_COUNT)
+        return old.but(self.name, replace(count, open=(*count.open, self.at)).aged(self.at, old.fade))
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What was awaited since `since` came after `gap` seconds."""
+
+    name: str
+    since: float
+    gap: float
+
+    def over(self, old: Counts | None) -> Counts:
+        """Decided, where it was not given up yet."""
+        old = Counts({}) if old is None else old
+        count = old.by_name.get(self.name, NO_COUNT)
+        tried = self.since in count.over
+        if not tried and self.since not in count.open:
+            return old
+        count = replace(count, open=_without(count.open, self.since), over=_without(count.over, self.since))
+        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
+
+
+def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:
+    at = times.index(one) if one in times else len(times)
+    return times[:at] + times[at + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The line digests of the last few texts at one place, the newest first. As a change: one more."""
+    """The sketches of the last texts at one place, the newest first. As a change: one more."""
 
-    lines: tuple[bytes, ...]
+    sketches: tuple[Sketch, ...]
 
     @property
     def weight(self) -> int:
         """Rough bytes in memory."""
-        return _OBJECT + sum(map(len, self.lines))
+        return _OBJECT + sum(sketch.weight for sketch in self.sketches)
 
     def over(self, old: "Texts | None") -> "Texts":
-        """Those, and this one in front."""
-        return self if old is None else Texts((*self.lines, *old.lines)[:_KEEP_TEXTS])
+        """Those, and this one in front, instead of one that is nearly the same."""
+        if old is None:
+            return self
+        new = self.sketches[0]
+        near = _NEAR * len(new.lines)
+        others = [o for o in old.sketches if _SKETCHED * common(new.lines, o.lines) < near]
+        return Texts((*self.sketches, *others)[:_KEEP_TEXTS])
 
 
-_KEEP_TEXTS = 4
+_KEEP_TEXTS = 24
+_NEAR = 0.9
+_SKETCHED = 4
 _TRACED = 8
 
 
@@ -238,8 +368,8 @@ class Seen:
     at: float
 
     def over(self, old: Place | None) -> Place:
-        """The later one."""
-        return Place(seen=self.at) if old is None else replace(old, seen=max(old.seen, self.at))
+        """The later one; where it comes after the last, the time between them counts."""
+        return (old or Place()).after(self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,16 +441,16 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Count where this comes back until `until`; what is awaited already stays awaited as it is."""
+    """Count where this comes back after `at`; what is awaited already stays awaited as it is."""
 
     counts: tuple[tuple[bytes, str], ...]
-    until: float
+    at: float
 
     def over(self, old: Place | None) -> Place:
         """Awaited."""
         if old is not None and old.awaited:
             return old
-        return replace(old or Place(), awaited=self.counts, until=self.until)
+        return replace(old or Place(), awaited=self.counts, out=self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +459,7 @@ class CameBack:
 
     def over(self, old: Place | None) -> Place | None:
         """No longer awaited."""
-        return old if old is None or not old.awaited else replace(old, awaited=(), until=0.0)
+        return old if old is None or not old.awaited else replace(old, awaited=(), out=0.0)
 
 
 @dataclass(frozen=True, slots=True)

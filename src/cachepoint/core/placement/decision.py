@@ -3,9 +3,9 @@
 It has no state of its own, so it can be replayed, and is the same in every worker.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import (
@@ -14,24 +14,40 @@ from cachepoint.core.memory.records import (
     Change,
     Changes,
     Claim,
-    Count,
     Counts,
     Place,
+    Returned,
     Seen,
     Table,
     Texts,
     Trace,
+    Tried,
 )
 from cachepoint.core.models.refusals import stricter
-from cachepoint.core.models.rules import TTL_SECONDS, ModelRules
+from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.forecast import Forecast, Kind
 from cachepoint.core.placement.outlook import Scene, Watch, branches, foresee
-from cachepoint.core.placement.planner import Outlook, Plan, end_of, head_of, plan
+from cachepoint.core.placement.planner import Outlook, Plan, end_of, head_of, plan, tools_of
 from cachepoint.core.placement.question import Question
 from cachepoint.core.placement.sizes import Sizes, sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.cuts import Split
 from cachepoint.core.prompt.prefix import Prefix
+
+
+class Back(NamedTuple):
+    """A prefix that was awaited and is back: its digest, since when, for what it counts, and how late."""
+
+    digest: bytes
+    since: float
+    kinds: tuple[Kind, ...]
+    gap: float
+
+    def counted(self) -> tuple[Change, ...]:
+        """What is counted of it."""
+        return tuple(
+            Change(Table.COUNTS, key, Returned(name, self.since, self.gap)) for key, name in self.kinds
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +64,9 @@ class Decision:
         sizes: Estimated tokens by block.
         trace: What is kept of the request.
         before: The request before it in its conversation; None: none is remembered.
+        parts: The block at which it parts from that one, where it does not go on from it.
         watches: The prefixes whose return is counted.
-        returned: Blocks whose return was awaited, and what it counts for: nothing where it came too late.
+        back: What was awaited and is back.
         writing: Blocks whose entry it is about to write.
     """
 
@@ -62,8 +79,9 @@ class Decision:
     sizes: Sizes
     trace: Trace
     before: Trace | None
+    parts: int | None
     watches: tuple[Watch, ...]
-    returned: Mapping[int, tuple[Kind, ...]]
+    back: tuple["Back", ...]
     writing: tuple[int, ...]
 
 
@@ -81,10 +99,13 @@ def decide(question: Question, found: Recollection) -> Decision:
     prefix = _narrowed(cut.prefix, rules, question.rules)
     view = View.of(prefix, places, question.now)
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
-    # Where it came too late, nothing is counted.
-    returned = {i: place.awaited if question.now <= place.until else () for i, place in view.awaited.items()}
-    forecast = Forecast(counts, Counter(kind for kinds in returned.values() for kind in kinds))
-    scene = Scene(prefix, view, guessed, rules, question.policy, question.scope)
+    back = tuple(_back(prefix, places, question.now))
+    forecast = Forecast(_after(counts, back), question.now)
+    trace = Trace.of(prefix, question.model_digest)
+    conversation = question.conversation(cut.prefix)
+    before = found.get(Table.LAST, {}).get(conversation)
+    parts = None if before is None else _parting(trace, before)
+    scene = Scene(prefix, view, guessed, rules, question.policy, question.scope, conversation, parts)
     outlook, watches = foresee(scene, forecast)
     decided = plan(
         prefix,
@@ -105,10 +126,11 @@ def decide(question: Question, found: Recollection) -> Decision:
         rules=rules,
         outlook=outlook,
         sizes=guessed,
-        trace=Trace.of(prefix, question.model_digest),
-        before=found.get(Table.LAST, {}).get(question.conversation(cut.prefix)),
+        trace=trace,
+        before=before,
+        parts=parts,
         watches=tuple(watches),
-        returned=returned,
+        back=back,
         writing=tuple(c.index for c in decided.checkpoints if c.index not in view.live),
     )
 
@@ -148,21 +170,36 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
     return replace(prefix, blocks=blocks)
 
 
+def _back(prefix: Prefix, places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
+    found = ((digest, places.get(digest)) for digest in prefix.digests)
+    for digest, place in found if places else ():
+        if place is not None and place.awaited and place.returns(now):
+            yield Back(digest, place.out, place.awaited, now - place.out)
+
+
+def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[bytes, Counts]:
+    """The counts with what this request tells."""
+    known = dict(counts)
+    for change in (change for one in back for change in one.counted()):
+        known[change.key] = change.deed.over(known.get(change.key))
+    return known
+
+
+def _parting(trace: Trace, before: Trace) -> int | None:
+    common = trace.common(before)
+    return common - 1 if 0 < common < len(before) else None
+
+
 def _came_back(decision: Decision) -> Iterator[Change]:
-    for index, kinds in decision.returned.items():
-        counted = tuple(_counted(kinds, Count(hits=1)))
-        yield Change(Table.PLACES, decision.prefix.digests[index], CameBack(), counted)
-
-
-def _counted(kinds: tuple[Kind, ...], count: Count) -> Iterator[Change]:
-    return (Change(Table.COUNTS, key, Counts({name: count})) for key, name in kinds)
+    return (Change(Table.PLACES, one.digest, CameBack(), one.counted()) for one in decision.back)
 
 
 def _noted(decision: Decision, now: float) -> Iterator[Change]:
     prefix = decision.prefix
     ends = {i for i in (head_of(prefix), end_of(prefix)) if i is not None}
     held = decision.view.live[-1:]
-    noted = ends.union(branches(prefix), decision.writing, held)
+    more = (i for i in (tools_of(prefix), decision.parts) if i is not None)
+    noted = ends.union(branches(prefix), decision.writing, held, more)
     return (Change(Table.PLACES, prefix.digests[i], Seen(now)) for i in sorted(noted))
 
 
@@ -172,15 +209,15 @@ def _claimed(decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
 
 
 def _awaited(question: Question, decision: Decision) -> Iterator[Change]:
-    until = question.now + TTL_SECONDS[question.policy.ttl]
+    now = question.now
     for watch in decision.watches:
-        tried = tuple(_counted(watch.kinds, Count(tries=1)))
-        yield Change(Table.PLACES, decision.prefix.digests[watch.index], Await(watch.kinds, until), tried)
+        tried = tuple(Change(Table.COUNTS, key, Tried(name, now)) for key, name in watch.kinds)
+        yield Change(Table.PLACES, decision.prefix.digests[watch.index], Await(watch.kinds, now), tried)
 
 
 def _cut(decision: Decision) -> Iterator[Change]:
     split = decision.split
     for key, cut in split.decided.items():
         yield Change(Table.CUTS, key, cut)
-    for place, lines in split.lines.items():
-        yield Change(Table.TEXTS, place, Texts((lines,)))
+    for place, sketch in split.sketches.items():
+        yield Change(Table.TEXTS, place, Texts((sketch,)))

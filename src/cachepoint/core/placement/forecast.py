@@ -1,43 +1,76 @@
-"""How likely a prefix is to come back, learned per kind of call.
+"""How likely a prefix is to come back, and when: learned per place and per kind of call.
 
 A checkpoint that nobody reads costs a quarter more than none. Whether the end of a request comes
 back is no property of the request but of the kind of call it is: a conversation goes on, a question
 to a document does not. So calls are sorted into kinds, and each kind is counted: how often a prefix
-that ended there came back while its entry would have lived. Prefixes are watched whether or not they
-were written, so that what was refused once can be learned again.
+that ended there came back within five minutes, and within the hour. Prefixes are watched whether or not
+they were written, so that what was refused once can be learned again.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import NamedTuple
 
-from cachepoint.core.memory.records import Count, Counts
+from cachepoint.core.memory.records import NO_COUNT, Count, Counts
+from cachepoint.core.models.rules import TTL_SECONDS, ModelRules
 
-Shape = Literal[
-    "head", "clock", "documents", "extends", "tools", "history", "small_first", "large", "large_turn", "again"
-]
 
-# (returned, watched) before anything was seen: a Beta prior. The head of an application comes
+class Chance(NamedTuple):
+    """The chance, 0 to 1, of coming back within five minutes (`soon`), and within the hour."""
+
+    soon: float
+    hour: float
+
+    def capped(self, other: "Chance") -> "Chance":
+        """No more than another: what stands behind it comes back with it or not at all."""
+        return Chance(min(self.soon, other.soon), min(self.hour, other.hour))
+
+    def at_least(self, other: "Chance") -> "Chance":
+        """No less than another: what stands in front of it comes back with it."""
+        return Chance(max(self.soon, other.soon), max(self.hour, other.hour))
+
+    def paced(self, count: Count, trust: float) -> "Chance":
+        """The same chance within the hour, sooner or later as `count` tells of this one."""
+        back = count.hits + count.late
+        if not back or not self.hour:
+            return self
+        share = (trust * self.soon / self.hour + count.hits) / (trust + back)
+        return Chance(self.hour * share, self.hour)
+
+
+SURE = Chance(1.0, 1.0)
+
+# Before anything was seen: the chance, and how many tries it weighs. The head of an application comes
 # back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
-# small beside the head costs little to write; one that is large is mostly retrieved text. What is
-# written on a first guess must also be worth it at the 1h price, where half of the writes must return.
+# small beside the head costs little to write; one that is large is mostly retrieved text.
 # A head with a clock in it, and documents, are not written until some of their kind have come back.
+# Of what is not back in five minutes a quarter is taken to come within the hour, too little for a 1h
+# write: five minutes first is never more than 1.25 times the best.
 PRIORS: Mapping[str, tuple[float, float]] = {
-    "head": (1.5, 2.0),
-    "clock": (0.4, 2.0),
-    "documents": (0.4, 2.0),
-    "extends": (3.0, 4.0),
-    "tools": (2.0, 3.0),
-    "history": (1.1, 2.0),
-    "small_first": (1.1, 2.0),
-    "large": (0.4, 2.0),
-    "large_turn": (1.0, 3.0),
-    "again": (1.1, 2.0),
+    "head": (0.75, 2.0),
+    "clock": (0.2, 2.0),
+    "documents": (0.2, 2.0),
+    "extends": (0.75, 4.0),
+    "tools": (0.67, 3.0),
+    "history": (0.55, 2.0),
+    "small_first": (0.55, 2.0),
+    "large": (0.2, 2.0),
+    "large_turn": (0.33, 3.0),
+    "again": (0.55, 2.0),
+    "fresh": (0.2, 2.0),
 }
+LATE = 0.25
+# Seconds, beyond five minutes, after which what comes late does.
+LATE_PACE = 900.0
+# How many visits the chance of its kind weighs beside what was seen of one place, or one conversation.
+OWN = 2.0
+# How many of those that are awaited count at once as if they did not come.
+HASTE = 4
+_ROUNDS = 3
 
-# What is counted, and for what: (key of counts, name). A name is a shape, or a shape and a depth.
+# What is counted, and for what: (key of counts, name). A name is a shape, or a shape and what tells more.
 Kind = tuple[bytes, str]
-_NONE = Count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +79,88 @@ class Forecast:
 
     Attributes:
         counts: As they were recalled.
-        returned: By kind: how many prefixes this request is the return of.
+        now: Seconds.
     """
 
     counts: Mapping[bytes, Counts] = field(default_factory=dict)
-    returned: Mapping[Kind, int] = field(default_factory=dict)
+    now: float = 0.0
 
-    def chance(self, kind: Kind, among: Kind | None = None) -> float:
-        """The chance, 0 to 1, that a prefix of this kind comes back in time.
+    def chance(self, kind: Kind, among: Kind | None = None) -> Chance:
+        """The chance that a prefix of this kind comes back.
 
         Args:
             kind: The kind.
             among: A wider kind, from whose chance this one's is guessed at first.
         """
-        returned, watched = PRIORS[kind[1].partition(":")[0]]
-        if among is not None:
-            returned = watched * self.chance(among)
-        count = self._count(kind)
-        return (returned + count.hits + self.returned.get(kind, 0)) / (watched + count.tries)
+        soon, weight = PRIORS[kind[1].partition(":")[0]]
+        prior = Chance(soon, soon + (1 - soon) * LATE) if among is None else self.chance(among)
+        return blended(prior, weight, self.count(kind), self.now)
 
     def watched(self, kind: Kind) -> bool:
         """Whether anything of this kind was watched so far."""
-        return self._count(kind).tries > 0
+        return self.count(kind) != NO_COUNT
 
-    def _count(self, kind: Kind) -> Count:
+    def count(self, kind: Kind) -> Count:
+        """What was counted of a kind."""
         counts = self.counts.get(kind[0])
-        return _NONE if counts is None else counts.by_name.get(kind[1], _NONE)
+        return NO_COUNT if counts is None else counts.by_name.get(kind[1], NO_COUNT)
+
+
+def blended(prior: Chance, weight: float, count: Count, now: float) -> Chance:
+    """A chance guessed at, and what was counted.
+
+    What is awaited still tells of five minutes the more the longer it takes beside what came (Kaplan and
+    Meier, 1958). As long as nothing is decided, a few count at once as if they did not come.
+
+    Args:
+        prior: The guess.
+        weight: How many tries it weighs.
+        count: What was counted.
+        now: Seconds.
+    """
+    hits, tries = prior.soon * weight + count.hits, weight + count.tries
+    tries += min(len(count.open), max(0.0, HASTE - count.tries))
+    soon = _share(hits, tries, [_left(now - at, 0.0, "5m", count.pace) for at in count.open])
+    hazard = (prior.hour - prior.soon) / (1 - prior.soon) if prior.soon < 1 else 0.0
+    left = [_left(now - at, TTL_SECONDS["5m"], "1h", LATE_PACE) for at in count.over]
+    hazard = _share(hazard * weight + count.late, weight + count.passed, left)
+    return Chance(soon, soon + (1 - soon) * hazard)
+
+
+def _left(age: float, since: float, until: str, pace: float) -> float:
+    """What of those that come between two times comes later than this."""
+    return 0.0 if age > TTL_SECONDS[until] else math.exp(-(age - since) / pace)
+
+
+def _share(hits: float, tries: float, left: Sequence[float]) -> float:
+    """The share of hits where some are not decided; of those as many will come as the share says."""
+    share = hits / tries
+    for _ in range(_ROUNDS if left else 0):
+        coming = sum(share * more / (1 - share + share * more) for more in left)
+        share = (hits + coming) / (tries + len(left))
+    return share
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Multiples of the input price: of a read, and of a write at 5m and at 1h."""
+
+    read: float
+    short: float
+    long: float
+
+    @classmethod
+    def of(cls, rules: ModelRules) -> "Prices":
+        """A model's prices."""
+        price = rules.multipliers.get
+        return cls(price("read", 0.1), price("write_5m", 1.25), price("write_1h", 2.0))
+
+    def gain(self, chance: Chance) -> tuple[float, float]:
+        """What a token is worth to have written at 5m, and at 1h, by visit, against never.
+
+        Visits follow one another with this chance; each is a read where the entry of the last one
+        lives, and a write where it does not.
+        """
+        short = self.short - chance.soon * (self.short - self.read)
+        long = self.long - chance.hour * (self.long - self.read)
+        return 1 - short, 1 - long

@@ -1,16 +1,32 @@
-"""What kind of call a request is, and what of it is worth a write."""
+"""What kind of call a request is, and how likely its parts are to come back."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from cachepoint.core.memory.records import Count, Place
 from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.placement.forecast import Forecast, Kind, Shape
-from cachepoint.core.placement.planner import Outlook, end_of, head_of, previous_end
+from cachepoint.core.once import once
+from cachepoint.core.placement.forecast import OWN, SURE, Chance, Forecast, Kind, Prices, blended
+from cachepoint.core.placement.planner import Candidate, Outlook, end_of, head_of, previous_end, tools_of
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
-from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.prefix import Ends, Prefix
 
+Shape = Literal[
+    "head",
+    "clock",
+    "documents",
+    "extends",
+    "tools",
+    "history",
+    "small_first",
+    "large",
+    "large_turn",
+    "again",
+    "fresh",
+]
 # A first turn is small where it is at most this share of its request; what a later turn adds is large
 # where it is more than that share.
 SMALL_SHARE = 0.25
@@ -19,9 +35,13 @@ LARGE_SHARE = 0.5
 MAX_BRANCHES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scene:
-    """One request as the forecast looks at it. `scope` stands for endpoint, API and model."""
+    """One request as the forecast looks at it.
+
+    `scope` stands for endpoint, API and model, `conversation` for what begins with the same message;
+    `parts` is the block at which it parts from the request before it, None: nothing is known of one.
+    """
 
     prefix: Prefix
     view: View
@@ -29,6 +49,17 @@ class Scene:
     rules: ModelRules
     policy: CachePolicy
     scope: bytes
+    conversation: bytes = b""
+    parts: int | None = None
+
+    @once
+    def ends(self) -> Mapping[int, Ends]:
+        """What ends at blocks, where anything does."""
+        return {i: b.ends for i, b in enumerate(self.prefix.blocks) if b.ends}
+
+    def ending(self, what: Ends) -> list[int]:
+        """The blocks at which it ends."""
+        return [i for i, ends in self.ends.items() if ends == what]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +71,7 @@ class Watch:
 
 
 def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
-    """Sort a request into its kind, and ask whether its parts are worth a write.
+    """Sort a request into its kind, and ask how likely its parts are to come back.
 
     Args:
         scene: The request.
@@ -49,55 +80,109 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
     Returns:
         What is to be expected, and what is to be watched.
     """
-    prefix, view, policy = scene.prefix, scene.view, scene.policy
-    worth = threshold(scene.rules, policy)
-
-    def chance(shape: Shape) -> bool:
-        return forecast.chance((scene.scope, shape)) > worth
-
+    prefix, view, prices = scene.prefix, scene.view, Prices.of(scene.rules)
     head, end = head_of(prefix), end_of(prefix)
     depths = _depths(scene, head, end)
-    held = max(view.live, default=-1)
+    kind, doubt = _kind(scene), _doubt(prefix)
+    whole = prefix.head - 1
+    trust = SURE if doubt is None else _own(scene, whole, forecast.chance((scene.scope, doubt)))
+    found = [*_of_head(scene, forecast, head), *_of_documents(scene, forecast, trust)]
+    if doubt is not None:
+        found.append(Candidate(whole, "head", trust))
     anywhere: Kind = (scene.scope, "again")
-    again = max(
-        (i for i, k in depths.items() if i > held and forecast.chance(k, anywhere) > worth), default=None
-    )
-    kind = _kind(scene)
-    likely = forecast.chance(kind) > worth
-    doubt = _doubt(prefix)
-    # What may change by the call is watched to its end; where such heads return, they are heads.
-    whole = prefix.head - 1 if doubt is not None else None
-    trusted = doubt is None or whole in view.entries or chance(doubt)
-    shared = policy.documents == "shared" or (policy.documents == "auto" and chance("documents"))
+    found += [Candidate(i, "again", _own(scene, i, forecast.chance(_fresh(scene)))) for i in _guessed(scene)]
+    likely = _end(scene, forecast, kind)
+    # What is behind an answer in it comes back as the conversation does.
+    turn = previous_end(prefix) or -1
+    guess = {
+        i: likely if prefix.head <= i <= turn else forecast.chance(k, anywhere) for i, k in depths.items()
+    }
+    found += [Candidate(i, "again", _own(scene, i, chance)) for i, chance in guess.items()]
+    if end is not None and scene.policy.tail != "never":
+        always = scene.policy.tail == "always"
+        chance = likely._replace(hour=1.0, soon=1.0) if always else _own(scene, end, likely).capped(trust)
+        found.append(Candidate(end, "end", chance))
     outlook = Outlook(
-        head=head is not None and (head in view.entries or chance("head")),
-        end=policy.tail == "always" or (policy.tail == "auto" and likely and trusted),
-        whole=whole if trusted else None,
-        again=again,
-        documents=tuple(_documents(prefix)) if shared else (),
-        stale=kind[1] == "history" and not likely and prefix.head - 1 in view.entries,
-        changing=doubt == "clock" and not trusted and forecast.watched((scene.scope, doubt)),
+        candidates=tuple(found),
+        prices=prices,
+        stale=kind[1].startswith("history") and not _pays(prices, likely) and whole in view.entries,
+        changing=doubt == "clock" and not _pays(prices, trust) and forecast.watched((scene.scope, doubt)),
     )
     return outlook, [*_watches(scene, head, doubt), *_ends(scene, end, kind, depths)]
 
 
+def _pays(prices: Prices, chance: Chance) -> bool:
+    return max(prices.gain(chance)) > 0
+
+
+def _own(scene: Scene, index: int, chance: Chance) -> Chance:
+    """The chance of its kind, and what was seen of this one place."""
+    place = scene.view.entries.get(index)
+    return chance if place is None else blended(chance, OWN, _visits(place, scene.view.now), scene.view.now)
+
+
+def _visits(place: Place, now: float) -> Count:
+    """How visits followed one another, this one among them."""
+    return place.after(now).visits
+
+
+def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Candidate]:
+    tools = tools_of(scene.prefix)
+    if tools is not None and tools != head:
+        yield Candidate(tools, "tools", _own(scene, tools, _head_chance(scene, forecast, tools)))
+    if head is not None:
+        yield Candidate(head, "head", _own(scene, head, _head_chance(scene, forecast, head)))
+
+
+def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
+    """Of a new head, whether such come back at all, at the pace of those that do; else as those do."""
+    kind = _known_head(scene)
+    if index in scene.view.entries:
+        return forecast.chance(kind)
+    return forecast.chance((scene.scope, "head")).paced(forecast.count(kind), OWN)
+
+
+def _known_head(scene: Scene) -> Kind:
+    return (scene.scope, "head:known")
+
+
+def _of_documents(scene: Scene, forecast: Forecast, trust: Chance) -> Iterator[Candidate]:
+    if scene.policy.documents == "off":
+        return
+    shared = scene.policy.documents == "shared"
+    chance = forecast.chance((scene.scope, "documents"))
+    for i in scene.ending("documents"):
+        yield Candidate(i, "documents", SURE if shared else _own(scene, i, chance).capped(trust))
+
+
+def _end(scene: Scene, forecast: Forecast, kind: Kind) -> Chance:
+    """Whether ends of this kind come back is the kind's; how soon is the conversation's own."""
+    return forecast.chance(kind).paced(forecast.count(_pace(scene)), OWN)
+
+
+def _pace(scene: Scene) -> Kind:
+    return (scene.conversation, f"extends:{_last(scene.prefix)}")
+
+
 def _watches(scene: Scene, head: int | None, doubt: Shape | None) -> Iterator[Watch]:
-    """What of the head is watched: until it is known, it comes back or does not."""
+    """What of the head is watched; what changes and documents, until they are known."""
     known = scene.view.entries
-    if head is not None and head not in known:
-        yield Watch(head, ((scene.scope, "head"),))
+    if head is not None:
+        yield Watch(head, (_known_head(scene) if head in known else (scene.scope, "head"),))
     whole = scene.prefix.head - 1
     if doubt is not None and whole not in known:
         yield Watch(whole, ((scene.scope, doubt),))
-    for index in _documents(scene.prefix):
+    for index in scene.ending("documents"):
         if index not in known:
             yield Watch(index, ((scene.scope, "documents"),))
+    for index in _guessed(scene):
+        yield Watch(index, (_fresh(scene),))
 
 
 def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind]) -> Iterator[Watch]:
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
-        yield Watch(end, (kind,))
+        yield Watch(end, (kind, _pace(scene)))
     # What is read needs no watching; what was seen and is not held may be worth a write when it returns.
     held = max(scene.view.live, default=-1)
     for index, deep in depths.items():
@@ -122,15 +207,35 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
     The first of many documents returns more often than the sixth.
     """
     behind = scene.prefix.head
+    places = [i for i in _parted(scene.view) if i not in {head, end}]
+    new = {*scene.ending("again"), *(() if scene.parts is None else (scene.parts,))}
+    places += sorted(i for i in new - {head, end} if i not in scene.view.entries)
     return {
         i: (scene.scope, f"again:{i - behind}")
-        for i in scene.view.entries
-        if i not in {head, end} and (i < behind or scene.policy.tail != "never" or _ends_documents(scene, i))
+        for i in places
+        if i < behind or scene.policy.tail != "never" or _ends_documents(scene, i)
     }
 
 
+def _parted(view: View) -> list[int]:
+    """Places behind what is held, and those before it that more went through than through the next."""
+    held = max(view.live, default=-1)
+    known = [(i, place.times) for i, place in view.entries.items()]
+    nexts = [times for _, times in known[1:]] + [0] * bool(known)
+    return [i for (i, here), there in zip(known, nexts, strict=True) if i > held or here > there + 1]
+
+
+def _guessed(scene: Scene) -> list[int]:
+    """Where texts that were not seen yet are guessed to part."""
+    return [i for i in scene.ending("fresh") if i not in scene.view.entries]
+
+
+def _fresh(scene: Scene) -> Kind:
+    return (_where(scene), "fresh")
+
+
 def _ends_documents(scene: Scene, index: int) -> bool:
-    return scene.prefix.blocks[index].ends == "documents"
+    return scene.ends.get(index) == "documents"
 
 
 def _doubt(prefix: Prefix) -> Shape | None:
@@ -139,16 +244,22 @@ def _doubt(prefix: Prefix) -> Shape | None:
     return "documents" if "documents" in ends else "clock" if "volatile" in ends else None
 
 
-def _documents(prefix: Prefix) -> Iterator[int]:
-    return (i for i, b in enumerate(prefix.blocks) if b.ends == "documents")
+def _last(prefix: Prefix) -> str:
+    """What a request ends with: what people say is followed by another pause than what a tool says."""
+    return "result" if prefix.blocks and prefix.blocks[-1].kind in _RESULTS else "text"
+
+
+_RESULTS = frozenset({"toolResult", "tool_result"})
 
 
 def _kind(scene: Scene) -> Kind:
     """The kind of a request's end. Heads that never come back are counted together."""
-    prefix, view = scene.prefix, scene.view
-    head = prefix.head - 1
-    where = prefix.digests[head] if head in view.entries else scene.scope
-    return (where, _shape(scene))
+    return (_where(scene), f"{_shape(scene)}:{_last(scene.prefix)}")
+
+
+def _where(scene: Scene) -> bytes:
+    head = scene.prefix.head - 1
+    return scene.prefix.digests[head] if head in scene.view.entries else scene.scope
 
 
 def _shape(scene: Scene) -> Shape:
@@ -165,12 +276,18 @@ def _shape(scene: Scene) -> Shape:
         shape = "extends"
     if tools:
         return shape
-    if any(b.ends == "documents" for b in blocks[head:] if b.path[0] == blocks[-1].path[0]):
+    if any(
+        scene.ends[i] in _WHOLE for i in scene.ends if i >= head and blocks[i].path[0] == blocks[-1].path[0]
+    ):
         return "large"
     added = _added(scene.sizes, before, head)
     if shape == "small_first":
         return "large" if added > SMALL_SHARE else shape
     return "large_turn" if added > LARGE_SHARE else shape
+
+
+# What is followed by questions that come once.
+_WHOLE = frozenset({"documents", "again", "fresh"})
 
 
 def _added(sizes: Sizes, before: int | None, head: int) -> float:
@@ -179,10 +296,3 @@ def _added(sizes: Sizes, before: int | None, head: int) -> float:
     last = before if before is not None else head - 1
     known = sizes.tokens[last] if last >= 0 else 0
     return (total - known) / total if total else 0.0
-
-
-def threshold(rules: ModelRules, policy: CachePolicy) -> float:
-    """The chance of a return from which a write pays: (w - 1) / (w - r)."""
-    read = rules.multipliers.get("read", 0.1)
-    write = rules.multipliers.get(f"write_{policy.ttl}", rules.multipliers.get("write_5m", 1.25))
-    return (write - 1) / (write - read)

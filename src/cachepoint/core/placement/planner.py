@@ -1,31 +1,32 @@
 """The one place that decides where checkpoints go.
 
-The bill of a request depends on two depths: how deep it is read and how deep it is written (all
-tokens up to the last checkpoint are read or written; those between cost nothing extra: the span
-law). So only the deepest checkpoint is a decision that can lose money; the
-others are free, and go where they make reads sure:
+The bill of a request depends on three depths: how deep it is read, how deep it is written at 1h, and how
+deep it is written at all (those in between cost nothing extra: the span law). The last two are decided by
+what each stretch is worth at either TTL, from how likely it is to come back and when. All other
+checkpoints are free, and go where they make reads sure:
 
   anchor        the exact end of what Bedrock holds already: distance 0, whatever was appended
-  end           the end of this request, where the forecast says that it comes back
-  documents     where retrieved documents end, where they are shared
-  again         the deepest place at which an earlier request ended or parted from this one
-  head          tools and system, for the next conversation
+  end           the end of this request
+  documents     where retrieved documents end
+  again         where an earlier request ended or parted from this one
+  tools, head   tools, and tools and system, for the next conversation
   previous_end  where the turn before must have ended, if another process wrote it
 
 What the caller placed stays; ours fill what remains of the four.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules, Ttl
+from cachepoint.core.placement.forecast import Chance, Prices
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.prefix import Prefix
 
-Reason = Literal["hand", "anchor", "end", "documents", "again", "head", "previous_end"]
+Reason = Literal["hand", "anchor", "end", "documents", "again", "tools", "head", "previous_end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +60,25 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A block that a checkpoint may stand behind, why, and how likely the prefix is to come back."""
+
+    index: int
+    reason: Reason
+    chance: Chance
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What the forecast says of a request.
 
-    `head` and `end` say whether these are worth a write; `whole` is the end of a head that holds what
-    may change, where such heads are known to return; `again` is the block of a prefix that was seen
-    before, is not held now and is worth a write; `documents` are blocks to be written at once.
+    `candidates` are the places that may be worth a write, in any order, and `prices` those of the model.
     `stale` says that histories of this kind no longer extend what was sent, `changing` that the head
     holds what was seen to change by the call.
     """
 
-    head: bool
-    end: bool
-    whole: int | None = None
-    again: int | None = None
-    documents: tuple[int, ...] = ()
+    candidates: tuple[Candidate, ...]
+    prices: Prices
     stale: bool = False
     changing: bool = False
 
@@ -107,12 +112,16 @@ def plan(
         At most four checkpoints that Bedrock accepts, the caller's legal ones among them.
     """
     chosen = _hand(prefix, slots)
-    for reason, index in _candidates(prefix, view, outlook) if ours else ():
-        if len(chosen) >= slots:
-            break
-        if index not in chosen and _pays(index, prefix, view, rules, sizes):
-            chosen[index] = reason
-    ttls = _ttls(chosen, prefix, rules, policy, behind)
+    long = -1
+    if ours:
+        places = _places(outlook.candidates, prefix, view, rules, sizes)
+        deepest, long = _depths(places, chosen, prefix, view, rules, policy, outlook.prices, sizes)
+        for reason, index in _wanted(places, deepest, long, prefix, view, sizes):
+            if len(chosen) >= slots:
+                break
+            if index not in chosen and _pays(index, prefix, view, rules, sizes):
+                chosen[index] = reason
+    ttls = _ttls(chosen, prefix, rules, policy, behind, long)
     checkpoints = tuple(
         Checkpoint(i, prefix.blocks[i].where, ttls[i], chosen[i], sizes.tokens[i]) for i in sorted(chosen)
     )
@@ -136,25 +145,106 @@ def _hand(prefix: Prefix, slots: int) -> dict[int, Reason]:
     return dict.fromkeys(legal, "hand")
 
 
-def _candidates(prefix: Prefix, view: View, outlook: Outlook) -> Iterator[tuple[Reason, int]]:
-    """Ours, the most valuable first."""
-    end = end_of(prefix) if outlook.end else None
-    anchor = max(view.live, default=None)
-    head = head_of(prefix)
-    if end is not None:
-        yield "end", end
-    if anchor is not None:
-        yield "anchor", anchor
-    for index in reversed(outlook.documents):
-        yield "documents", index
-    if outlook.again is not None:
-        yield "again", outlook.again
-    if outlook.whole is not None:
-        yield "head", outlook.whole
-    if head is not None and (outlook.head or head in view.live):
-        yield "head", head
-    if end is not None and (before := previous_end(prefix)) is not None:
+def _places(
+    candidates: Sequence[Candidate], prefix: Prefix, view: View, rules: ModelRules, sizes: Sizes
+) -> list[Candidate]:
+    """Those that can be written, by depth; each comes back at least as often as what is behind it."""
+    by_index: dict[int, Candidate] = {}
+    for c in candidates:
+        if _pays(c.index, prefix, view, rules, sizes):
+            known = by_index.get(c.index)
+            by_index[c.index] = c if known is None else replace(known, chance=known.chance.at_least(c.chance))
+    out: list[Candidate] = []
+    for i in sorted(by_index, reverse=True):
+        place = by_index[i]
+        out.append(place if not out else replace(place, chance=place.chance.at_least(out[-1].chance)))
+    return out[::-1]
+
+
+def _depths(
+    places: Sequence[Candidate],
+    hand: Mapping[int, Reason],
+    prefix: Prefix,
+    view: View,
+    rules: ModelRules,
+    policy: CachePolicy,
+    prices: Prices,
+    sizes: Sizes,
+) -> tuple[int, int]:
+    """How deep to write at all, and how deep at 1h: the indices of two blocks, -1 for nowhere.
+
+    What is written on top of a live 5m entry lives as long as that (no one has shown otherwise), and a 1h
+    may not stand behind a 5m. What another call is writing now is no worth to be written twice: it can't be
+    read yet, and will be there.
+    """
+    anchor = max(view.live, default=-1)
+    from_tokens = sizes.tokens[anchor] if anchor >= 0 else 0
+    held = anchor < 0 or view.entries[anchor].ttl == "1h"
+    may_be_long = held and "1h" in rules.ttls
+    writing = max((p.index for p in places if _is_written(p.index, view, policy)), default=-1)
+    fixed = min((i for i in hand if (prefix.hand[i].ttl or "5m") == "5m"), default=len(prefix.blocks))
+    short = long = best = best_long = 0.0
+    deepest = deepest_long = long_to = -1
+    for place in places:
+        i = place.index
+        if i <= anchor:
+            continue
+        asked = policy.ttl_of(prefix.blocks[i].layer)
+        may_be_long = may_be_long and asked != "5m" and i < fixed
+        gain_short, gain_long = prices.gain(place.chance)
+        if asked == "1h" and "1h" in rules.ttls:
+            gain_short = gain_long
+        if i <= writing:
+            gain_short, gain_long = 1 - prices.short, 1 - prices.long
+        more = sizes.tokens[i] - from_tokens
+        from_tokens = sizes.tokens[i]
+        short += gain_short * more
+        long += gain_long * more
+        if may_be_long and long - short > best_long:
+            best_long, long_to = long - short, i
+        if short + best_long > best:
+            best, deepest, deepest_long = short + best_long, i, long_to
+    return deepest, deepest_long
+
+
+def _is_written(index: int, view: View, policy: CachePolicy) -> bool:
+    place = view.entries.get(index)
+    return policy.fan_out != "off" and place is not None and place.writing(view.now)
+
+
+def _wanted(
+    places: Sequence[Candidate], deepest: int, long: int, prefix: Prefix, view: View, sizes: Sizes
+) -> Iterator[tuple[Reason, int]]:
+    """Ours, the most valuable first: what is decided, what is read, and what is free."""
+    reasons = {c.index: c.reason for c in places}
+    anchor = max(view.live, default=-1)
+    chosen = [i for i in (deepest, anchor, long) if i >= 0]
+    for i in chosen:
+        yield ("anchor" if i == anchor else reasons[i]), i
+    if not chosen:
+        return
+    free = [c for c in places if c.index < max(chosen) and c.index not in chosen]
+    while free:
+        best = max(free, key=lambda c: _spares(c.index, chosen, view, sizes))
+        free.remove(best)
+        chosen.append(best.index)
+        yield best.reason, best.index
+    before = previous_end(prefix)
+    if before is not None and before < max(chosen):
         yield "previous_end", before
+
+
+def _spares(index: int, chosen: Sequence[int], view: View, sizes: Sizes) -> tuple[float, int]:
+    """What a checkpoint here spares those that part behind it: their number times the tokens."""
+    below = max((i for i in chosen if i < index), default=-1)
+    above = min(i for i in chosen if i > index)
+    tokens = sizes.tokens[index] - (sizes.tokens[below] if below >= 0 else 0)
+    return (max(_times(index, view) - _times(above, view), 0) * tokens, sizes.tokens[index])
+
+
+def _times(index: int, view: View) -> int:
+    place = view.entries.get(index)
+    return 0 if place is None else place.times
 
 
 def end_of(prefix: Prefix) -> int | None:
@@ -190,6 +280,12 @@ def head_of(prefix: Prefix) -> int | None:
     )
 
 
+def tools_of(prefix: Prefix) -> int | None:
+    """The end of the tools."""
+    count = next((i for i, b in enumerate(prefix.blocks[: prefix.head]) if b.layer != "tools"), prefix.head)
+    return count - 1 if count and prefix.blocks[count - 1].markable else None
+
+
 def previous_end(prefix: Prefix) -> int | None:
     """Where the request before this one ended: in front of the last assistant message."""
     blocks = prefix.blocks
@@ -216,6 +312,7 @@ def _ttls(
     rules: ModelRules,
     policy: CachePolicy,
     behind: str | None,
+    long: int,
 ) -> dict[int, Ttl]:
     """TTLs that never rise along tools → system → messages.
 
@@ -225,7 +322,9 @@ def _ttls(
     wanted: dict[int, Ttl] = {}
     hand = prefix.hand
     for i, reason in chosen.items():
-        asked = hand[i].ttl or "5m" if reason == "hand" else _own_ttl(prefix, i, policy)
+        asked = hand[i].ttl or "5m" if reason == "hand" else policy.ttl_of(prefix.blocks[i].layer)
+        if asked == "auto":
+            asked = "1h" if i <= long else "5m"
         wanted[i] = "1h" if asked == "1h" and "1h" in rules.ttls else "5m"
     last_hand_1h = max((i for i in chosen if i in hand and wanted[i] == "1h"), default=-1)
     if behind == "1h" and "1h" in rules.ttls:
@@ -243,11 +342,6 @@ def _ttls(
         short = short or wanted[i] == "5m" or i >= fixed_5m
         ttl[i] = "5m" if short else "1h"
     return ttl
-
-
-def _own_ttl(prefix: Prefix, index: int, policy: CachePolicy) -> Ttl:
-    in_head = prefix.blocks[index].layer != "messages"
-    return policy.head_ttl or policy.ttl if in_head else policy.ttl
 
 
 def _reach(checkpoints: tuple[Checkpoint, ...], view: View, rules: ModelRules) -> int | None:

@@ -76,10 +76,11 @@ class Question:
     def more(self, found: Recollection) -> Keys:
         """What is known by the prompt as it is cut."""
         prefix = self.cut(found).prefix
+        conversation = self.conversation(prefix)
         return {
             Table.PLACES: prefix.digests,
-            Table.COUNTS: () if not prefix.head else (prefix.digests[prefix.head - 1],),
-            Table.LAST: (self.conversation(prefix),),
+            Table.COUNTS: (*prefix.digests[prefix.head - 1 : prefix.head], conversation),
+            Table.LAST: (conversation,),
         }
 
     def cut(self, found: Recollection) -> CutPrompt:
@@ -119,7 +120,7 @@ class Question:
         return {}
 
     def _cut(self, cuts: Mapping[bytes, Any], texts: Mapping[bytes, Texts]) -> CutPrompt:
-        split = self._scissors.split(cuts, {place: record.lines for place, record in texts.items()})
+        split = self._scissors.split(cuts, {place: record.sketches for place, record in texts.items()})
         seed = f"{self.where}|{self.model}|{self.reading.invalidates}".encode()
         turn_seed = self.reading.turn.encode()
         how = ("prefix", seed, turn_seed, self.policy.split, self.policy.documents)

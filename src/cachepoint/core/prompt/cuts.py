@@ -1,16 +1,16 @@
 """Where one text becomes two blocks, so that a checkpoint can stand between what returns and what does not.
 
 A checkpoint changes no character; the two pieces joined are the text. A text splits where retrieved
-documents end, or in front of the line that changes by the call: one that was marked with `volatile`, one
-that looks like a clock, or one that was seen to change. What was decided for a text is remembered, so that
+documents end, where texts of its place were seen to part, and in front of a line of the system prompt that
+changes by the call: one that was marked with `volatile`, one that looks like a clock as long as nothing else
+was seen, or one that was seen to change. What was decided for a text is remembered, so that
 it splits the same way when it has become history, in every worker.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Literal
 
 from cachepoint.core.once import once
@@ -18,6 +18,7 @@ from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced
 from cachepoint.core.prompt.prefix import Ends, RawBlock
+from cachepoint.core.prompt.sketches import MIN_PIECE, Outline, Parting, Sketch, part
 
 # A pattern begins with a set of characters, which is looked for without the expression's machine; that
 # no word ends in front of it is asked behind the first.
@@ -36,19 +37,12 @@ CLOCKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("a unix time", re.compile(r"1(?<!\w.)[5-9]\d{8}(?:\d{3})?\b")),
 )
-# A shorter first piece is below every minimum (512 tokens) and would be split for nothing.
-MIN_PIECE = 1_024
-_LINE = re.compile(r"\n+")
-# How many lines of a text are compared with the texts before it, and the bytes of each one's digest. A
-# clash makes a cut a line later than it should be, once in four billion.
-_MAX_LINES = 2_048
-_LINE_BYTES = 4
 # Rough bytes of what was decided for a text.
 _WEIGHT = 400
 _DOCUMENTS = frozenset({"document", "searchResult", "search_result"})
 
 # By (layer, path) of a whole block: where it is cut.
-Cuts = dict[tuple[str, tuple[int, ...]], int]
+Cuts = dict[tuple[str, tuple[int, ...]], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +54,18 @@ class Cut:
             write; None: it stays whole.
         end: What ends there.
         what: What stands behind it, in words of ours.
+        first: Where it is cut before that; 0: nowhere.
     """
 
     at: int | None = None
-    end: Literal["", "documents", "stable"] = ""
+    end: Literal["", "documents", "stable", "again", "fresh"] = ""
     what: str = ""
+    first: int = 0
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where it is cut, in order."""
+        return tuple(at for at in (self.first, self.at) if at)
 
     @property
     def weight(self) -> int:
@@ -85,20 +86,20 @@ class Split:
         starts: By block as it was read: the index of its first piece; one more for the end.
         found: By block as it was read: where it is cut, and the key of its text.
         decided: By key of a text: what is to be remembered of it, decided now or in use still.
-        lines: By key of a place: the line digests of a text that was decided on here and now.
+        sketches: By key of a place: the sketch of a text that was decided on here and now.
     """
 
     raw: list[RawBlock]
     starts: tuple[int, ...]
     found: Mapping[int, tuple[bytes, Cut]]
     decided: Mapping[bytes, Cut] = field(default_factory=dict)
-    lines: Mapping[bytes, bytes] = field(default_factory=dict)
+    sketches: Mapping[bytes, Sketch] = field(default_factory=dict)
 
     @property
     def cuts(self) -> Cuts:
         """Where texts are cut in two."""
         pieces = ((self.raw[self.starts[i]], cut) for i, (_, cut) in self.found.items())
-        return {(b.layer, b.path[:-1]): cut.at or 0 for b, cut in pieces if len(b.path) > _WHOLE[b.layer]}
+        return {(b.layer, b.path[:-1]): cut.places for b, cut in pieces if len(b.path) > _WHOLE[b.layer]}
 
     @property
     def changing(self) -> str | None:
@@ -153,12 +154,18 @@ class Scissors:
         """By block: the key of the place of a text that is held against those before it."""
         if self.mode != "learned":
             return {}
-        raw = self.reading.raw
-        return {
-            i: self.digester.one(self.scope + b"|text|" + repr(raw[i].path).encode())
-            for i in self.texts
-            if raw[i].layer == "system"
-        }
+        return {i: self._place(i) for i in self.texts if self._is_shared(i)}
+
+    def _is_shared(self, index: int) -> bool:
+        """Whether what is before a text may be before others; behind the first message it is not."""
+        block = self.reading.raw[index]
+        return block.layer == "system" or (block.layer == "messages" and block.path[0] == 0)
+
+    def _place(self, index: int) -> bytes:
+        """Texts stand in one place where the texts before them are the same."""
+        raw = self.reading.raw[:index]
+        before = (self.digester.text(b.payload)[0] for b in raw if isinstance(b.payload, str))
+        return self.digester.one(b"|".join((self.scope, self.reading.raw[index].layer.encode(), *before)))
 
     @once
     def before(self) -> tuple[Split | None, int]:
@@ -169,33 +176,39 @@ class Scissors:
         split = growth.before.made.get(self._how)
         return (None, 0) if split is None else (split, growth.same)
 
-    def split(self, known: Mapping[bytes, Cut], earlier: Mapping[bytes, Sequence[bytes]]) -> Split:
+    def split(self, known: Mapping[bytes, Cut], earlier: Mapping[bytes, Sequence[Sketch]]) -> Split:
         """The blocks, cut.
 
         Args:
             known: By key of a text: what was decided before.
-            earlier: By key of a place: the line digests of texts that stood there.
+            earlier: By key of a place: the sketches of texts that stood there.
         """
         decided: dict[bytes, Cut] = {}
-        lines: dict[bytes, bytes] = {}
+        sketches: dict[bytes, Sketch] = {}
         for i, key in self.texts.items():
             cut = decided.get(key) or known.get(key)
             if cut is None:
-                place = self.places.get(i)
-                if place is not None:
-                    lines[place] = _line_digests(self.reading.raw[i].payload, self.digester)
-                cut = self._cut(i, () if place is None else earlier.get(place, ()), lines.get(place or b""))
+                parting = self._parting(i, earlier)
+                cut = self._cut(i, parting)
+                if parting is not None:
+                    sketches[self.places[i]] = parting.sketch._replace(cuts=cut.places)
             decided[key] = cut
-        split = self._joined(decided, lines)
+        split = self._joined(decided, sketches)
         if self.reading.growth is not None:
             self.reading.growth.now.made[self._how] = split
         return split
+
+    def _parting(self, index: int, earlier: Mapping[bytes, Sequence[Sketch]]) -> Parting | None:
+        place = self.places.get(index)
+        if place is None:
+            return None
+        return part(Outline.of(self.reading.raw[index].payload, self.digester), earlier.get(place, ()))
 
     @property
     def _how(self) -> tuple[str, bytes, str, str]:
         return "split", self.scope, self.mode, self.documents
 
-    def _joined(self, decided: dict[bytes, Cut], lines: Mapping[bytes, bytes]) -> Split:
+    def _joined(self, decided: dict[bytes, Cut], sketches: Mapping[bytes, Sketch]) -> Split:
         before, same = self.before
         found = {i: (key, cut) for i, key in self.texts.items() if (cut := decided[key]).at is not None}
         raw: list[RawBlock] = [] if before is None else before.raw[: before.starts[same]]
@@ -206,13 +219,13 @@ class Scissors:
         for i, block in enumerate(_with_document_blocks(self.reading.raw[same:]), same):
             starts.append(len(raw))
             raw += _pieces(block, found[i][1]) if i in found else [block]
-        return Split(raw, (*starts, len(raw)), found, decided, lines)
+        return Split(raw, (*starts, len(raw)), found, decided, sketches)
 
-    def _cut(self, index: int, earlier: Sequence[bytes], lines: bytes | None) -> Cut:
-        text = self.reading.raw[index].payload
-        cut = self._documents_end(text)
-        if cut is None and lines is not None:
-            cut = self._change(text, _parted(text, lines, earlier))
+    def _cut(self, index: int, parting: Parting | None) -> Cut:
+        block = self.reading.raw[index]
+        cut = self._documents_end(block.payload)
+        if cut is None and parting is not None:
+            cut = self._change(block.payload, parting) if block.layer == "system" else _parted(parting)
         return Cut() if cut is None else cut
 
     def _documents_end(self, text: str) -> Cut | None:
@@ -224,53 +237,27 @@ class Scissors:
         at = end if text[end:].strip() and self.documents != "off" else len(text)
         return Cut(at, "documents", f"{len(spans)} retrieved documents")
 
-    def _change(self, text: str, seen: int | None) -> Cut | None:
-        places = [(m.start(), what) for what, pattern in CLOCKS if (m := pattern.search(text))]
+    def _change(self, text: str, parting: Parting) -> Cut | None:
+        # What texts of the place were seen to share does not change, whatever it looks like.
+        looks = CLOCKS if parting.seen < MIN_PIECE else ()
+        places = [(m.start(), what) for what, pattern in looks if (m := pattern.search(text))]
         places += [(start, "text marked as volatile") for start, _ in self.volatile.spans(text)[:1]]
-        if seen is not None:
-            places.append((seen, "text that changes by the call"))
-        if not places:
-            return None
-        # In one line the most telling name comes first.
-        at, what = min(((_boundary(text, place), what) for place, what in places), key=lambda pair: pair[0])
-        return Cut(at, "stable", what)
+        at, what = min(
+            ((_boundary(text, place), what) for place, what in places),
+            key=lambda pair: pair[0],
+            default=(len(text), ""),
+        )
+        cuts = [cut for cut in parting.cuts if cut < at]
+        if not cuts or what:
+            return Cut(at, "stable", what, max(cuts, default=0)) if what else None
+        return Cut(cuts[-1], "stable", "text that changes by the call", *cuts[:-1])
 
 
-def _line_ends(text: str) -> list[int]:
-    return [*[m.end() for m in islice(_LINE.finditer(text), _MAX_LINES)], len(text)]
-
-
-def _line_digests(text: str, digester: Digester) -> bytes:
-    """The digests of the beginnings of a text that end with a line, one after the other."""
-    chain = blake2b(digester.one(b"lines"), digest_size=_LINE_BYTES)
-    out = []
-    for start, end in pairwise([0, *_line_ends(text)]):
-        chain.update(text[start:end].encode("utf-8", "surrogatepass"))
-        out.append(chain.digest())
-    return b"".join(out)
-
-
-def _parted(text: str, lines: bytes, earlier: Sequence[bytes]) -> int | None:
-    """The start of the first line that differs from a text that stood here in an earlier call.
-
-    Texts that share less than a piece worth splitting are different prompts, not one that changes.
-    """
-    shared = max((_common(lines, other) for other in earlier), default=0)
-    ends = _line_ends(text)
-    if not 0 < shared < len(ends) or ends[shared - 1] < MIN_PIECE:
+def _parted(parting: Parting) -> Cut | None:
+    if not parting.cuts:
         return None
-    return ends[shared - 1]
-
-
-def _common(now: bytes, before: bytes) -> int:
-    """How many digests the two begin with alike."""
-    return next(_differing(now, before), min(len(now), len(before)) // _LINE_BYTES)
-
-
-def _differing(now: bytes, before: bytes) -> Iterator[int]:
-    step = _LINE_BYTES
-    count = min(len(now), len(before)) // step
-    return (i for i in range(count) if now[i * step : (i + 1) * step] != before[i * step : (i + 1) * step])
+    end: Literal["again", "fresh"] = "again" if len(parting.cuts) == parting.known else "fresh"
+    return Cut(parting.cuts[-1], end, "", *parting.cuts[:-1])
 
 
 def _with_document_blocks(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:
@@ -295,6 +282,16 @@ def _pieces(block: RawBlock, cut: Cut) -> list[RawBlock]:
     rest: Ends = "volatile" if end == "stable" else ""
     if not at:
         return [block._replace(ends=rest)]
-    first = block._replace(payload=text[:at], path=(*block.path, 0), mark=None, ends=end)
-    second = block._replace(payload=text[at:], path=(*block.path, 1), opens=False, ends=rest)
-    return [first, second]
+    ends: list[Ends] = ["again", end, rest] if cut.first else [end, rest]
+    pieces = pairwise((0, *cut.places, len(text)))
+    last = len(ends) - 1
+    return [
+        block._replace(
+            payload=text[start:stop],
+            path=(*block.path, n),
+            opens=block.opens and not n,
+            mark=block.mark if n == last else None,
+            ends=ends[n],
+        )
+        for n, (start, stop) in enumerate(pieces)
+    ]

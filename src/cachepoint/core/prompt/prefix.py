@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Layer = Literal["tools", "system", "messages"]
-Ends = Literal["", "documents", "stable", "volatile"]
+Ends = Literal["", "documents", "stable", "volatile", "again", "fresh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class Block(NamedTuple):
     `path` is the index in the tools or system list, or (message, block); `size` is in bytes and
     stands for tokens until usage calibrates it; `digest` covers everything up to this block's end;
     `markable` says whether Bedrock takes a checkpoint directly behind it; `ends` what ends with it:
-    retrieved documents, the part of a text that stays the same, or a text that changes by the call.
-    A text that is sent as two blocks has a path that is longer by the number of the piece.
+    retrieved documents, the part of a text that stays the same, a text that changes by the call, what was
+    seen before (`again`) or is guessed to be seen again (`fresh`).
+    A text that is sent as several blocks has a path that is longer by the number of the piece.
     """
 
     layer: Layer

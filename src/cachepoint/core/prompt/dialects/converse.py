@@ -20,6 +20,7 @@ from cachepoint.core.prompt.dialects.reading import (
     listed,
     mapped,
     may_stay,
+    pieces,
     texted,
     with_content,
 )
@@ -208,7 +209,7 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
         marks: For (layer, path) of a block, the `cachePoint` block to stand behind it.
         touched: The lists to look at: (layer, ) or ("messages", index) of each that holds a
             checkpoint now or shall hold one, or a text to cut; None: all.
-        cuts: For (layer, path) of a text block, where it is cut in two.
+        cuts: For (layer, path) of a text block, where it is cut.
     """
     out = dict(request)
     config = fields_of(request.get("toolConfig"))
@@ -241,8 +242,8 @@ def _rewrite(
         if at is None:
             out += _marked(_without_nested(item), marks.get((layer, path)))
             continue
-        out += _marked({"text": item["text"][:at]}, marks.get((layer, (*path, 0))))
-        out += _marked({"text": item["text"][at:]}, marks.get((layer, (*path, 1))))
+        for n, piece in enumerate(pieces(item["text"], at)):
+            out += _marked({"text": piece}, marks.get((layer, (*path, n))))
     return out
 
 

@@ -18,6 +18,7 @@ from cachepoint.core.prompt.dialects.reading import (
     listed,
     mapped,
     may_stay,
+    pieces,
     texted,
     with_content,
 )
@@ -196,8 +197,8 @@ def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks, cuts
         if at is None:
             new.append(_set(item, marks.get((layer, path))))
             continue
-        new.append(_set({**item, "text": item["text"][:at]}, marks.get((layer, (*path, 0)))))
-        new.append(_set({**item, "text": item["text"][at:]}, marks.get((layer, (*path, 1)))))
+        parts = enumerate(pieces(item["text"], at))
+        new += [_set({**item, "text": part}, marks.get((layer, (*path, n)))) for n, part in parts]
     if len(new) == len(items) and all(a is b for a, b in zip(new, items, strict=True)):
         return value
     return new

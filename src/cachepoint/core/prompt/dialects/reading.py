@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS
@@ -11,7 +12,7 @@ from cachepoint.core.prompt.prefix import RawBlock
 
 Marks = Mapping[tuple[str, tuple[int, ...]], Any]
 Touched = AbstractSet[tuple[str | int, ...]] | None
-Cuts = Mapping[tuple[str, tuple[int, ...]], int]
+Cuts = Mapping[tuple[str, tuple[int, ...]], tuple[int, ...]]
 Kinds = frozenset[str]
 
 NOTHING: Kinds = frozenset()
@@ -68,6 +69,11 @@ NOWHERE = Stand(ours=NOTHING, refused=None)
 def may_stay(stand: Stand, kind: str) -> bool:
     """Whether nothing is known against a checkpoint of the caller's behind this kind of block."""
     return stand.refused is not None and kind not in stand.refused
+
+
+def pieces(text: str, cuts: Sequence[int]) -> list[str]:
+    """A text, cut."""
+    return [text[start:stop] for start, stop in pairwise((0, *cuts, len(text)))]
 
 
 # A test for dict alone comes first: asking the abstract class takes half of all the reading.
