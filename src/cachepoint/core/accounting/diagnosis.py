@@ -111,6 +111,8 @@ def _volatile(case: Case, _: int) -> Miss | None:
 def _unmarked(case: Case, _: int) -> Miss | None:
     if case.plan.checkpoints:
         return None
+    if any(place.writing(case.view.now) for place in case.view.entries.values()):
+        return Miss("in_flight")
     below = (case.plan.note or "").startswith("below")
     return Miss("below_minimum" if below else "not_marked")
 

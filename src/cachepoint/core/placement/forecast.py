@@ -30,6 +30,10 @@ class Chance(NamedTuple):
         """No less than another: what stands in front of it comes back with it."""
         return Chance(max(self.soon, other.soon), max(self.hour, other.hour))
 
+    def unhurried(self) -> "Chance":
+        """The same within five minutes, and no more of the rest than where nothing is known of the hour."""
+        return Chance(self.soon, min(self.hour, self.soon + (1 - self.soon) * LATE))
+
     def paced(self, count: Count, trust: float) -> "Chance":
         """The same chance within the hour, sooner or later as `count` tells of this one."""
         back = count.hits + count.late
@@ -66,7 +70,7 @@ LATE_PACE = 900.0
 # How many visits the chance of its kind weighs beside what was seen of one place, or one conversation.
 OWN = 2.0
 # How many of those that are awaited count at once as if they did not come.
-HASTE = 4
+HASTE = 6
 _ROUNDS = 3
 
 # What is counted, and for what: (key of counts, name). A name is a shape, or a shape and what tells more.

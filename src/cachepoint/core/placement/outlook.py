@@ -8,7 +8,15 @@ from cachepoint.core.memory.records import Count, Place
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.once import once
 from cachepoint.core.placement.forecast import OWN, SURE, Chance, Forecast, Kind, Prices, blended
-from cachepoint.core.placement.planner import Candidate, Outlook, end_of, head_of, previous_end, tools_of
+from cachepoint.core.placement.planner import (
+    Candidate,
+    Outlook,
+    end_of,
+    head_of,
+    history_of,
+    previous_end,
+    tools_of,
+)
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
@@ -90,14 +98,23 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
     if doubt is not None:
         found.append(Candidate(whole, "head", trust))
     anywhere: Kind = (scene.scope, "again")
-    found += [Candidate(i, "again", _own(scene, i, forecast.chance(_fresh(scene)))) for i in _guessed(scene)]
+    found += [
+        Candidate(i, "again", _own(scene, i, forecast.chance(_fresh(scene)).unhurried()))
+        for i in _guessed(scene)
+    ]
     likely = _end(scene, forecast, kind)
     # What is behind an answer in it comes back as the conversation does.
     turn = previous_end(prefix) or -1
     guess = {
-        i: likely if prefix.head <= i <= turn else forecast.chance(k, anywhere) for i, k in depths.items()
+        i: likely if prefix.head <= i <= turn else forecast.chance(k, anywhere).unhurried()
+        for i, k in depths.items()
     }
     found += [Candidate(i, "again", _own(scene, i, chance)) for i, chance in guess.items()]
+    before = history_of(prefix)
+    if before is not None and scene.policy.tail != "never":
+        found.append(
+            Candidate(before, "again", _own(scene, before, forecast.chance(_past(scene))).capped(trust))
+        )
     if end is not None and scene.policy.tail != "never":
         always = scene.policy.tail == "always"
         chance = likely._replace(hour=1.0, soon=1.0) if always else _own(scene, end, likely).capped(trust)
@@ -183,6 +200,9 @@ def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind])
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
         yield Watch(end, (kind, _pace(scene)))
+    before = history_of(scene.prefix)
+    if before is not None and scene.sizes.reaches(before, scene.rules.min_tokens):
+        yield Watch(before, (_past(scene),))
     # What is read needs no watching; what was seen and is not held may be worth a write when it returns.
     held = max(scene.view.live, default=-1)
     for index, deep in depths.items():
@@ -223,6 +243,11 @@ def _parted(view: View) -> list[int]:
     known = [(i, place.times) for i, place in view.entries.items()]
     nexts = [times for _, times in known[1:]] + [0] * bool(known)
     return [i for (i, here), there in zip(known, nexts, strict=True) if i > held or here > there + 1]
+
+
+def _past(scene: Scene) -> Kind:
+    """Of what was said before the newest message: it comes back even where that is not kept as it is."""
+    return (_where(scene), "history:past")
 
 
 def _guessed(scene: Scene) -> list[int]:

@@ -202,7 +202,7 @@ def _depths(
         long += gain_long * more
         if may_be_long and long - short > best_long:
             best_long, long_to = long - short, i
-        if short + best_long > best:
+        if short + best_long >= best and max(gain_short, gain_long) > 0:
             best, deepest, deepest_long = short + best_long, i, long_to
     return deepest, deepest_long
 
@@ -284,6 +284,16 @@ def tools_of(prefix: Prefix) -> int | None:
     """The end of the tools."""
     count = next((i for i, b in enumerate(prefix.blocks[: prefix.head]) if b.layer != "tools"), prefix.head)
     return count - 1 if count and prefix.blocks[count - 1].markable else None
+
+
+def history_of(prefix: Prefix) -> int | None:
+    """The end of what was said before the newest message."""
+    blocks = prefix.blocks
+    newest = blocks[-1].path[0] if len(blocks) > prefix.head else 0
+    i = len(blocks) - 1
+    while i >= prefix.head and blocks[i].path[0] == newest:
+        i -= 1
+    return i if i >= prefix.head and blocks[i].markable else None
 
 
 def previous_end(prefix: Prefix) -> int | None:
