@@ -25,7 +25,7 @@ def test_a_misspelt_variable_is_an_error():
     ("options", "message"),
     [
         ({"mode": "on"}, "CachePolicy.mode is 'on'; use one of 'auto', 'off'"),
-        ({"ttl": "2h"}, "CachePolicy.ttl is '2h'; use one of '5m', '1h'"),
+        ({"ttl": "2h"}, "CachePolicy.ttl is '2h'; use one of 'auto', '5m', '1h'"),
         ({"tail": None}, "CachePolicy.tail is None"),
     ],
 )

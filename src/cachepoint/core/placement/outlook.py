@@ -113,7 +113,9 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
     before = history_of(prefix)
     if before is not None and scene.policy.tail != "never":
         found.append(
-            Candidate(before, "again", _own(scene, before, forecast.chance(_past(scene))).capped(trust))
+            Candidate(
+                before, "previous_end", _own(scene, before, forecast.chance(_past(scene))).capped(trust)
+            )
         )
     if end is not None and scene.policy.tail != "never":
         always = scene.policy.tail == "always"
@@ -279,7 +281,9 @@ _RESULTS = frozenset({"toolResult", "tool_result"})
 
 def _kind(scene: Scene) -> Kind:
     """The kind of a request's end. Heads that never come back are counted together."""
-    return (_where(scene), f"{_shape(scene)}:{_last(scene.prefix)}")
+    shape = _shape(scene)
+    long = shape == "tools" and _added(scene.sizes, None, scene.prefix.head) > SMALL_SHARE
+    return (_where(scene), f"{shape}:{_last(scene.prefix)}{':long' if long else ''}")
 
 
 def _where(scene: Scene) -> bytes:
