@@ -10,6 +10,7 @@ Records hold keyed digests, counts, sizes and times; no text.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, Protocol
 
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
@@ -269,10 +270,13 @@ class Texts:
         new = self.sketches[0]
         near = _NEAR * len(new.lines)
         others = [o for o in old.sketches if _SKETCHED * common(new.lines, o.lines) < near]
-        return Texts((*self.sketches, *others)[:_KEEP_TEXTS])
+        kept = (*self.sketches, *others)[:_KEEP_TEXTS]
+        weights = accumulate(sketch.weight for sketch in kept)
+        return Texts(tuple(s for s, weight in zip(kept, weights, strict=True) if weight <= _KEEP_BYTES))
 
 
-_KEEP_TEXTS = 24
+_KEEP_TEXTS = 96
+_KEEP_BYTES = 48_000
 _NEAR = 0.9
 _SKETCHED = 4
 _TRACED = 8
