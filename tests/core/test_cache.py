@@ -246,7 +246,8 @@ class TestFailures:
 
 class TestState:
     def test_calls_overlap(self, cache):
-        calls = [cache.prepare(chat(f"q{i}"), model_id=SONNET) for i in range(20)]
+        every = {"fan_out": "off"}
+        calls = [cache.prepare(chat(f"q{i}"), model_id=SONNET, policy=every) for i in range(20)]
         for call in reversed(calls):
             cache.settle(call, usage(write=2_040))
 
@@ -336,11 +337,12 @@ class TestForecast:
         assert written[0]
         assert not any(written[8:])
 
-    def test_it_is_learned_again(self, cache):
+    def test_it_is_learned_again(self, cache, clock):
         for i in range(10):
             cache.prepare(chat(f"q{i}"), model_id=SONNET)
         for i in range(10, 20):
             cache.prepare(chat(f"q{i}"), model_id=SONNET)
+            clock[0] += 10
             cache.prepare(chat(f"q{i}", "more"), model_id=SONNET)
 
         assert "messages[0]" in marks(cache.prepare(chat("new"), model_id=SONNET).request)

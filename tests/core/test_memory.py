@@ -33,6 +33,7 @@ from cachepoint.core.memory.records import (
 )
 from cachepoint.core.prompt import digests
 from cachepoint.core.prompt.documents import retrieved
+from cachepoint.core.prompt.sketches import Sketch
 from cachepoint.core.prompt.transcripts import Transcripts
 from cachepoint.memory import LIMITS, Limit, LocalMemory, Table
 from tests.work import work
@@ -343,7 +344,7 @@ WEIGHTY = {
     Table.PLACES: lambda n: Seen(NOW),
     Table.COUNTS: lambda n: Counts({str(i): Count(1, 1) for i in range(50)}),
     Table.CUTS: Cut,
-    Table.TEXTS: lambda n: Texts((b"x" * 4_000,)),
+    Table.TEXTS: lambda n: Texts((Sketch(b"x" * 4_000),)),
     Table.LAST: lambda n: Trace(b"m", b"s", (b"", b"", b""), b"x" * 8_000),
     Table.ROWS: lambda n: Row(frozenset({"tools"})),
 }

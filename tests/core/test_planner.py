@@ -20,14 +20,15 @@ def placed(cache, request, model=SONNET, **options):
     return marks(cache.prepare(request, model_id=model, **options).request)
 
 
-def test_system_covers_the_tools(cache):
+def test_the_tools_are_a_place_of_their_own(cache):
+    """E15: a free one, for prompts that differ behind the same tools."""
     request = {
-        "toolConfig": {"tools": [tool("a", 900)]},
+        "toolConfig": {"tools": [tool("a", 1_200)]},
         "system": [text(900)],
         "messages": [user(text(50))],
     }
 
-    assert placed(cache, request) == ["system", "messages[0]"]
+    assert placed(cache, request) == ["tools", "system", "messages[0]"]
 
 
 def test_tools_get_the_point_where_there_is_no_system(cache):

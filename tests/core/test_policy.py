@@ -80,7 +80,7 @@ def test_a3_in_every_call(monkeypatch, caplog, unsaid):
     ("options", "message"),
     [
         ({"mode": "on"}, "CachePolicy.mode is 'on'; use one of 'auto', 'off'"),
-        ({"ttl": "2h"}, "CachePolicy.ttl is '2h'; use one of '5m', '1h'"),
+        ({"ttl": "2h"}, "CachePolicy.ttl is '2h'; use one of 'auto', '5m', '1h'"),
         ({"tail": None}, "CachePolicy.tail is None"),
     ],
 )

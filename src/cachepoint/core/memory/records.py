@@ -10,6 +10,7 @@ Records hold keyed digests, counts, sizes and times; no text.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, Protocol
 
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
@@ -20,10 +21,12 @@ from cachepoint.core.prompt.sketches import Sketch, common
 # A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
 # first token that botocore allows by default is 60 s, and a retry may follow.
 CLAIM_SECONDS = 120.0
-# A call that starts so soon after another started beside it: no answer begins earlier, and before it
-# begins nothing can be read. Later a checkpoint on what is being written is worth it even where nobody
-# said that its answer began: from one chance in five on, (w - 1) / (w - r).
-BESIDE_SECONDS = 1.5
+# A call that starts so soon after another started beside it: no answer begins earlier.
+BESIDE_SECONDS = 0.4
+# So long nothing that a call writes can be read (time to first token on Bedrock: 0.5 to 3 s). Later a
+# checkpoint on it is worth it even where nobody said that the answer began: from one chance in five on,
+# (w - 1) / (w - r).
+WRITING_SECONDS = 1.5
 # How many tries are believed at most: of a kind of call, and of one place.
 FADE = 16.0
 PLACE_FADE = 8.0
@@ -154,7 +157,7 @@ class Place:
 
     def writing(self, now: float) -> bool:
         """Whether what a call is writing can't be read yet, as far as its time tells."""
-        return self.held(now) and now - self.since <= BESIDE_SECONDS
+        return self.held(now) and now - self.since <= WRITING_SECONDS
 
     def returns(self, now: float) -> bool:
         """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read."""
@@ -267,10 +270,13 @@ class Texts:
         new = self.sketches[0]
         near = _NEAR * len(new.lines)
         others = [o for o in old.sketches if _SKETCHED * common(new.lines, o.lines) < near]
-        return Texts((*self.sketches, *others)[:_KEEP_TEXTS])
+        kept = (*self.sketches, *others)[:_KEEP_TEXTS]
+        weights = accumulate(sketch.weight for sketch in kept)
+        return Texts(tuple(s for s, weight in zip(kept, weights, strict=True) if weight <= _KEEP_BYTES))
 
 
-_KEEP_TEXTS = 24
+_KEEP_TEXTS = 96
+_KEEP_BYTES = 48_000
 _NEAR = 0.9
 _SKETCHED = 4
 _TRACED = 8

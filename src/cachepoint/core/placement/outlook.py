@@ -41,6 +41,8 @@ SMALL_SHARE = 0.25
 LARGE_SHARE = 0.5
 # Blocks of one message that are watched as places where requests may part.
 MAX_BRANCHES = 16
+# Blocks before the last of a system prompt that get a checkpoint which costs nothing.
+MAX_SLOTS = 3
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
     before = history_of(prefix)
     if before is not None and scene.policy.tail != "never":
         found.append(
-            Candidate(before, "again", _own(scene, before, forecast.chance(_past(scene))).capped(trust))
+            Candidate(
+                before, "previous_end", _own(scene, before, forecast.chance(_past(scene))).capped(trust)
+            )
         )
     if end is not None and scene.policy.tail != "never":
         always = scene.policy.tail == "always"
@@ -147,8 +151,13 @@ def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Can
     tools = tools_of(scene.prefix)
     if tools is not None and tools != head:
         yield Candidate(tools, "tools", _own(scene, tools, _head_chance(scene, forecast, tools)))
-    if head is not None:
-        yield Candidate(head, "head", _own(scene, head, _head_chance(scene, forecast, head)))
+    if head is None:
+        return
+    yield Candidate(head, "head", _own(scene, head, _head_chance(scene, forecast, head)))
+    # Blocks of a system prompt are where such prompts part; before that is seen, they are free.
+    for i in range(head - 1, max(tools if tools is not None else -1, head - MAX_SLOTS), -1):
+        if scene.prefix.blocks[i].layer == "system" and i not in scene.view.entries:
+            yield Candidate(i, "again", _head_chance(scene, forecast, i))
 
 
 def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
@@ -279,7 +288,9 @@ _RESULTS = frozenset({"toolResult", "tool_result"})
 
 def _kind(scene: Scene) -> Kind:
     """The kind of a request's end. Heads that never come back are counted together."""
-    return (_where(scene), f"{_shape(scene)}:{_last(scene.prefix)}")
+    shape = _shape(scene)
+    long = shape == "tools" and _added(scene.sizes, None, scene.prefix.head) > SMALL_SHARE
+    return (_where(scene), f"{shape}:{_last(scene.prefix)}{':long' if long else ''}")
 
 
 def _where(scene: Scene) -> bytes:

@@ -10,7 +10,8 @@ checkpoints are free, and go where they make reads sure:
   documents     where retrieved documents end
   again         where an earlier request ended or parted from this one
   tools, head   tools, and tools and system, for the next conversation
-  previous_end  where the turn before must have ended, if another process wrote it
+  previous_end  what was said before the newest message, or where the turn before must have ended, if
+                another process wrote it
 
 What the caller placed stays; ours fill what remains of the four.
 """
@@ -223,7 +224,8 @@ def _wanted(
         yield ("anchor" if i == anchor else reasons[i]), i
     if not chosen:
         return
-    free = [c for c in places if c.index < max(chosen) and c.index not in chosen]
+    below = (c for c in places if c.index < max(chosen) and c.index not in chosen)
+    free = [c for c in below if c.reason != "previous_end"]
     while free:
         best = max(free, key=lambda c: _spares(c.index, chosen, view, sizes))
         free.remove(best)
