@@ -122,12 +122,13 @@ def test_configure_sets_nothing_where_something_is_wrong():
 
 ALL = {
     "mode": "auto",
-    "ttl": "5m",
+    "ttl": "auto",
     "head_ttl": None,
     "tail": "auto",
     "split": "learned",
     "documents": "auto",
     "reorder": "off",
+    "fan_out": "single_flight",
 }
 
 
