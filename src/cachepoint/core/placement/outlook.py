@@ -165,7 +165,9 @@ def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
     kind = _known_head(scene)
     if index in scene.view.entries:
         return forecast.chance(kind)
-    return forecast.chance((scene.scope, "head")).paced(forecast.count(kind), OWN)
+    known = forecast.count(kind)
+    chance = forecast.chance((scene.scope, "head"))
+    return chance.paced(known, OWN) if known.passed else chance.unhasty()
 
 
 def _known_head(scene: Scene) -> Kind:
