@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from cachepoint.core.memory.records import Count, Place
 from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.once import once
 from cachepoint.core.placement.forecast import OWN, SURE, Chance, Forecast, Kind, Prices, blended
 from cachepoint.core.placement.planner import (
     Candidate,
@@ -62,7 +62,7 @@ class Scene:
     conversation: bytes = b""
     parts: int | None = None
 
-    @cached_property
+    @once
     def ends(self) -> Mapping[int, Ends]:
         """What ends at blocks, where anything does."""
         return {i: b.ends for i, b in enumerate(self.prefix.blocks) if b.ends}

@@ -2,12 +2,12 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from cachepoint.core.memory.protocol import Keys, Recollection
 from cachepoint.core.memory.records import Table, Texts
 from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.once import once
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt import documents
 from cachepoint.core.prompt.cuts import Scissors, Split
@@ -48,22 +48,22 @@ class Question:
     policy: CachePolicy
     now: float
 
-    @cached_property
+    @once
     def scope(self) -> bytes:
         """The key of what is counted for the model here."""
         return self._key("scope", self.model)
 
-    @cached_property
+    @once
     def ratio(self) -> bytes:
         """The key of the model's bytes per token."""
         return self._key("ratio", self.model)
 
-    @cached_property
+    @once
     def row(self) -> bytes:
         """The key of what refusals disproved of the model."""
         return self._key("row", self.model)
 
-    @cached_property
+    @once
     def keys(self) -> Keys:
         """What can be asked before it is known where texts are cut."""
         return {
@@ -96,12 +96,12 @@ class Question:
         """The key of the conversation's last request: it is known by its first message."""
         return self.digester.one(self.where.encode() + prefix.parts[2])
 
-    @cached_property
+    @once
     def model_digest(self) -> bytes:
         """Stands for the model's id."""
         return self._key("model", self.model)
 
-    @cached_property
+    @once
     def _scissors(self) -> Scissors:
         policy = self.policy
         return Scissors(
@@ -115,7 +115,7 @@ class Question:
         )
 
     # Not a second cut for the same answer: hashing is what a call pays most for.
-    @cached_property
+    @once
     def _last(self) -> dict[str, Any]:
         return {}
 

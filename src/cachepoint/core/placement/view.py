@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from cachepoint.core.memory.records import NEVER, Place
+from cachepoint.core.once import once
 from cachepoint.core.prompt.prefix import Prefix
 
 
@@ -28,7 +28,7 @@ class View:
         found = ((i, places.get(d)) for i, d in enumerate(prefix.digests))
         return cls(now, {i: place for i, place in found if place is not None and place.seen > NEVER})
 
-    @cached_property
+    @once
     def live(self) -> tuple[int, ...]:
         """Indices of the blocks that end a live entry, in order."""
         return tuple(i for i, e in self.entries.items() if e.live(self.now))

@@ -10,10 +10,10 @@ it splits the same way when it has become history, in every worker.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
+from cachepoint.core.once import once
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced
@@ -129,7 +129,7 @@ class Scissors:
     announced: Announced
     volatile: Announced
 
-    @cached_property
+    @once
     def texts(self) -> Mapping[int, bytes]:
         """By block: the key of a text that may be cut and was not there before."""
         if self.mode == "off":
@@ -145,7 +145,7 @@ class Scissors:
             and len(block.payload) >= MIN_PIECE
         }
 
-    @cached_property
+    @once
     def places(self) -> Mapping[int, bytes]:
         """By block: the key of the place of a text that is held against those before it."""
         if self.mode != "learned":
@@ -163,7 +163,7 @@ class Scissors:
         before = (self.digester.text(b.payload)[0] for b in raw if isinstance(b.payload, str))
         return self.digester.one(b"|".join((self.scope, self.reading.raw[index].layer.encode(), *before)))
 
-    @cached_property
+    @once
     def before(self) -> tuple[Split | None, int]:
         """How the transcript was cut that this one goes on from, and how many of its blocks are the same."""
         growth = self.reading.growth

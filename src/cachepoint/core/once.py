@@ -1,0 +1,33 @@
+"""A property that is computed once, without a lock.
+
+`functools.cached_property` of Python 3.11 computes under a lock that all instances of a class share: one call
+would wait while another hashes, and a forked child for ever. Here two threads may compute the same value.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+T = TypeVar("T")
+
+
+class once(Generic[T]):  # noqa: N801 -- it is used as `property` is
+    """A property that keeps its value in the instance's `__dict__`, as `functools.cached_property` does."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "once[T]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "once[T] | T":
+        if instance is None:
+            return self
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
