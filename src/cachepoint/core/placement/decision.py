@@ -104,7 +104,7 @@ def decide(question: Question, found: Recollection) -> Decision:
     prefix = _narrowed(cut.prefix, rules, question.rules)
     view = View.of(prefix, places, question.now)
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
-    back = tuple(_back(prefix, places, question.now))
+    back = tuple(_back(places, question.now))
     forecast = Forecast(_after(counts, back), question.now)
     trace = Trace.of(prefix, question.model_digest)
     conversation = question.conversation(cut.prefix)
@@ -175,10 +175,9 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
     return replace(prefix, blocks=blocks)
 
 
-def _back(prefix: Prefix, places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
-    found = ((digest, places.get(digest)) for digest in prefix.digests)
-    for digest, place in found if places else ():
-        if place is not None and place.awaited and place.returns(now):
+def _back(places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
+    for digest, place in places.items():
+        if place.awaited and place.returns(now):
             gap = math.inf if place.unreadable else now - place.out
             yield Back(digest, place.out, place.awaited, gap, place.live(now))
 
