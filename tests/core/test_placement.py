@@ -159,7 +159,8 @@ def conversation(cache, now, gap, turns=8):
         history.append(user(text(40, f"{gap}-{turn}")))
         call = cache.prepare({"system": [text(HEAD, f"{gap}")], "messages": list(history)}, model_id=SONNET)
         ttls.append(call.plan.checkpoints[-1].ttl)
-        told = usage(read=HEAD * (turn > 0), write=HEAD if not turn else 60, ttl=ttls[-1])
+        given = "1h" if "1h" in {c.ttl for c in call.plan.checkpoints} else "5m"
+        told = usage(read=HEAD * (turn > 0), write=HEAD if not turn else 60, ttl=given)
         cache.settle(call, told)
         history.append(assistant(text(40, f"{turn}")))
     return ttls
