@@ -13,7 +13,7 @@ def clock():
 
 @pytest.fixture
 def cache(clock):
-    return PromptCache(policy=CachePolicy(), clock=lambda: clock[0])
+    return PromptCache(policy=CachePolicy(ttl="5m"), clock=lambda: clock[0])
 
 
 def placed(cache, request, model=SONNET, **options):

@@ -17,8 +17,9 @@ from cachepoint.emulator.service.operations import Incoming
 CONVERSATIONS = 1_000
 POLICIES = st.builds(
     CachePolicy,
-    ttl=st.sampled_from(["5m", "1h"]),
-    head_ttl=st.sampled_from([None, "5m", "1h"]),
+    ttl=st.sampled_from(["auto", "5m", "1h"]),
+    head_ttl=st.sampled_from([None, "auto", "5m", "1h"]),
+    fan_out=st.sampled_from(["single_flight", "off"]),
     tail=st.sampled_from(["auto", "always", "never"]),
     split=st.sampled_from(["learned", "documents", "off"]),
     documents=st.sampled_from(["auto", "shared", "off"]),

@@ -8,6 +8,7 @@ from cachepoint.core.accounting.diagnosis import Case
 from cachepoint.core.listeners import Observer
 from cachepoint.core.memory.allowance import Allowance
 from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.placement.decision import Back
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
 
@@ -42,6 +43,7 @@ class Call:
     token: bytes = field(default=b"", repr=False)
     writing: tuple[int, ...] = field(default=(), repr=False)
     claimed: frozenset[int] = field(default=frozenset(), repr=False)
+    back: tuple[Back, ...] = field(default=(), repr=False)
 
     @property
     def at(self) -> float:

@@ -56,7 +56,8 @@ class CachePolicy(_Given):
 
         split: Where one text may be sent as two blocks, so that a checkpoint can stand between what
             returns and what does not; the pieces joined are the text. `"documents"`: where
-            retrieved documents end; `"learned"`: there, and in front of a line of the system prompt
+            retrieved documents end; `"learned"`: there, where texts that follow the same prompt were
+            seen to part (a document and its question), and in front of a line of the system prompt
             that changes by the call (a clock); `"off"`: nowhere.
         documents: When retrieved documents are written. `"auto"`: when the same ones come a second
             time; `"shared"`: at once, for one document and many questions; `"off"`: never.

@@ -10,7 +10,7 @@ from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.protocol import Recollection
-from cachepoint.core.memory.records import Change, Changes, Deed, Forget, Learned, Release, Row, Table
+from cachepoint.core.memory.records import Change, Changes, Deed, Forget, Learned, Release, Row, Table, Unread
 from cachepoint.core.models.refusals import read_refusal
 from cachepoint.core.models.rules import ModelRules, base_model, rules_for
 from cachepoint.core.placement.decision import Decision, changes, decide
@@ -28,6 +28,8 @@ _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
     "converse": Usage.from_converse,
     "messages": lambda response, _: Usage.from_messages(response),
 }
+# Less than this share of what was expected is no read: sizes are estimated, and entries evicted early.
+_READ = 0.5
 Asking = Generator[Question | Changes, Recollection, tuple[Decision, Recollection]]
 
 
@@ -116,6 +118,7 @@ def written(call: Call, asked: Question, decision: Decision, held: Recollection)
         request=_request(call, decision),
         writing=decision.writing,
         claimed=frozenset(ours),
+        back=decision.back,
     )
 
 
@@ -161,7 +164,29 @@ def learned(call: Call, reported: Usage | None) -> Changes | None:
     ratio = measured(case.prefix.sizes, reported.input_tokens)
     counted = () if ratio is None else (Change(Table.COUNTS, asked.ratio, ratio),)
     deeds = _proved(call, reported)
-    return Changes(call.at, (*counted, *_on_places(call, deeds), *_releases(call)))
+    taught = (*_unread(call, reported), *_dishonoured(call, reported))
+    return Changes(call.at, (*counted, *_on_places(call, deeds), *taught, *_releases(call)))
+
+
+def _unread(call: Call, reported: Usage) -> Iterator[Change]:
+    """A prefix that comes back and is not read must stop being written."""
+    expected, read = call.plan.expected_read_tokens, reported.read_tokens
+    if call.case is None or expected is None or read is None or read >= expected * _READ:
+        return
+    prefix, view = call.case.prefix, call.case.view
+    unread = {prefix.digests[i] for i in view.live if (view.entries[i].tokens or expected) > read}
+    for one in call.back:
+        if one.live and one.digest in unread:
+            counts = tuple(Change(Table.COUNTS, key, Unread(name)) for key, name in one.kinds)
+            yield Change(Table.PLACES, one.digest, Unread(), counts)
+
+
+def _dishonoured(call: Call, reported: Usage) -> Iterator[Change]:
+    """A 1h that was asked for and not given, where all was written anew, is not asked for again."""
+    asked = [c for c in call.plan.checkpoints if c.ttl == "1h" and c.tokens >= call.rules.min_tokens]
+    wrote = reported.write_5m_tokens and not reported.write_1h_tokens
+    if asked and wrote and not reported.read_tokens and call.question is not None:
+        yield Change(Table.ROWS, call.question.row, Row(frozenset({"1h"})))
 
 
 def report(
@@ -295,6 +320,7 @@ def _proved(call: Call, reported: Usage) -> Iterator[tuple[int, Deed]]:
     share = cached / deepest.tokens if deepest.tokens else 1.0
     for c in marks:
         if cached and (c is deepest or c.tokens * share >= call.rules.min_tokens):
-            yield c.index, Learned(c.ttl, call.at, cached if c is deepest else None)
+            read = c.tokens * _READ <= reported.read_tokens
+            yield c.index, Learned(c.ttl, call.at, cached if c is deepest else None, read)
         else:
             yield c.index, Forget(call.at)

@@ -7,6 +7,7 @@ forgotten on the word of an older one. So two workers may record at the same tim
 Records hold keyed digests, counts, sizes and times; no text.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -34,6 +35,8 @@ PLACE_FADE = 8.0
 PACE = 60.0
 # How many of one kind are awaited at once.
 _OPEN = 24
+# So often an entry is not read where it must be, one after another, before that is believed.
+_FAILURES = 3
 NEVER = float("-inf")
 # Rough bytes of a record without what varies, its key and its place in a table included.
 _OBJECT = 320
@@ -82,6 +85,10 @@ class Count:
         tries = self.tries + (not tried)
         return replace(self, tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
 
+    def less(self) -> "Count":
+        """One hit less."""
+        return replace(self, hits=max(self.hits - 1, 0.0))
+
     def aged(self, at: float, fade: float) -> "Count":
         """What is known at `at`: who is not back by then. Of too many, the oldest are not waited for."""
         count = self
@@ -128,6 +135,7 @@ class Place:
         since: When that call began.
         awaited: What is counted where it comes back: (key, name) of counts; empty: nothing.
         out: Since when it is awaited.
+        failed: How often in a row it came back and was not read though it must have been there.
     """
 
     tokens: int | None = None
@@ -141,6 +149,7 @@ class Place:
     since: float = 0.0
     awaited: tuple[tuple[bytes, str], ...] = ()
     out: float = 0.0
+    failed: int = 0
 
     @property
     def weight(self) -> int:
@@ -148,8 +157,13 @@ class Place:
         return _OBJECT + 200 * len(self.awaited)
 
     def live(self, now: float) -> bool:
-        """Whether Bedrock must hold an entry now."""
-        return self.expires > now
+        """Whether Bedrock must hold an entry now, as far as it can be believed."""
+        return self.expires > now and not self.unreadable
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it was not read so often that its coming back is worth nothing."""
+        return self.failed >= _FAILURES
 
     def held(self, now: float) -> bool:
         """Whether a call is writing it now."""
@@ -167,7 +181,8 @@ class Place:
         """This, after a call at `at` went through it."""
         if not self.returns(at):
             return replace(self, seen=at, times=1) if self.seen == NEVER else self
-        visits = self.visits.plus(at - self.seen, PLACE_FADE)
+        gap = math.inf if self.unreadable else at - self.seen
+        visits = self.visits.plus(gap, PLACE_FADE)
         return replace(self, seen=at, visits=visits, times=self.times + 1)
 
 
@@ -245,6 +260,21 @@ class Returned:
             return old
         count = replace(count, open=_without(count.open, self.since), over=_without(count.over, self.since))
         return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What was back was not read: it is as if it had not come."""
+
+    name: str = ""
+
+    def over(self, old: Counts | Place | None) -> Counts | Place | None:
+        """One hit less, of a count by name, or of the visits of a place."""
+        if isinstance(old, Place):
+            return replace(old, visits=old.visits.less(), failed=old.failed + 1)
+        if old is None or self.name not in old.by_name:
+            return old
+        return old.but(self.name, old.by_name[self.name].less())
 
 
 def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:
@@ -408,12 +438,13 @@ class Release:
 class Learned:
     """A call that started at `at` read an entry here or wrote one.
 
-    `tokens` is its size, where it was told.
+    `tokens` is its size, where it was told; `read` says that it was read.
     """
 
     ttl: Ttl
     at: float
     tokens: int | None = None
+    read: bool = False
 
     def over(self, old: Place | None) -> Place:
         """Lives from the start of the call (Anthropic's documentation on TTLs, 2026).
@@ -429,6 +460,7 @@ class Learned:
             expires=max(old.expires, self.at + TTL_SECONDS[ttl]),
             seen=max(old.seen, self.at),
             proved=max(old.proved, self.at),
+            failed=0 if self.read else old.failed,
         )
 
 

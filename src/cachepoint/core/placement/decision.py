@@ -3,6 +3,7 @@
 It has no state of its own, so it can be replayed, and is the same in every worker.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -36,12 +37,16 @@ from cachepoint.core.prompt.prefix import Prefix
 
 
 class Back(NamedTuple):
-    """A prefix that was awaited and is back: its digest, since when, for what it counts, and how late."""
+    """A prefix that was awaited and is back: its digest, since when, for what it counts, and how late.
+
+    `live` says that Bedrock must hold it: what is back and is not read counts as not back.
+    """
 
     digest: bytes
     since: float
     kinds: tuple[Kind, ...]
     gap: float
+    live: bool
 
     def counted(self) -> tuple[Change, ...]:
         """What is counted of it."""
@@ -99,7 +104,7 @@ def decide(question: Question, found: Recollection) -> Decision:
     prefix = _narrowed(cut.prefix, rules, question.rules)
     view = View.of(prefix, places, question.now)
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
-    back = tuple(_back(prefix, places, question.now))
+    back = tuple(_back(places, question.now))
     forecast = Forecast(_after(counts, back), question.now)
     trace = Trace.of(prefix, question.model_digest)
     conversation = question.conversation(cut.prefix)
@@ -170,11 +175,11 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
     return replace(prefix, blocks=blocks)
 
 
-def _back(prefix: Prefix, places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
-    found = ((digest, places.get(digest)) for digest in prefix.digests)
-    for digest, place in found if places else ():
-        if place is not None and place.awaited and place.returns(now):
-            yield Back(digest, place.out, place.awaited, now - place.out)
+def _back(places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
+    for digest, place in places.items():
+        if place.awaited and place.returns(now):
+            gap = math.inf if place.unreadable else now - place.out
+            yield Back(digest, place.out, place.awaited, gap, place.live(now))
 
 
 def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[bytes, Counts]:

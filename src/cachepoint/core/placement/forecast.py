@@ -34,6 +34,11 @@ class Chance(NamedTuple):
         """The same within five minutes, and no more of the rest than where nothing is known of the hour."""
         return Chance(self.soon, min(self.hour, self.soon + (1 - self.soon) * LATE))
 
+    def unhasty(self) -> "Chance":
+        """The same within five minutes; where that is likely, half of the rest within the hour."""
+        late = HEAD_LATE if self.soon >= HEAD_SOON else 0.0
+        return Chance(self.soon, max(self.hour, self.soon + (1 - self.soon) * late))
+
     def paced(self, count: Count, trust: float) -> "Chance":
         """The same chance within the hour, sooner or later as `count` tells of this one."""
         back = count.hits + count.late
@@ -65,6 +70,11 @@ PRIORS: Mapping[str, tuple[float, float]] = {
     "fresh": (0.2, 2.0),
 }
 LATE = 0.25
+# What stands on a live 5m entry can't live longer, so a head written for five minutes keeps all behind it
+# from an hour for as long as it is in use: a new one is written for the hour, where such come back soon
+# and nothing is known of their pauses.
+HEAD_LATE = 0.5
+HEAD_SOON = 0.6
 # Seconds, beyond five minutes, after which what comes late does.
 LATE_PACE = 900.0
 # How many visits the chance of its kind weighs beside what was seen of one place, or one conversation.

@@ -161,11 +161,18 @@ def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Can
 
 
 def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
-    """Of a new head, whether such come back at all, at the pace of those that do; else as those do."""
+    """Of a new head, whether such come back at all, at the pace of those that do; else as those do.
+
+    One that begins as another did is no head of its own.
+    """
     kind = _known_head(scene)
     if index in scene.view.entries:
         return forecast.chance(kind)
-    return forecast.chance((scene.scope, "head")).paced(forecast.count(kind), OWN)
+    known = forecast.count(kind)
+    chance = forecast.chance((scene.scope, "head"))
+    if known.passed or min(scene.view.entries, default=index) < index:
+        return chance.paced(known, OWN)
+    return chance.unhasty()
 
 
 def _known_head(scene: Scene) -> Kind:
