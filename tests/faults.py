@@ -44,6 +44,8 @@ CLIENTS = (
     "cachepoint.aws.inside:_after_call",
     "cachepoint.aws.inside:_parsed",
     "cachepoint.aws.ttl:_put_right",
+    "cachepoint.core.forks:ForkSafeLock.__enter__",
+    "cachepoint.core.forks:ForkSafeLock.__exit__",
     "cachepoint.core.guard:Guard.__call__",
     "cachepoint.core.guard:Guard.awaited",
 )
