@@ -181,8 +181,8 @@ def test_aws_counts_by_what_the_service_answers():
     agents = [job for job in jobs if job["name"] == "agent"]
     assert [agent["calls"] for agent in agents] == [14, 14]
     assert max(agent["ratio"] for agent in agents) < 0.25
-    # Both chats say the same; the one does not read what the other wrote.
-    assert all(job["write_tokens"] > 5_000 for job in jobs)
+    # Both chats say the same; the one does not read what the other wrote: about 3,000 tokens of reference.
+    assert all(job["write_tokens"] > 3_000 for job in jobs)
 
 
 def lacking(monkeypatch, *frameworks):
