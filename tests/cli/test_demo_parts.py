@@ -1,8 +1,10 @@
+import copy
 import sys
 from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+from botocore.loaders import Loader
 from rich.console import Console
 
 from cachepoint import documents
@@ -13,6 +15,7 @@ from cachepoint.cli.demo.estimate import estimate
 from cachepoint.cli.demo.places import Local
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.script import STEPS
+from cachepoint.cli.demo.tables import render
 from cachepoint.core.accounting.usage import Usage
 
 SONNET = "us.anthropic.claude-sonnet-4-6"
@@ -38,6 +41,21 @@ def test_a_bar_never_exceeds_its_share():
             usage = Usage(1_000 - read - write, read_tokens=read, write_tokens=write)
             assert sum(widths_of(usage, 1_000, 33)) == 33
             assert min(widths_of(usage, 1_000, 33)) >= 0
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_c11_the_tables_fit(width):
+    """C11: on 40 columns the figures were cut off."""
+    jobs = [
+        Result("chat", "langchain", SONNET, run(Usage(1_234_567)), run(Usage(7, 9, 1_234_000, 560, 560, 0)))
+    ]
+    console = Console(width=width, file=None)
+    with console.capture() as capture:
+        console.print(render(jobs))
+    shown = capture.get()
+    assert all(figure in shown for figure in ("1,234,567", "1,234,000", "560", "$4.0741", "0.10"))
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -119,11 +137,62 @@ def test_tools_answer_a_wrong_shape_and_word():
     assert "'qqqq'" in tools.find_fields("qqqq")
 
 
-def test_documentation_is_plain_text():
+def test_the_description_is_whole():
+    """Every shape is told of, and each is reached from an operation."""
+    api = sources.api()
+    models = [api.operation_model(name) for name in api.operation_names]
+    reached = {
+        shape.name
+        for m in models
+        for root in (m.input_shape, m.output_shape)
+        for shape in sources._within(root)
+    }
+    structures = {
+        n for n in api.shape_names if (s := api.shape_for(n)).type_name == "structure" and s.documentation
+    }
+    errors = {shape.name for m in models for shape in m.error_shapes}
+    assert structures <= reached | errors
     for text in (*work.documents().values(), work.agent_instructions(), work.chat_instructions()):
-        assert "<p>" not in text
-        assert "</" not in text
-    assert sources.plain("<p>a &amp; b</p><ul><li>c</li></ul>") == "a & b\n- c"
+        assert "None" not in text.replace("NONE", "")
+
+
+def old_botocore(monkeypatch):
+    """A botocore whose Bedrock has no documentation, and of the cache no TTL and no details."""
+    load = Loader.load_service_model
+
+    def stripped(self, service_name, type_name, api_version=None):
+        model = copy.deepcopy(load(self, service_name, type_name, api_version))
+        if (service_name, type_name) == ("bedrock-runtime", "service-2"):
+            shapes = model["shapes"]
+            del shapes["CachePointBlock"]["members"]["ttl"], shapes["TokenUsage"]["members"]["cacheDetails"]
+            for told in (*model["operations"].values(), *shapes.values()):
+                told.pop("documentation", None)
+        return model
+
+    monkeypatch.setattr(Loader, "load_service_model", stripped)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+
+
+@pytest.mark.parametrize("job", ["agent", "documents"])
+def test_e5_the_figures_do_not_depend_on_the_installed_botocore(job, monkeypatch):
+    """E5: the demo's text was botocore's description of the API, which grows with each version."""
+    from cachepoint.cli.demo import langchain_jobs
+
+    def told():
+        for cached in (
+            sources.api,
+            sources.section,
+            sources.sections,
+            sources.glossary,
+            work.agent_instructions,
+        ):
+            cached.cache_clear()
+        with _undisturbed():
+            return run_job(langchain_jobs, job, Local(), SONNET, lambda: None).as_dict()
+
+    here = told()
+    old_botocore(monkeypatch)
+    assert told() == here
 
 
 def test_search_finds_the_text_of_the_best_piece():

@@ -1,9 +1,9 @@
 """The figures of the demo for people: a table and a picture per job, and the sum."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from cachepoint.cli.fitting import Fitting, plain_table
 from cachepoint.core.models.rules import ModelRules, rules_for
 
 _HEADS = ("", "calls", "input", "read", "written", "uncached", "input cost", "ratio")
+_LINE = 3
 _TITLES = {
     "agent": "an agent with tools",
     "chat": "a chat of several turns",
@@ -29,6 +30,17 @@ _HELP = {
 }
 
 
+class Title:
+    """A title with a line to the right, where there is room for one."""
+
+    def __init__(self, title: str) -> None:
+        self._title = Text(title, style="bold")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        room = options.max_width - self._title.cell_len
+        yield Rule(self._title, align="left") if room >= _LINE else self._title
+
+
 def render(results: Iterable[Result]) -> RenderableType:
     """All jobs, then the sum."""
     results = list(results)
@@ -39,7 +51,7 @@ def _job(result: Result) -> tuple[RenderableType, ...]:
     title = _TITLES.get(result.name, result.name)
     notes = [Text(f"Note: {note}.", style="yellow") for note in result.notes]
     return (
-        Rule(Text(f"{result.name}: {title} ({result.framework})", style="bold"), align="left"),
+        Title(f"{result.name}: {title} ({result.framework})"),
         _table(result),
         *notes,
         Text(),
@@ -84,7 +96,7 @@ def _sum(results: list[Result]) -> tuple[RenderableType, ...]:
     both = Result("all jobs", results[0].framework, model_id, without, with_)
     costs = [dollars(run.input_dollars(model_id)) for run in (without, with_)]
     return (
-        Rule(Text(both.name, style="bold"), align="left"),
+        Title(both.name),
         Text(f"Input cost {costs[0]} without, {costs[1]} with: ratio {_share(both.ratio)}", style="bold"),
         Text(f"{model_id} ({rules.name}): {_prices(rules)}; list prices of today.", style="dim"),
     )

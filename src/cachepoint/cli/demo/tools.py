@@ -5,7 +5,7 @@ from typing import Any
 from botocore.model import NoShapeFoundError, OperationNotFoundError
 from botocore.validate import ParamValidator
 
-from cachepoint.cli.demo.sources import api, first_sentence, plain
+from cachepoint.cli.demo.sources import api, first_sentence
 
 _MOST_HITS = 12
 _LIMITS = ("min", "max", "pattern")
@@ -33,7 +33,7 @@ def describe_operation(operation: str) -> str:
     return "\n".join(
         (
             f"{operation}: {model.http['method']} {model.http['requestUri']}",
-            plain(model.documentation),
+            model.documentation,
             "Request:",
             *_lines(model.input_shape),
             "Response:",
@@ -54,7 +54,7 @@ def describe_shape(name: str) -> str:
         return f"There is no shape {name!r}; look for its field with find_fields."
     limits = [f"{key} {shape.metadata[key]}" for key in _LIMITS if key in shape.metadata]
     values = [f"one of {', '.join(shape.metadata['enum'])}"] if shape.metadata.get("enum") else []
-    head = f"{name} ({', '.join((shape.type_name, *limits, *values))}): {plain(shape.documentation)}"
+    head = f"{name} ({', '.join((shape.type_name, *limits, *values))}): {shape.documentation}"
     return "\n".join((head, *_lines(shape)))
 
 
@@ -99,7 +99,7 @@ def list_errors(operation: str) -> str:
         shapes = api().operation_model(operation).error_shapes
     except OperationNotFoundError:
         return f"There is no operation {operation!r}; there are {', '.join(api().operation_names)}."
-    return "\n".join(f"{s.name}: {plain(s.documentation)}" for s in shapes)
+    return "\n".join(f"{s.name}: {s.documentation}" for s in shapes)
 
 
 def _lines(shape: Any) -> list[str]:
@@ -107,7 +107,7 @@ def _lines(shape: Any) -> list[str]:
         return []
     required = shape.required_members
     return [
-        f"- {name} ({member.name}{', required' if name in required else ''}): {plain(member.documentation)}"
+        f"- {name} ({member.name}{', required' if name in required else ''}): {member.documentation}"
         for name, member in shape.members.items()
     ]
 

@@ -72,9 +72,9 @@ and keep the answer concise.
 {context}"""
 
 DOCUMENT_QUESTIONS = (
-    "In Converse, how do I add a cache checkpoint to the system prompt?",
+    "In Converse, where may a cachePoint stand, and how long does its entry live?",
     "Which guardrail assessments does ApplyGuardrail return in its response?",
-    "In Converse, what may the stopReason of the response be?",
+    "In Converse, what does the stopReason say about how the answer ended?",
     "In Converse, how is a tool result sent back to the model?",
     "What does CountTokens count, and what does it cost to use it?",
     "In ApplyGuardrail, what are the units of usage for the content policy?",
