@@ -72,8 +72,7 @@ PRIORS: Mapping[str, tuple[float, float]] = {
 LATE = 0.25
 # What stands on a live 5m entry can't live longer, so a head written for five minutes keeps all behind it
 # from an hour for as long as it is in use: a new one is written for the hour, where such were seen to come
-# soon
-# and nothing is known of their pauses.
+# soon and nothing is known of their pauses.
 HEAD_LATE = 0.5
 HEAD_SOON = 0.8
 # Seconds, beyond five minutes, after which what comes late does.
