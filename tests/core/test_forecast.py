@@ -1,6 +1,6 @@
 import pytest
 
-from cachepoint.core.memory.records import Count, Counts, Returned, Tried
+from cachepoint.core.memory.counts import Count, Counts, Returned, Tried
 from cachepoint.core.placement.forecast import LATE, OWN, PRIORS, Chance, Forecast, Prices, blended
 
 PRICES = Prices(0.1, 1.25, 2.0)

@@ -15,22 +15,9 @@ from memories import Empty, Full, Late, Raising
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core import cache as core
-from cachepoint.core.memory.records import (
-    CLAIM_SECONDS,
-    Change,
-    Changes,
-    Claim,
-    Count,
-    Counts,
-    Cut,
-    Forget,
-    Learned,
-    Release,
-    Row,
-    Seen,
-    Texts,
-    Trace,
-)
+from cachepoint.core.memory.counts import Count, Counts
+from cachepoint.core.memory.deeds import Claim, Forget, Learned, Release, Seen
+from cachepoint.core.memory.records import CLAIM_SECONDS, Change, Changes, Cut, Row, Texts, Trace
 from cachepoint.core.prompt import digests
 from cachepoint.core.prompt.documents import retrieved
 from cachepoint.core.prompt.sketches import Sketch

@@ -9,8 +9,9 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
+from cachepoint.core.memory.deeds import Forget, Learned, Release, Unread
 from cachepoint.core.memory.protocol import Recollection
-from cachepoint.core.memory.records import Change, Changes, Deed, Forget, Learned, Release, Row, Table, Unread
+from cachepoint.core.memory.records import Change, Changes, Deed, Row, Table
 from cachepoint.core.models.refusals import read_refusal
 from cachepoint.core.models.rules import ModelRules, base_model, rules_for
 from cachepoint.core.placement.decision import Decision, changes, decide

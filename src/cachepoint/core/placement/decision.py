@@ -8,22 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from cachepoint.core.memory.counts import Counts, Returned, Tried
+from cachepoint.core.memory.deeds import Await, CameBack, Claim, Seen
 from cachepoint.core.memory.protocol import Recollection
-from cachepoint.core.memory.records import (
-    Await,
-    CameBack,
-    Change,
-    Changes,
-    Claim,
-    Counts,
-    Place,
-    Returned,
-    Seen,
-    Table,
-    Texts,
-    Trace,
-    Tried,
-)
+from cachepoint.core.memory.records import Change, Changes, Place, Table, Texts, Trace
 from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.forecast import Forecast, Kind

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cachepoint.core.memory.records import NO_COUNT, Count, Counts
+from cachepoint.core.memory.counts import NO_COUNT, Count, Counts
 from cachepoint.core.models.rules import TTL_SECONDS, ModelRules
 
 

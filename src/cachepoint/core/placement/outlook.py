@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cachepoint.core.memory.records import Count, Place
+from cachepoint.core.memory.counts import Count
+from cachepoint.core.memory.records import Place
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.once import once
 from cachepoint.core.placement.forecast import OWN, SURE, Chance, Forecast, Kind, Prices, blended

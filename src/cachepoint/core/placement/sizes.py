@@ -6,7 +6,7 @@ No Claude tokenizer is public; the best calibrator is the previous response's ow
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cachepoint.core.memory.records import Count, Counts
+from cachepoint.core.memory.counts import Count, Counts
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.prefix import Prefix

@@ -1,0 +1,155 @@
+"""How often something came back, and how soon: counts that are added to, and fade."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cachepoint.core.models.rules import TTL_SECONDS
+
+# Rough bytes of a record without what varies.
+_OBJECT = 320
+# How many tries are believed at most: of a kind of call, and of one place.
+FADE = 16.0
+PLACE_FADE = 8.0
+# Seconds after which what comes back soon does, before any did.
+PACE = 60.0
+# How many of one kind are awaited at once.
+_OPEN = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How often something happened among how many tries; also a mean, as sum and number.
+
+    Of what comes back: `hits` within five minutes of `tries`, `late` within the hour of the `passed` that
+    did not. `open` are the times since which others are awaited, `over` the same of those that count as
+    tries already; `pace` is after how many seconds the hits came.
+    """
+
+    hits: float = 0.0
+    tries: float = 0.0
+    late: float = 0.0
+    passed: float = 0.0
+    open: tuple[float, ...] = ()
+    over: tuple[float, ...] = ()
+    pace: float = PACE
+
+    def plus(self, gap: float, fade: float, *, tried: bool = False) -> "Count":
+        """One more that came after `gap` seconds; `tried`: it counts as a try already."""
+        if gap <= TTL_SECONDS["5m"]:
+            pace = self.pace + (gap - self.pace) / min(self.hits + 2, fade)
+            return replace(self, hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
+        late = gap <= TTL_SECONDS["1h"]
+        tries = self.tries + (not tried)
+        return replace(self, tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
+
+    def less(self) -> "Count":
+        """One hit less."""
+        return replace(self, hits=max(self.hits - 1, 0.0))
+
+    def aged(self, at: float, fade: float) -> "Count":
+        """What is known at `at`: who is not back by then. Of too many, the oldest are not waited for."""
+        count = self
+        while count.open and (at - count.open[0] > TTL_SECONDS["5m"] or len(count.open) > _OPEN):
+            first, *others = count.open
+            over = (*count.over, first)[-_OPEN:]
+            count = replace(count, tries=count.tries + 1, open=tuple(others), over=over).faded(fade)
+        while count.over and at - count.over[0] > TTL_SECONDS["1h"]:
+            count = replace(count, passed=count.passed + 1, over=count.over[1:]).faded(fade)
+        return count
+
+    def faded(self, fade: float) -> "Count":
+        """No more evidence than `fade` tries: older ones weigh less and less."""
+        if self.tries <= fade and self.passed <= fade:
+            return self
+        soon, late = fade / max(self.tries, fade), fade / max(self.passed, fade)
+        return replace(
+            self,
+            hits=self.hits * soon,
+            tries=self.tries * soon,
+            late=self.late * late,
+            passed=self.passed * late,
+        )
+
+
+NO_COUNT = Count()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts by name, of one application, head or model. As a change: what is added to them.
+
+    Attributes:
+        by_name: The counts.
+        fade: The evidence is never more than so many tries, so that what changes is learned anew.
+    """
+
+    by_name: Mapping[str, Count]
+    fade: float = FADE
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return _OBJECT + sum(
+            160 + 32 * (len(count.open) + len(count.over)) for count in self.by_name.values()
+        )
+
+    def over(self, old: "Counts | None") -> "Counts":
+        """The sum; of more than `MAX_NAMES`, those added last."""
+        merged = dict(old.by_name) if old is not None else {}
+        for name, new in self.by_name.items():
+            was = merged.pop(name, NO_COUNT)
+            both = replace(was, hits=was.hits + new.hits, tries=was.tries + new.tries)
+            merged[name] = both.faded(self.fade)
+        for name in list(merged)[: max(0, len(merged) - MAX_NAMES)]:
+            del merged[name]
+        return Counts(merged, self.fade)
+
+    def but(self, name: str, count: Count) -> "Counts":
+        """These, with one of them anew."""
+        merged = {**self.by_name}
+        merged.pop(name, None)
+        merged[name] = count
+        if len(merged) > MAX_NAMES:
+            del merged[next(iter(merged))]
+        return Counts(merged, self.fade)
+
+
+MAX_NAMES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """From `at` on one more of these is awaited; those awaited for an hour are given up."""
+
+    name: str
+    at: float
+
+    def over(self, old: Counts | None) -> Counts:
+        """Counted as tried when it is decided: a short while after it says nothing of an hour."""
+        old = Counts({}) if old is None else old
+        count = old.by_name.get(self.name, NO_COUNT)
+        return old.but(self.name, replace(count, open=(*count.open, self.at)).aged(self.at, old.fade))
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What was awaited since `since` came after `gap` seconds."""
+
+    name: str
+    since: float
+    gap: float
+
+    def over(self, old: Counts | None) -> Counts:
+        """Decided, where it was not given up yet."""
+        old = Counts({}) if old is None else old
+        count = old.by_name.get(self.name, NO_COUNT)
+        tried = self.since in count.over
+        if not tried and self.since not in count.open:
+            return old
+        count = replace(count, open=_without(count.open, self.since), over=_without(count.over, self.since))
+        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
+
+
+def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:
+    at = times.index(one) if one in times else len(times)
+    return times[:at] + times[at + 1 :]

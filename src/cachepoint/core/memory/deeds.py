@@ -1,0 +1,125 @@
+"""How the changes to a place come together with what is known of it."""
+
+from dataclasses import dataclass, replace
+
+from cachepoint.core.memory.counts import Counts
+from cachepoint.core.memory.records import Place
+from cachepoint.core.models.rules import TTL_SECONDS, Ttl
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What was back was not read: it is as if it had not come."""
+
+    name: str = ""
+
+    def over(self, old: Counts | Place | None) -> Counts | Place | None:
+        """One hit less, of a count by name, or of the visits of a place."""
+        if isinstance(old, Place):
+            return replace(old, visits=old.visits.less(), failed=old.failed + 1)
+        if old is None or self.name not in old.by_name:
+            return old
+        return old.but(self.name, old.by_name[self.name].less())
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call went through here at `at`."""
+
+    at: float
+
+    def over(self, old: Place | None) -> Place:
+        """The later one; where it comes after the last, the time between them counts."""
+        return (old or Place()).after(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A call is about to write this. `holder` is that call's token, `at` its start."""
+
+    holder: bytes
+    at: float
+
+    def over(self, old: Place | None) -> Place:
+        """Held by whoever came first, for as long as a claim lives."""
+        old = old or Place()
+        return old if old.held(self.at) else replace(old, holder=self.holder, since=self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A call no longer writes this."""
+
+    holder: bytes
+
+    def over(self, old: Place | None) -> Place | None:
+        """Free, where that call held it."""
+        if old is None or old.holder != self.holder:
+            return old
+        return replace(old, holder=b"", since=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A call that started at `at` read an entry here or wrote one.
+
+    `tokens` is its size, where it was told; `read` says that it was read.
+    """
+
+    ttl: Ttl
+    at: float
+    tokens: int | None = None
+    read: bool = False
+
+    def over(self, old: Place | None) -> Place:
+        """Lives from the start of the call (Anthropic's documentation on TTLs, 2026).
+
+        An entry that is read keeps its own TTL, and a late answer does not shorten it.
+        """
+        old = old or Place()
+        ttl = old.ttl if old.live(self.at) else self.ttl
+        return replace(
+            old,
+            tokens=old.tokens if self.tokens is None else self.tokens,
+            ttl=ttl,
+            expires=max(old.expires, self.at + TTL_SECONDS[ttl]),
+            seen=max(old.seen, self.at),
+            proved=max(old.proved, self.at),
+            failed=0 if self.read else old.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A call that started at `at` found no entry here."""
+
+    at: float
+
+    def over(self, old: Place | None) -> Place | None:
+        """No entry, unless a later call told of one."""
+        if old is None or not old.expires or old.proved > self.at:
+            return old
+        return replace(old, expires=0.0, ttl="5m", proved=self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Count where this comes back after `at`; what is awaited already stays awaited as it is."""
+
+    counts: tuple[tuple[bytes, str], ...]
+    at: float
+
+    def over(self, old: Place | None) -> Place:
+        """Awaited."""
+        if old is not None and old.awaited:
+            return old
+        return replace(old or Place(), awaited=self.counts, out=self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """What was awaited came; it counts once, whoever saw it first."""
+
+    def over(self, old: Place | None) -> Place | None:
+        """No longer awaited."""
+        return old if old is None or not old.awaited else replace(old, awaited=(), out=0.0)
