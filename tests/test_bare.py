@@ -71,7 +71,6 @@ def test_c9_observers_are_there_without_an_import_of_their_own(python):
     [
         ("cachepoint.langchain", "cachepoint[langchain]"),
         ("cachepoint.llama_index", "cachepoint[llama-index]"),
-        ("cachepoint.cli", "cachepoint[cli]"),
     ],
 )
 def test_a_missing_extra_is_named(python, module, extra):

