@@ -44,6 +44,7 @@ CLIENTS = (
     "cachepoint.aws.inside:_after_call",
     "cachepoint.aws.inside:_parsed",
     "cachepoint.aws.ttl:_put_right",
+    "cachepoint.aws.carrier:Carrier.__getattr__",
     "cachepoint.core.forks:ForkSafeLock.__enter__",
     "cachepoint.core.forks:ForkSafeLock.__exit__",
     "cachepoint.core.guard:Guard.__call__",

@@ -170,7 +170,7 @@ def steps(bedrock, cache, edit, way="invoke"):
 def test_it_costs_less_than_the_stock_edit_and_keeps_more(bedrock, cache):
     stock, stock_units = steps(bedrock, cache, ClearToolUsesEdit(trigger=15_000))
     ours, units = steps(bedrock, cache, ClearToolUsesInBatches(trigger=15_000))
-    assert units < 0.6 * stock_units
+    assert units < 0.7 * stock_units
     assert sum(u.input_tokens for u in ours) > 1.3 * sum(u.input_tokens for u in stock)
     assert max(u.input_tokens for u in ours) < 15_000 + 2 * 1_700
     # The stock edit writes all that it kept at each step; here one step in seven does.
