@@ -108,8 +108,11 @@ class Place:
         return self.held(now) and now - self.since <= WRITING_SECONDS
 
     def returns(self, now: float) -> bool:
-        """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read."""
-        return self.seen > NEVER and now - self.seen > BESIDE_SECONDS
+        """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read.
+
+        Where that was answered, it does; else its time tells.
+        """
+        return self.seen > NEVER and (self.proved >= self.seen or now - self.seen > BESIDE_SECONDS)
 
     def after(self, at: float) -> "Place":
         """This, after a call at `at` went through it."""
