@@ -34,7 +34,7 @@ def brings(extra):
     if done.returncode and any(
         w in done.stderr for w in ("error sending request", "Failed to fetch", "dns error")
     ):
-        pytest.skip("no package index can be asked")
+        pytest.skip(reason="no package index can be asked")
     assert not done.returncode, done.stderr
     return {line.partition("==")[0] for line in done.stdout.splitlines() if "==" in line}
 

@@ -12,7 +12,7 @@ import copy
 
 import pytest
 
-aioboto3 = pytest.importorskip("aioboto3")
+aioboto3 = pytest.importorskip("aioboto3", reason="aioboto3 pins another boto3 than langchain-aws")
 
 from llama_index.llms.bedrock_converse import BedrockConverse  # noqa: E402
 
@@ -238,7 +238,7 @@ def test_the_client_by_itself(bedrock, cache):
 
 def test_what_an_old_botocore_leaves_unknown(bedrock, cache):
     if knows_ttl(bedrock.client()):
-        pytest.skip("this botocore knows cacheDetails")
+        pytest.skip(reason="this botocore knows cacheDetails")
     llm = CachedBedrockConverse(CLAUDE, **where(bedrock), prompt_cache=cache, cache_policy={"ttl": "1h"})
     usage = asyncio.run(llm.achat(ASK)).additional_kwargs["cachepoint"]["usage"]
     assert usage["write_tokens"] > 1_024

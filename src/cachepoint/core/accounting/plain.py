@@ -1,5 +1,6 @@
 """A report that `json.dumps` takes as it is, and that costs nothing until somebody looks."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -20,9 +21,9 @@ class Plain(dict[str, Any]):
     def __post_init__(self) -> None:
         self.setdefault("model_id", self.model_id)
 
+    @abstractmethod
     def as_dict(self) -> dict[str, Any]:
         """What it says, as plain data; `model_id` is among it."""
-        raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(vars(self).values())
