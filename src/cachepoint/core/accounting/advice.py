@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from cachepoint.core.models.rules import ModelRules, shown
 from cachepoint.core.placement.decision import Decision
-from cachepoint.core.placement.planner import head_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +18,8 @@ class Advice:
 
 def advice(model_id: str, rules: ModelRules, decision: Decision) -> Iterator[Advice]:
     """What to say of a call."""
-    tokens = decision.sizes.tokens
-    head = head_of(decision.prefix)
-    behind = (tokens[-1] if tokens else 0) - (0 if head is None else tokens[head])
+    size, head = decision.sizes.at, decision.landmarks.head
+    behind = (size(-1) if decision.prefix.blocks else 0) - (0 if head is None else size(head))
     if behind < rules.min_tokens:
         return
     changing = decision.split.changing if decision.outlook.changing else None

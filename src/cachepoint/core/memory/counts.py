@@ -1,7 +1,8 @@
 """How often something came back, and how soon: counts that are added to, and fade."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachepoint.core.models.rules import TTL_SECONDS
 
@@ -16,8 +17,7 @@ PACE = 60.0
 _OPEN = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """How often something happened among how many tries; also a mean, as sum and number.
 
     Of what comes back: `hits` within five minutes of `tries`, `late` within the hour of the `passed` that
@@ -37,14 +37,14 @@ class Count:
         """One more that came after `gap` seconds; `tried`: it counts as a try already."""
         if gap <= TTL_SECONDS["5m"]:
             pace = self.pace + (gap - self.pace) / min(self.hits + 2, fade)
-            return replace(self, hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
+            return self._replace(hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
         late = gap <= TTL_SECONDS["1h"]
         tries = self.tries + (not tried)
-        return replace(self, tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
+        return self._replace(tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
 
     def less(self) -> "Count":
         """One hit less."""
-        return replace(self, hits=max(self.hits - 1, 0.0))
+        return self._replace(hits=max(self.hits - 1, 0.0))
 
     def aged(self, at: float, fade: float) -> "Count":
         """What is known at `at`: who is not back by then. Of too many, the oldest are not waited for."""
@@ -52,9 +52,9 @@ class Count:
         while count.open and (at - count.open[0] > TTL_SECONDS["5m"] or len(count.open) > _OPEN):
             first, *others = count.open
             over = (*count.over, first)[-_OPEN:]
-            count = replace(count, tries=count.tries + 1, open=tuple(others), over=over).faded(fade)
+            count = count._replace(tries=count.tries + 1, open=tuple(others), over=over).faded(fade)
         while count.over and at - count.over[0] > TTL_SECONDS["1h"]:
-            count = replace(count, passed=count.passed + 1, over=count.over[1:]).faded(fade)
+            count = count._replace(passed=count.passed + 1, over=count.over[1:]).faded(fade)
         return count
 
     def faded(self, fade: float) -> "Count":
@@ -62,8 +62,7 @@ class Count:
         if self.tries <= fade and self.passed <= fade:
             return self
         soon, late = fade / max(self.tries, fade), fade / max(self.passed, fade)
-        return replace(
-            self,
+        return self._replace(
             hits=self.hits * soon,
             tries=self.tries * soon,
             late=self.late * late,
@@ -98,7 +97,7 @@ class Counts:
         merged = dict(old.by_name) if old is not None else {}
         for name, new in self.by_name.items():
             was = merged.pop(name, NO_COUNT)
-            both = replace(was, hits=was.hits + new.hits, tries=was.tries + new.tries)
+            both = was._replace(hits=was.hits + new.hits, tries=was.tries + new.tries)
             merged[name] = both.faded(self.fade)
         for name in list(merged)[: max(0, len(merged) - MAX_NAMES)]:
             del merged[name]
@@ -117,8 +116,7 @@ class Counts:
 MAX_NAMES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """From `at` on one more of these is awaited; those awaited for an hour are given up."""
 
     name: str
@@ -128,11 +126,10 @@ class Tried:
         """Counted as tried when it is decided: a short while after it says nothing of an hour."""
         old = Counts({}) if old is None else old
         count = old.by_name.get(self.name, NO_COUNT)
-        return old.but(self.name, replace(count, open=(*count.open, self.at)).aged(self.at, old.fade))
+        return old.but(self.name, count._replace(open=(*count.open, self.at)).aged(self.at, old.fade))
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """What was awaited since `since` came after `gap` seconds."""
 
     name: str
@@ -146,7 +143,7 @@ class Returned:
         tried = self.since in count.over
         if not tried and self.since not in count.open:
             return old
-        count = replace(count, open=_without(count.open, self.since), over=_without(count.over, self.since))
+        count = count._replace(open=_without(count.open, self.since), over=_without(count.over, self.since))
         return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
 
 

@@ -1,14 +1,13 @@
 """How the changes to a place come together with what is known of it."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts
 from cachepoint.core.memory.records import Place
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(NamedTuple):
     """What was back was not read: it is as if it had not come."""
 
     name: str = ""
@@ -16,14 +15,13 @@ class Unread:
     def over(self, old: Counts | Place | None) -> Counts | Place | None:
         """One hit less, of a count by name, or of the visits of a place."""
         if isinstance(old, Place):
-            return replace(old, visits=old.visits.less(), failed=old.failed + 1)
+            return old._replace(visits=old.visits.less(), failed=old.failed + 1)
         if old is None or self.name not in old.by_name:
             return old
         return old.but(self.name, old.by_name[self.name].less())
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A call went through here at `at`."""
 
     at: float
@@ -33,8 +31,7 @@ class Seen:
         return (old or Place()).after(self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A call is about to write this. `holder` is that call's token, `at` its start."""
 
     holder: bytes
@@ -43,11 +40,10 @@ class Claim:
     def over(self, old: Place | None) -> Place:
         """Held by whoever came first, for as long as a claim lives."""
         old = old or Place()
-        return old if old.held(self.at) else replace(old, holder=self.holder, since=self.at)
+        return old if old.held(self.at) else old._replace(holder=self.holder, since=self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """A call no longer writes this."""
 
     holder: bytes
@@ -56,11 +52,10 @@ class Release:
         """Free, where that call held it."""
         if old is None or old.holder != self.holder:
             return old
-        return replace(old, holder=b"", since=0.0)
+        return old._replace(holder=b"", since=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(NamedTuple):
     """A call that started at `at` read an entry here or wrote one.
 
     `tokens` is its size, where it was told; `read` says that it was read.
@@ -78,8 +73,7 @@ class Learned:
         """
         old = old or Place()
         ttl = old.ttl if old.live(self.at) else self.ttl
-        return replace(
-            old,
+        return old._replace(
             tokens=old.tokens if self.tokens is None else self.tokens,
             ttl=ttl,
             expires=max(old.expires, self.at + TTL_SECONDS[ttl]),
@@ -89,8 +83,7 @@ class Learned:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(NamedTuple):
     """A call that started at `at` found no entry here."""
 
     at: float
@@ -99,11 +92,10 @@ class Forget:
         """No entry, unless a later call told of one."""
         if old is None or not old.expires or old.proved > self.at:
             return old
-        return replace(old, expires=0.0, ttl="5m", proved=self.at)
+        return old._replace(expires=0.0, ttl="5m", proved=self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
+class Await(NamedTuple):
     """Count where this comes back after `at`; what is awaited already stays awaited as it is."""
 
     counts: tuple[tuple[bytes, str], ...]
@@ -113,13 +105,12 @@ class Await:
         """Awaited."""
         if old is not None and old.awaited:
             return old
-        return replace(old or Place(), awaited=self.counts, out=self.at)
+        return (old or Place())._replace(awaited=self.counts, out=self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class CameBack:
+class CameBack(NamedTuple):
     """What was awaited came; it counts once, whoever saw it first."""
 
     def over(self, old: Place | None) -> Place | None:
         """No longer awaited."""
-        return old if old is None or not old.awaited else replace(old, awaited=(), out=0.0)
+        return old if old is None or not old.awaited else old._replace(awaited=(), out=0.0)

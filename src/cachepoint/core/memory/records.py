@@ -8,15 +8,15 @@ Records hold keyed digests, counts, sizes and times; no text.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cachepoint.core.memory.counts import NO_COUNT, PLACE_FADE, Count, Counts
 from cachepoint.core.models.rules import Ttl
 from cachepoint.core.prompt.cuts import Cut
-from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.prefix import SHORT, Prefix
 from cachepoint.core.prompt.sketches import Sketch, common
 
 # A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
@@ -52,8 +52,7 @@ class Table(StrEnum):
     """By model: what its refusals disproved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What is known of one prefix.
 
     Attributes:
@@ -117,10 +116,10 @@ class Place:
     def after(self, at: float) -> "Place":
         """This, after a call at `at` went through it."""
         if not self.returns(at):
-            return replace(self, seen=at, times=1) if self.seen == NEVER else self
+            return self._replace(seen=at, times=1) if self.seen == NEVER else self
         gap = math.inf if self.unreadable else at - self.seen
         visits = self.visits.plus(gap, PLACE_FADE)
-        return replace(self, seen=at, visits=visits, times=self.times + 1)
+        return self._replace(seen=at, visits=visits, times=self.times + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,6 @@ _KEEP_TEXTS = 96
 _KEEP_BYTES = 48_000
 _NEAR = 0.9
 _SKETCHED = 4
-_TRACED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +170,24 @@ class Trace:
     @classmethod
     def of(cls, prefix: Prefix, model: bytes) -> "Trace":
         """The trace of a request."""
-        return cls(model, prefix.settings, prefix.parts, b"".join([d[:_TRACED] for d in prefix.digests]))
+        return cls(model, prefix.settings, prefix.parts, prefix.short)
 
     def __len__(self) -> int:
-        return len(self.digests) // _TRACED
+        return len(self.digests) // SHORT
 
     def extends(self, before: "Trace") -> bool:
         """Whether the request goes on where `before` ended."""
         size = len(before.digests)
-        return self.digests[size - _TRACED : size] == before.digests[-_TRACED:]
+        return self.digests[size - SHORT : size] == before.digests[-SHORT:]
 
     def common(self, before: "Trace") -> int:
         """How many blocks the two begin with alike."""
         low, high = 0, min(len(self), len(before))
         # Digests are chained: once two differ, all that follow do.
         while low < high:
-            middle = (low + high + 1) // 2 * _TRACED
-            same = self.digests[middle - _TRACED : middle] == before.digests[middle - _TRACED : middle]
-            low, high = (middle // _TRACED, high) if same else (low, middle // _TRACED - 1)
+            middle = (low + high + 1) // 2 * SHORT
+            same = self.digests[middle - SHORT : middle] == before.digests[middle - SHORT : middle]
+            low, high = (middle // SHORT, high) if same else (low, middle // SHORT - 1)
         return low
 
     @property
@@ -228,8 +226,7 @@ class Deed(Protocol):
         """The record as it is from now on: None where there is to be none, `old` where nothing changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change to one record; what is in `then` is done where it changed anything."""
 
     table: Table

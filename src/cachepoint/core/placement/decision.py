@@ -15,9 +15,11 @@ from cachepoint.core.memory.records import Change, Changes, Place, Table, Texts,
 from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.forecast import Forecast, Kind
-from cachepoint.core.placement.outlook import Scene, Watch, branches, foresee
-from cachepoint.core.placement.planner import Outlook, Plan, end_of, head_of, plan, tools_of
+from cachepoint.core.placement.landmarks import Landmarks
+from cachepoint.core.placement.outlook import Watch, foresee
+from cachepoint.core.placement.planner import Outlook, Plan, plan
 from cachepoint.core.placement.question import Question
+from cachepoint.core.placement.scene import Scene
 from cachepoint.core.placement.sizes import Sizes, sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.cuts import Split
@@ -55,6 +57,7 @@ class Decision:
         rules: The model's row, less what refusals disproved.
         outlook: What was expected.
         sizes: Estimated tokens by block.
+        landmarks: Where its parts end.
         trace: What is kept of the request.
         before: The request before it in its conversation; None: none is remembered.
         parts: The block at which it parts from that one, where it does not go on from it.
@@ -70,6 +73,7 @@ class Decision:
     rules: ModelRules
     outlook: Outlook
     sizes: Sizes
+    landmarks: Landmarks
     trace: Trace
     before: Trace | None
     parts: int | None
@@ -100,17 +104,8 @@ def decide(question: Question, found: Recollection) -> Decision:
     parts = None if before is None else _parting(trace, before)
     scene = Scene(prefix, view, guessed, rules, question.policy, question.scope, conversation, parts)
     outlook, watches = foresee(scene, forecast)
-    decided = plan(
-        prefix,
-        view,
-        rules,
-        question.policy,
-        outlook,
-        guessed,
-        slots=question.reading.slots,
-        behind=question.reading.behind,
-        ours=question.reading.refusal is None,
-    )
+    reading = question.reading
+    decided = plan(scene, outlook, slots=reading.slots, behind=reading.behind, ours=reading.refusal is None)
     return Decision(
         plan=decided,
         prefix=prefix,
@@ -119,6 +114,7 @@ def decide(question: Question, found: Recollection) -> Decision:
         rules=rules,
         outlook=outlook,
         sizes=guessed,
+        landmarks=scene.landmarks,
         trace=trace,
         before=before,
         parts=parts,
@@ -188,12 +184,10 @@ def _came_back(decision: Decision) -> Iterator[Change]:
 
 
 def _noted(decision: Decision, now: float) -> Iterator[Change]:
-    prefix = decision.prefix
-    ends = {i for i in (head_of(prefix), end_of(prefix)) if i is not None}
+    marks, digests = decision.landmarks, decision.prefix.digests
     held = decision.view.live[-1:]
-    more = (i for i in (tools_of(prefix), decision.parts) if i is not None)
-    noted = ends.union(branches(prefix), decision.writing, held, more)
-    return (Change(Table.PLACES, prefix.digests[i], Seen(now)) for i in sorted(noted))
+    noted = {marks.head, marks.end, marks.tools, decision.parts, *marks.branches, *decision.writing, *held}
+    return (Change(Table.PLACES, digests[i], Seen(now)) for i in sorted(i for i in noted if i is not None))
 
 
 def _claimed(decision: Decision, holder: bytes, now: float) -> Iterator[Change]:

@@ -6,22 +6,12 @@ from typing import Literal
 
 from cachepoint.core.memory.counts import Count
 from cachepoint.core.memory.records import Place
-from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.once import once
 from cachepoint.core.placement.forecast import OWN, SURE, Chance, Forecast, Kind, Prices, blended
-from cachepoint.core.placement.planner import (
-    Candidate,
-    Outlook,
-    end_of,
-    head_of,
-    history_of,
-    previous_end,
-    tools_of,
-)
+from cachepoint.core.placement.planner import Candidate, Outlook
+from cachepoint.core.placement.scene import Scene
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
-from cachepoint.core.policy import CachePolicy
-from cachepoint.core.prompt.prefix import Ends, Prefix
+from cachepoint.core.prompt.prefix import Prefix
 
 Shape = Literal[
     "head",
@@ -40,37 +30,8 @@ Shape = Literal[
 # where it is more than that share.
 SMALL_SHARE = 0.25
 LARGE_SHARE = 0.5
-# Blocks of one message that are watched as places where requests may part.
-MAX_BRANCHES = 16
 # Blocks before the last of a system prompt that get a checkpoint which costs nothing.
 MAX_SLOTS = 3
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One request as the forecast looks at it.
-
-    `scope` stands for endpoint, API and model, `conversation` for what begins with the same message;
-    `parts` is the block at which it parts from the request before it, None: nothing is known of one.
-    """
-
-    prefix: Prefix
-    view: View
-    sizes: Sizes
-    rules: ModelRules
-    policy: CachePolicy
-    scope: bytes
-    conversation: bytes = b""
-    parts: int | None = None
-
-    @once
-    def ends(self) -> Mapping[int, Ends]:
-        """What ends at blocks, where anything does."""
-        return {i: b.ends for i, b in enumerate(self.prefix.blocks) if b.ends}
-
-    def ending(self, what: Ends) -> list[int]:
-        """The blocks at which it ends."""
-        return [i for i, ends in self.ends.items() if ends == what]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +53,7 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
         What is to be expected, and what is to be watched.
     """
     prefix, view, prices = scene.prefix, scene.view, Prices.of(scene.rules)
-    head, end = head_of(prefix), end_of(prefix)
+    head, end = scene.landmarks.head, scene.landmarks.end
     depths = _depths(scene, head, end)
     kind, doubt = _kind(scene), _doubt(prefix)
     whole = prefix.head - 1
@@ -107,13 +68,13 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
     ]
     likely = _end(scene, forecast, kind)
     # What is behind an answer in it comes back as the conversation does.
-    turn = previous_end(prefix) or -1
+    turn = scene.landmarks.previous or -1
     guess = {
         i: likely if prefix.head <= i <= turn else forecast.chance(k, anywhere).unhurried()
         for i, k in depths.items()
     }
     found += [Candidate(i, "again", _own(scene, i, chance)) for i, chance in guess.items()]
-    before = history_of(prefix)
+    before = scene.landmarks.history
     if before is not None and scene.policy.tail != "never":
         found.append(
             Candidate(
@@ -149,7 +110,7 @@ def _visits(place: Place, now: float) -> Count:
 
 
 def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Candidate]:
-    tools = tools_of(scene.prefix)
+    tools = scene.landmarks.tools
     if tools is not None and tools != head:
         yield Candidate(tools, "tools", _own(scene, tools, _head_chance(scene, forecast, tools)))
     if head is None:
@@ -217,25 +178,14 @@ def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind])
     # What is below the minimum can't be written, and tells nothing of what can.
     if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
         yield Watch(end, (kind, _pace(scene)))
-    before = history_of(scene.prefix)
+    before = scene.landmarks.history
     if before is not None and scene.sizes.reaches(before, scene.rules.min_tokens):
         yield Watch(before, (_past(scene),))
     # What is read needs no watching; what was seen and is not held may be worth a write when it returns.
-    held = max(scene.view.live, default=-1)
+    held = scene.view.anchor
     for index, deep in depths.items():
         if index > held:
             yield Watch(index, (deep, (scene.scope, "again")))
-
-
-def branches(prefix: Prefix) -> list[int]:
-    """Blocks at which requests may part: of the head, and of the message that was asked last."""
-    count = len(prefix.blocks)
-    last = prefix.blocks[-1].path[0] if count > prefix.head else None
-    tail = [i for i in range(prefix.head, count) if prefix.blocks[i].path[0] == last]
-    head = [i for i in range(prefix.head) if prefix.blocks[i].layer == "system"] or (
-        [prefix.head - 1] if prefix.head else []
-    )
-    return [*head[-MAX_BRANCHES:], *tail[:MAX_BRANCHES]]
 
 
 def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
@@ -256,7 +206,7 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
 
 def _parted(view: View) -> list[int]:
     """Places behind what is held, and those before it that more went through than through the next."""
-    held = max(view.live, default=-1)
+    held = view.anchor
     known = [(i, place.times) for i, place in view.entries.items()]
     nexts = [times for _, times in known[1:]] + [0] * bool(known)
     return [i for (i, here), there in zip(known, nexts, strict=True) if i > held or here > there + 1]
@@ -314,7 +264,7 @@ def _shape(scene: Scene) -> Shape:
     tools = blocks[0].layer == "tools"
     before = view.seen_from(head)
     if before is None:
-        before = previous_end(prefix)
+        before = scene.landmarks.previous
         shape: Shape = "history" if before is not None else "tools" if tools else "small_first"
     else:
         shape = "extends"
@@ -336,7 +286,7 @@ _WHOLE = frozenset({"documents", "again", "fresh"})
 
 def _added(sizes: Sizes, before: int | None, head: int) -> float:
     """What the request adds to what was there before, as a share of all of it."""
-    total = sizes.tokens[-1]
+    total = sizes.at(-1)
     last = before if before is not None else head - 1
-    known = sizes.tokens[last] if last >= 0 else 0
+    known = sizes.at(last) if last >= 0 else 0
     return (total - known) / total if total else 0.0

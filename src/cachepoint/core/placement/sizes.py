@@ -4,7 +4,7 @@ No Claude tokenizer is public; the best calibrator is the previous response's ow
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Count, Counts
 from cachepoint.core.models.rules import ModelRules
@@ -23,19 +23,35 @@ _BOUNDS = (1.5, 8.0)
 _MIN_BYTES = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Cumulative tokens by block index, estimated, exact where usage has told."""
+class Sizes(NamedTuple):
+    """Cumulative tokens by block, estimated; exact at the deepest block of which usage has told.
 
-    tokens: tuple[int, ...] = field(default_factory=tuple)
+    Attributes:
+        bytes: Cumulative bytes by block.
+        ratio: Bytes per token, behind what was told.
+        told: The bytes of what was told; 0: nothing was.
+        tokens: Its tokens.
+    """
+
+    bytes: Sequence[int]
+    ratio: float
+    told: int = 0
+    tokens: int = 0
+
+    def at(self, index: int) -> int:
+        """Tokens of the prefix that ends at a block."""
+        size = self.bytes[index]
+        if size <= self.told:
+            return int(size * self.tokens / self.told)
+        return self.tokens + int((size - self.told) / self.ratio)
 
     def reaches(self, index: int, minimum: int) -> bool:
         """Whether the prefix that ends here may be as large as the minimum."""
-        return self.tokens[index] * ESTIMATE_MARGIN >= minimum
+        return self.at(index) * ESTIMATE_MARGIN >= minimum
 
 
 def sizes(prefix: Prefix, view: View, rules: ModelRules, learned: Counts | None) -> Sizes:
-    """Cumulative tokens by block: exact up to the deepest prefix that usage has told.
+    """Cumulative tokens by block.
 
     Args:
         prefix: The request.
@@ -46,13 +62,9 @@ def sizes(prefix: Prefix, view: View, rules: ModelRules, learned: Counts | None)
     count = None if learned is None else learned.by_name.get(RATIO)
     ratio = rules.bytes_per_token if count is None or not count.tries else count.hits / count.tries
     known = view.sized
-    if known is None:
-        return Sizes(tuple([int(size / ratio) for size in prefix.sizes]))
-    index, tokens = known
-    base = prefix.sizes[index]
-    share = tokens / base if base else 0.0
-    inner = [int(size * share) for size in prefix.sizes[: index + 1]]
-    return Sizes((*inner, *[tokens + int((size - base) / ratio) for size in prefix.sizes[index + 1 :]]))
+    if known is None or not prefix.sizes[known[0]]:
+        return Sizes(prefix.sizes, ratio)
+    return Sizes(prefix.sizes, ratio, prefix.sizes[known[0]], known[1])
 
 
 def measured(sizes: Sequence[int], input_tokens: int) -> Counts | None:

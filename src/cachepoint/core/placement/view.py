@@ -15,26 +15,28 @@ class View:
     Attributes:
         now: Seconds.
         entries: The places that an earlier call noted.
-        awaited: The places whose coming back was to be counted.
     """
 
     now: float
     entries: Mapping[int, Place] = field(default_factory=dict)
-    awaited: Mapping[int, Place] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prefix: Prefix, places: Mapping[bytes, Place], now: float) -> "View":
         """The view of a request."""
         if not places:
             return cls(now)
-        known = {i: places[d] for i, d in enumerate(prefix.digests) if d in places}
-        noted = {i: place for i, place in known.items() if place.seen > NEVER}
-        return cls(now, noted, {i: place for i, place in known.items() if place.awaited})
+        noted = [(i, places[d]) for i, d in enumerate(prefix.digests) if d in places]
+        return cls(now, {i: place for i, place in noted if place.seen > NEVER})
 
     @once
     def live(self) -> tuple[int, ...]:
         """Indices of the blocks that end a live entry, in order."""
         return tuple(i for i, e in self.entries.items() if e.live(self.now))
+
+    @once
+    def anchor(self) -> int:
+        """The last of them; -1: there is none."""
+        return self.live[-1] if self.live else -1
 
     @property
     def sized(self) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from cachepoint.core.forks import ForkSafeLock
-from cachepoint.core.prompt.prefix import Block, Prefix, RawBlock, quick
+from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
 
 DIGEST_SIZE = 16
 # A transcript of 100,000 tokens is about 400 kB; both generations together hold some twenty of them. Files
@@ -207,6 +207,7 @@ def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
         sizes=(*after.sizes, *list(sizes)[1:]),
         hand={**after.hand, **marks} if marks else after.hand,
         orphans=orphans,
+        short=after.short + b"".join([b.digest[:SHORT] for b in blocks]),
     )
 
 

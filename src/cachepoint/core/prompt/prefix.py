@@ -68,6 +68,10 @@ class Block(NamedTuple):
         return f"messages[{self.path[0]}].content[{self.path[1]}]"
 
 
+# Bytes of a digest that tell the blocks of one conversation apart.
+SHORT = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """A request in cache order. Holds digests and sizes, never text.
@@ -75,6 +79,7 @@ class Prefix:
     `sizes[i]` is the cumulative size in bytes at the end of block i. `head` is the number of blocks
     in tools and system. `settings` stands for what changes the whole prefix (thinking, effort);
     `parts` are unchained digests of tools, system and the first message, for telling what changed.
+    `short` are the first eight bytes of each digest, one after the other.
     `hand` are the caller's own checkpoints by block index; `orphans` counts those with nothing before them.
     """
 
@@ -86,6 +91,7 @@ class Prefix:
     parts: tuple[bytes, bytes, bytes]
     hand: Mapping[int, Mark]
     orphans: int = 0
+    short: bytes = b""
 
     def first(self, count: int) -> "Prefix":
         """Its first blocks; they hold the whole of the first message."""
@@ -96,5 +102,6 @@ class Prefix:
             blocks=self.blocks[:count],
             digests=self.digests[:count],
             sizes=self.sizes[:count],
+            short=self.short[: SHORT * count],
             hand={i: mark for i, mark in self.hand.items() if i < count},
         )

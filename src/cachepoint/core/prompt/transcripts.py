@@ -8,10 +8,10 @@ texts in dicts of ours, in this process, bounded in count, bytes and age.
 import marshal
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
@@ -27,24 +27,36 @@ _ALIKE = 4
 _BLOCK = 900
 
 
-@dataclass(frozen=True, slots=True)
-class Forms:
-    """The exact forms of what has numbers in it: the head (None: it has none), and messages by index."""
+# Where something stands in a value: the keys and indices that lead to it.
+Way = tuple[Any, ...]
 
-    head: bytes | None
-    messages: Mapping[int, bytes]
 
-    def same_head(self, head: Any) -> bool:
-        """Whether a head that is equal is the same."""
-        return self.head is None or self.head == marshal.dumps(head, 2)
+class Numbers(NamedTuple):
+    """Where a value holds numbers, and their exact form.
 
-    def same(self, messages: Sequence[Any], count: int) -> int:
-        """How many of the first `count` messages, which are equal, are the same."""
-        known = {i: form for i, form in self.messages.items() if i < count}
-        # All at once: a list is its length and what is in it.
-        if marshal.dumps([messages[i] for i in known], 2)[_LIST:] == b"".join(known.values()):
-            return count
-        return next((i for i, form in known.items() if marshal.dumps(messages[i], 2) != form), count)
+    1, 1.0 and True are equal, and not the same on the wire.
+
+    Attributes:
+        ways: To the dicts and lists that hold them, the outermost.
+        form: What marshal makes of those, one after the other.
+    """
+
+    ways: tuple[Way, ...]
+    form: bytes
+
+    @classmethod
+    def of(cls, value: Any) -> "Numbers":
+        """Those of a value.
+
+        Raises:
+            ValueError: Where something in it has no exact form.
+        """
+        ways = tuple(_ways(value, ()))
+        return cls(ways, _form(value, ways))
+
+    def same(self, value: Any) -> bool:
+        """Whether a value that is equal is the same."""
+        return not self.ways or _form(value, self.ways) == self.form
 
 
 # What marshal writes in front of the items of a list: its type, and how many.
@@ -58,8 +70,8 @@ class Transcript:
     Attributes:
         head: The tools and the system prompt.
         messages: The messages.
-        forms: The exact form of the head, where it has numbers in it, and of the messages that have: 1,
-            1.0 and True are equal, and not the same on the wire.
+        in_head: The numbers of the head.
+        numbers: Those of the messages that have any, by index.
         raw: The blocks.
         starts: By message: the index of its first block; one more for the end.
         weight: Rough bytes.
@@ -69,7 +81,8 @@ class Transcript:
 
     head: tuple[Any, Any]
     messages: list[Any]
-    forms: Forms
+    in_head: Numbers
+    numbers: Mapping[int, Numbers]
     raw: list[RawBlock]
     starts: tuple[int, ...]
     weight: int
@@ -78,12 +91,21 @@ class Transcript:
 
     def common(self, head: tuple[Any, Any], messages: list[Any]) -> int:
         """How many messages a request begins with alike; -1 where its head is another."""
-        if head != self.head or not self.forms.same_head(head):
+        if head != self.head or not self.in_head.same(head):
             return -1
         count = min(len(messages), len(self.messages))
         if messages[:count] != self.messages[:count]:
             count = next(i for i in range(count) if messages[i] != self.messages[i])
-        return self.forms.same(messages, count)
+        return self._same(messages, count)
+
+    def _same(self, messages: list[Any], count: int) -> int:
+        """How many of the first `count` messages, which are equal, are the same."""
+        known = self.numbers if count == len(self.messages) else _first(self.numbers, count)
+        # All at once: one list is its length and what is in it.
+        values = [_at(messages[i], way) for i, numbers in known.items() for way in numbers.ways]
+        if marshal.dumps(values, 2)[_LIST:] == b"".join([numbers.form for numbers in known.values()]):
+            return count
+        return next((i for i, numbers in known.items() if not numbers.same(messages[i])), count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +196,21 @@ def _read(
     messages = _copy(request["messages"][same:])
     head = (None, None) if before is not None else _copy(wire.head(request))
     reading: Reading = wire.read(wire.holding(request, head, messages), rules)
-    forms = _forms(head, messages, same)
-    if reading.orphans or forms is None:
+    numbers = _numbers(head, messages, same)
+    if reading.orphans or numbers is None:
         # A checkpoint with nothing before it, or what nobody can compare.
         return wire.read(request, rules), None
     starts = _starts(reading.raw, len(messages))
     weight = sum(_BLOCK + (len(b.payload) if isinstance(b.payload, str) else 0) for b in reading.raw)
     if before is None:
-        return reading, Growth(Transcript(head, messages, forms, reading.raw, starts, weight, now))
+        return reading, Growth(Transcript(head, messages, *numbers, reading.raw, starts, weight, now))
     begun = before.starts[same]
     raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
-    known = {i: form for i, form in before.forms.messages.items() if i < same}
     joined = Transcript(
         head=before.head,
         messages=before.messages[:same] + messages,
-        forms=Forms(before.forms.head, known | dict(forms.messages)),
+        in_head=before.in_head,
+        numbers={**_first(before.numbers, same), **numbers[1]},
         raw=raw,
         starts=(*before.starts[:same], *(begun + start for start in starts)),
         weight=before.weight + weight,
@@ -237,21 +259,39 @@ def _copy(value: Any) -> Any:
     return bytes(value) if isinstance(value, bytearray) else value
 
 
-def _numbers(value: Any) -> bool:
-    """Whether anything in it may equal what is written otherwise."""
-    if isinstance(value, dict):
-        return any(map(_numbers, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_numbers, value))
-    return not isinstance(value, str | bytes) and value is not None
-
-
-def _forms(head: Any, messages: Sequence[Any], first: int) -> Forms | None:
-    """None where something in it has no exact form."""
+def _numbers(head: Any, messages: Sequence[Any], first: int) -> tuple[Numbers, Mapping[int, Numbers]] | None:
+    """Of the head, and of the messages that hold any; None where something in it has no exact form."""
     try:
-        return Forms(
-            marshal.dumps(head, 2) if _numbers(head) else None,
-            {i: marshal.dumps(m, 2) for i, m in enumerate(messages, first) if _numbers(m)},
-        )
+        found = {i: Numbers.of(message) for i, message in enumerate(messages, first)}
+        return Numbers.of(head), {i: numbers for i, numbers in found.items() if numbers.ways}
     except ValueError:
         return None
+
+
+def _first(numbers: Mapping[int, Numbers], count: int) -> dict[int, Numbers]:
+    return {i: one for i, one in numbers.items() if i < count}
+
+
+def _ways(value: Any, way: Way) -> Iterator[Way]:
+    """To the outermost dicts and lists that hold anything that may equal what is written otherwise."""
+    if not isinstance(value, dict | list | tuple):
+        return
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    inner: list[Way] = []
+    for key, item in items:
+        if isinstance(item, dict | list | tuple):
+            inner += _ways(item, (*way, key))
+        elif not isinstance(item, str | bytes) and item is not None:
+            yield way
+            return
+    yield from inner
+
+
+def _form(value: Any, ways: Sequence[Way]) -> bytes:
+    return marshal.dumps([_at(value, way) for way in ways], 2)[_LIST:]
+
+
+def _at(value: Any, way: Way) -> Any:
+    for step in way:
+        value = value[step]
+    return value

@@ -1,0 +1,54 @@
+"""One request as it is decided on: what it holds, what is known of it, and what holds for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.once import once
+from cachepoint.core.placement.landmarks import Landmarks
+from cachepoint.core.placement.sizes import Sizes
+from cachepoint.core.placement.view import View
+from cachepoint.core.policy import CachePolicy
+from cachepoint.core.prompt.prefix import Ends, Prefix
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One request as it is decided on.
+
+    `scope` stands for endpoint, API and model, `conversation` for what begins with the same message;
+    `parts` is the block at which it parts from the request before it, None: nothing is known of one.
+    """
+
+    prefix: Prefix
+    view: View
+    sizes: Sizes
+    rules: ModelRules
+    policy: CachePolicy
+    scope: bytes
+    conversation: bytes = b""
+    parts: int | None = None
+
+    @once
+    def landmarks(self) -> Landmarks:
+        """Where its parts end."""
+        return Landmarks.of(self.prefix)
+
+    @once
+    def ends(self) -> Mapping[int, Ends]:
+        """What ends at blocks, where anything does."""
+        return {i: b.ends for i, b in enumerate(self.prefix.blocks) if b.ends}
+
+    def ending(self, what: Ends) -> list[int]:
+        """The blocks at which it ends."""
+        return [i for i, ends in self.ends.items() if ends == what]
+
+    def takes(self, index: int) -> bool:
+        """Whether Bedrock would hold what a checkpoint behind a block ends."""
+        if not self.prefix.blocks[index].markable:
+            return False
+        if index in self.view.live:
+            return True
+        largest = self.rules.max_cached_tokens
+        large = self.sizes.reaches(index, self.rules.min_tokens)
+        return large and (largest is None or self.sizes.at(index) <= largest)
