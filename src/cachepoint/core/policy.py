@@ -148,6 +148,8 @@ class CachePolicy(_Given):
     def layered(cls, *policies: "CachePolicy | None") -> "CachePolicy":
         """The policies laid over each other: of each option what the last one says that names it."""
         naming = [policy for policy in policies if policy is not None and policy.given]
+        if not naming:
+            return _NAMES_NONE
         if len(naming) == 1:
             return naming[0]
         options: dict[str, Any] = {}
@@ -199,6 +201,9 @@ def _of_options(options: Mapping[str, Any]) -> CachePolicy:
     policy = CachePolicy(**options)
     object.__setattr__(policy, "given", frozenset(options))
     return policy
+
+
+_NAMES_NONE = _of_options({})
 
 
 def _refuse_unknown(names: Iterable[Any]) -> None:

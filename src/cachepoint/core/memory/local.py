@@ -8,7 +8,7 @@ from typing import Any
 
 from cachepoint.core.forks import at_fork
 from cachepoint.core.memory.protocol import Keys, Question, Recollection
-from cachepoint.core.memory.records import Change, Changes, Table
+from cachepoint.core.memory.records import Change, Changes, Deed, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +51,36 @@ class _Rows:
     def find(self, keys: Collection[bytes], now: float) -> dict[bytes, Any]:
         oldest = now - self.limit.seconds
         rows = self._rows
-        return {k: row[0] for k in keys if (row := rows.get(k)) is not None and row[1] >= oldest}
+        # Most keys of a transcript are of no record.
+        there = filter(rows.__contains__, keys)
+        return {k: row[0] for k in there if (row := rows.get(k)) is not None and row[1] >= oldest}
 
-    def get(self, key: bytes, now: float) -> Any:
-        row = self._rows.get(key)
-        return None if row is None or row[1] < now - self.limit.seconds else row[0]
+    def change(self, key: bytes, deed: Deed, now: float) -> tuple[Any, Any]:
+        """The record as it was, and as it is."""
+        row = self._rows.pop(key, None)
+        old = None if row is None or row[1] < now - self.limit.seconds else row[0]
+        try:
+            new = deed.over(old)
+        except BaseException:
+            if row is not None:
+                self._rows[key] = row
+            raise
+        self.bytes -= 0 if row is None else row[2]
+        if new is not None:
+            weight = len(key) + new.weight
+            self._rows[key] = (new, now, weight)
+            self.bytes += weight
+        return old, new
 
-    def put(self, key: bytes, record: Any, now: float) -> None:
-        self._drop(key)
-        if record is None:
-            return
-        weight = len(key) + record.weight
-        self._rows[key] = (record, now, weight)
-        self.bytes += weight
-        self._trim(now)
+    def trim(self, now: float) -> None:
+        """Drop what is too much, what was used longest ago first."""
+        while self._rows and self._too_much(now):
+            _, row = self._rows.popitem(last=False)
+            self.bytes -= row[2]
 
     def weigh(self) -> None:
         """Add up the bytes anew."""
         self.bytes = sum(weight for _, _, weight in self._rows.values())
-
-    def _drop(self, key: bytes) -> None:
-        row = self._rows.pop(key, None)
-        if row is not None:
-            self.bytes -= row[2]
-
-    def _trim(self, now: float) -> None:
-        while self._rows and self._too_much(now):
-            self._drop(next(iter(self._rows)))
 
     def _too_much(self, now: float) -> bool:
         limit = self.limit
@@ -109,6 +112,8 @@ class LocalMemory:
         with self._lock:
             for change in changes.all:
                 self._change(change, changes.now, held)
+            for rows in self._tables.values():
+                rows.trim(changes.now)
         return held
 
     async def arecall(self, question: Question, timeout: float) -> Recollection:
@@ -137,11 +142,7 @@ class LocalMemory:
         return {table: self._tables[table].find(wanted, now) for table, wanted in keys.items()}
 
     def _change(self, change: Change, now: float, held: Mapping[Table, dict[bytes, Any]]) -> None:
-        rows = self._tables[change.table]
-        old = rows.get(change.key, now)
-        new = change.deed.over(old)
-        if new is not None or old is not None:
-            rows.put(change.key, new, now)
+        old, new = self._tables[change.table].change(change.key, change.deed, now)
         if change.table in held:
             held[change.table][change.key] = new
         if new is not old:

@@ -91,7 +91,7 @@ class Place(NamedTuple):
 
     def live(self, now: float) -> bool:
         """Whether Bedrock must hold an entry now, as far as it can be believed."""
-        return self.expires > now and not self.unreadable
+        return self.expires > now and self.failed < _FAILURES
 
     @property
     def unreadable(self) -> bool:

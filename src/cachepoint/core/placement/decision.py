@@ -186,7 +186,16 @@ def _came_back(decision: Decision) -> Iterator[Change]:
 def _noted(decision: Decision, now: float) -> Iterator[Change]:
     marks, digests = decision.landmarks, decision.prefix.digests
     held = decision.view.live[-1:]
-    noted = {marks.head, marks.end, marks.tools, decision.parts, *marks.branches, *decision.writing, *held}
+    noted = {
+        marks.head,
+        marks.end,
+        marks.history,
+        marks.tools,
+        decision.parts,
+        *marks.branches,
+        *decision.writing,
+        *held,
+    }
     return (Change(Table.PLACES, digests[i], Seen(now)) for i in sorted(i for i in noted if i is not None))
 
 

@@ -70,11 +70,9 @@ def _newest(prefix: Prefix) -> int:
 
 
 def _head(prefix: Prefix, system: int) -> int | None:
-    blocks, stop = prefix.blocks, prefix.head
-    for i in range(prefix.head):
-        if blocks[i].ends in _DOUBTFUL:
-            stop = i
-            break
+    blocks = prefix.blocks
+    doubtful = (i for i, what in prefix.ends.items() if i < prefix.head and what in _DOUBTFUL)
+    stop = min(doubtful, default=prefix.head)
     i = stop - 1
     first = system if stop > system else 0
     while i >= first and not blocks[i].markable:

@@ -227,12 +227,12 @@ def _fresh(scene: Scene) -> Kind:
 
 
 def _ends_documents(scene: Scene, index: int) -> bool:
-    return scene.ends.get(index) == "documents"
+    return scene.prefix.ends.get(index) == "documents"
 
 
 def _doubt(prefix: Prefix) -> Shape | None:
     """What in the head may not come back; None where nothing looks like it."""
-    ends = {b.ends for b in prefix.blocks[: prefix.head]}
+    ends = {what for i, what in prefix.ends.items() if i < prefix.head}
     return "documents" if "documents" in ends else "clock" if "volatile" in ends else None
 
 
@@ -271,7 +271,9 @@ def _shape(scene: Scene) -> Shape:
     if tools:
         return shape
     if any(
-        scene.ends[i] in _WHOLE for i in scene.ends if i >= head and blocks[i].path[0] == blocks[-1].path[0]
+        scene.prefix.ends[i] in _WHOLE
+        for i in scene.prefix.ends
+        if i >= head and blocks[i].path[0] == blocks[-1].path[0]
     ):
         return "large"
     added = _added(scene.sizes, before, head)

@@ -1,6 +1,5 @@
 """One request as it is decided on: what it holds, what is known of it, and what holds for it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cachepoint.core.models.rules import ModelRules
@@ -34,14 +33,9 @@ class Scene:
         """Where its parts end."""
         return Landmarks.of(self.prefix)
 
-    @once
-    def ends(self) -> Mapping[int, Ends]:
-        """What ends at blocks, where anything does."""
-        return {i: b.ends for i, b in enumerate(self.prefix.blocks) if b.ends}
-
     def ending(self, what: Ends) -> list[int]:
         """The blocks at which it ends."""
-        return [i for i, ends in self.ends.items() if ends == what]
+        return [i for i, ends in self.prefix.ends.items() if ends == what]
 
     def takes(self, index: int) -> bool:
         """Whether Bedrock would hold what a checkpoint behind a block ends."""

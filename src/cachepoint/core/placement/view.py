@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import compress, count
 
 from cachepoint.core.memory.records import NEVER, Place
 from cachepoint.core.once import once
@@ -14,24 +15,25 @@ class View:
 
     Attributes:
         now: Seconds.
-        entries: The places that an earlier call noted.
+        entries: The places that an earlier call noted, in order.
     """
 
     now: float
-    entries: Mapping[int, Place] = field(default_factory=dict)
+    entries: dict[int, Place] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prefix: Prefix, places: Mapping[bytes, Place], now: float) -> "View":
         """The view of a request."""
         if not places:
             return cls(now)
-        noted = [(i, places[d]) for i, d in enumerate(prefix.digests) if d in places]
-        return cls(now, {i: place for i, place in noted if place.seen > NEVER})
+        digests = prefix.digests
+        noted = compress(count(), map(places.__contains__, digests))
+        return cls(now, {i: place for i in noted if (place := places[digests[i]]).seen > NEVER})
 
     @once
     def live(self) -> tuple[int, ...]:
         """Indices of the blocks that end a live entry, in order."""
-        return tuple(i for i, e in self.entries.items() if e.live(self.now))
+        return tuple([i for i, e in self.entries.items() if e.live(self.now)])
 
     @once
     def anchor(self) -> int:
@@ -41,9 +43,10 @@ class View:
     @property
     def sized(self) -> tuple[int, int] | None:
         """The deepest block whose cumulative tokens are known, and the tokens."""
-        known = [(i, e.tokens) for i, e in self.entries.items() if e.tokens is not None]
-        return known[-1] if known else None
+        deepest_first = reversed(self.entries.items())
+        return next(((i, e.tokens) for i, e in deepest_first if e.tokens is not None), None)
 
     def seen_from(self, first: int) -> int | None:
         """The deepest block at or behind `first` that an earlier call went through and that was noted."""
-        return max((i for i in self.entries if i >= first), default=None)
+        deepest = next(reversed(self.entries), None)
+        return None if deepest is None or deepest < first else deepest

@@ -200,12 +200,14 @@ def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
     known = len(after.blocks)
     sizes = accumulate([b.size for b in blocks], initial=after.sizes[-1] if known else 0)
     marks = {i: b.mark for i, b in enumerate(blocks, known) if b.mark is not None}
+    ends = {i: b.ends for i, b in enumerate(blocks, known) if b.ends}
     return replace(
         after,
         blocks=(*after.blocks, *blocks),
         digests=(*after.digests, *[b.digest for b in blocks]),
         sizes=(*after.sizes, *list(sizes)[1:]),
         hand={**after.hand, **marks} if marks else after.hand,
+        ends={**after.ends, **ends} if ends else after.ends,
         orphans=orphans,
         short=after.short + b"".join([b.digest[:SHORT] for b in blocks]),
     )

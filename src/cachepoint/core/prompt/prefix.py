@@ -1,7 +1,7 @@
 """A request as Bedrock's cache sees it: ordered blocks, each with the digest of all up to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Layer = Literal["tools", "system", "messages"]
@@ -80,6 +80,7 @@ class Prefix:
     in tools and system. `settings` stands for what changes the whole prefix (thinking, effort);
     `parts` are unchained digests of tools, system and the first message, for telling what changed.
     `short` are the first eight bytes of each digest, one after the other.
+    `ends` says what ends at blocks, where anything does.
     `hand` are the caller's own checkpoints by block index; `orphans` counts those with nothing before them.
     """
 
@@ -92,6 +93,7 @@ class Prefix:
     hand: Mapping[int, Mark]
     orphans: int = 0
     short: bytes = b""
+    ends: Mapping[int, Ends] = field(default_factory=dict)
 
     def first(self, count: int) -> "Prefix":
         """Its first blocks; they hold the whole of the first message."""
@@ -104,4 +106,5 @@ class Prefix:
             sizes=self.sizes[:count],
             short=self.short[: SHORT * count],
             hand={i: mark for i, mark in self.hand.items() if i < count},
+            ends={i: what for i, what in self.ends.items() if i < count},
         )

@@ -233,18 +233,24 @@ def _is_touched(touched: Touched, *place: str | int) -> bool:
 def _rewrite(
     layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
 ) -> list[Any]:
-    out = []
+    depth = len(stem)
+    changed = {path[depth] for where, path in (*marks, *cuts) if where == layer and path[:depth] == stem}
+    out: list[Any] = []
     for i, item in enumerate(items):
         if CACHE_POINT in item:
             continue
-        path = (*stem, i)
-        at = cuts.get((layer, path))
-        if at is None:
-            out += _marked(_without_nested(item), marks.get((layer, path)))
-            continue
-        for n, piece in enumerate(pieces(item["text"], at)):
-            out += _marked({"text": piece}, marks.get((layer, (*path, n))))
+        clean = _without_nested(item) if "toolResult" in item else item
+        out += _placed(clean, layer, (*stem, i), marks, cuts) if i in changed else (clean,)
     return out
+
+
+def _placed(item: Any, layer: Layer, path: tuple[int, ...], marks: Marks, cuts: Cuts) -> list[Any]:
+    """One block, with what is to stand behind it or in it."""
+    at = cuts.get((layer, path))
+    if at is None:
+        return _marked(item, marks.get((layer, path)))
+    texts = enumerate(pieces(item["text"], at))
+    return [block for n, text in texts for block in _marked({"text": text}, marks.get((layer, (*path, n))))]
 
 
 def _marked(item: Any, mark: Any) -> list[Any]:
