@@ -16,11 +16,13 @@ import logging
 import sys
 import textwrap
 import threading
+from collections import defaultdict
 from contextlib import contextmanager
 from functools import _lru_cache_wrapper, cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import NamedTuple
+from weakref import WeakSet
 
 import cachepoint
 from cachepoint.core.guard import guard
@@ -115,7 +117,7 @@ def check(run, plain, *, make=lambda: None, modules=MODULES, entries=()):
     cold()
     subject = make()
     places = [p for p in reached(lambda: run(subject), modules) if str(p) not in entries]
-    with _frozen() as functions:
+    with _aside() as functions:
         failed = [f"{p} {why}" for p in places if (why := _failure(run, plain, make, p, functions))]
     assert not failed, f"{len(failed)} of {len(places)} fail the call:\n" + "\n".join(failed)
     return places
@@ -129,7 +131,8 @@ def are_short(entries, most=10):
 
 def cold(within="cachepoint"):
     """Empty what our functions in a module or package remember, and let the next fault be the first."""
-    for module in [m for name, m in sys.modules.items() if f"{name}.".startswith(f"{within}.")]:
+    inside = f"{within}."
+    for module in [m for name, m in sys.modules.items() if name == within or name.startswith(inside)]:
         for wrapper in [o for o in vars(module).values() if isinstance(o, _lru_cache_wrapper)]:
             wrapper.cache_clear()
     guard.faults = 0
@@ -141,10 +144,17 @@ def ours():
 
 
 @contextmanager
-def _frozen():
-    """All functions of ours; what is made in the block is all that `ours` has to look through then."""
-    functions = ours()
-    gc.freeze()
+def _aside():
+    """Gives all functions of ours that are alive in a module; each time only what is new is looked through."""
+    known = defaultdict(WeakSet)
+
+    def functions(module):
+        for function in ours():
+            known[_module(function.__code__.co_filename)].add(function)
+        gc.freeze()
+        return list(known[module])
+
+    functions("")
     try:
         yield functions
     finally:
@@ -155,7 +165,7 @@ def _failure(run, plain, make, place, functions):
     # What a function of another module remembers stands in nobody's way.
     cold(place.module)
     subject = make()
-    with made_to_raise(place, [*functions, *ours()]), _warnings() as said:
+    with made_to_raise(place, functions(place.module)), _warnings() as said:
         try:
             answer = run(subject)
         except Exception as error:

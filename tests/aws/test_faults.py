@@ -8,7 +8,7 @@ from builders import marks
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.aws import AsyncCachingClient, CachingClient
-from cachepoint.emulator import BedrockEmulator, EmulatedError, TextResponder
+from cachepoint.emulator import BedrockEmulator, EmulatedError, Reply, TextResponder
 from tests.aws.stubs import (
     APP_PROFILE,
     Answering,
@@ -28,13 +28,11 @@ ASK = chat("a")
 BUSY = chat("too much")
 
 
-class Busy(TextResponder):
+def busy(request):
     """Has too much to do, if it is told so."""
-
-    def __call__(self, request, /):
-        if "too much" in str(request.body):
-            raise EmulatedError("Too many requests.", code="ThrottlingException", status=429)
-        return super().__call__(request)
+    if "too much" in str(request.body):
+        raise EmulatedError("Too many requests.", code="ThrottlingException", status=429)
+    return Reply.text("It is on the left.")
 
 
 class Refusing(TextResponder):
@@ -54,7 +52,7 @@ class Refusing(TextResponder):
 def emulators():
     profiles = {APP_PROFILE: "anthropic.claude-sonnet-4-6"}
     with (
-        BedrockEmulator(profiles=profiles, responder=Busy()) as bedrock,
+        BedrockEmulator(profiles=profiles, responder=busy) as bedrock,
         BedrockEmulator(responder=Refusing()) as refusing,
     ):
         yield bedrock, refusing

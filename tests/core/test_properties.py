@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core.prompt.documents import retrieved
-from cachepoint.emulator import BedrockEmulator
+from cachepoint.emulator import BedrockEmulator, Reply
 from cachepoint.emulator.service.operations import Incoming
 
 CONVERSATIONS = 1_000
@@ -46,7 +46,7 @@ def points(request):
 @given(conversations(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
 def test_no_request_is_refused_changed_or_overfull(conversation, policy, gaps):
     model, requests = conversation
-    bedrock = BedrockEmulator()
+    bedrock = BedrockEmulator(responder=lambda _: Reply.text("ok"))
     cache = PromptCache(policy=policy, clock=bedrock.now)
     retrieved.announce([DOCUMENT])
     for request, gap in zip(requests, gaps, strict=False):
