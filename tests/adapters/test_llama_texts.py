@@ -17,7 +17,7 @@ from tests.adapters.contract import CLAUDE
 from tests.adapters.llama_index_adapter import where
 from tests.adapters.llama_index_shapes import message
 from tests.adapters.test_contract import points
-from tests.conftest import boto_client
+from tests.aws.stubs import boto
 
 RULES = "\n".join(f"Rule {n}: answer in full sentences and name the page, case {n}." for n in range(120))
 HOSTILE = {
@@ -156,11 +156,14 @@ def test_a8_a_child_forked_while_a_text_is_learned_learns_on():
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_c17_what_one_endpoint_was_sent_says_nothing_of_another():
-    """C17: two emulators, one PromptCache: the second one's first call begins anew."""
+@pytest.mark.parametrize("regions", [("us-east-1", "us-east-1"), ("us-east-1", "eu-west-1")])
+def test_c17_what_one_endpoint_was_sent_says_nothing_of_another(regions):
+    """C17: two emulators or two Regions of one, one PromptCache: the second one's first call begins anew."""
     cache = PromptCache()
-    with BedrockEmulator() as one, BedrockEmulator() as other:
-        clients = [boto_client(b.url) for b in (one, other)]
+    with BedrockEmulator() as one, BedrockEmulator() as second:
+        other = second if len(set(regions)) == 1 else one
+        places = zip((one, other), regions, strict=True)
+        clients = [boto(b.url, region=region) for b, region in places]
         llms = [
             CachedBedrockConverse(
                 CLAUDE, client=c, prompt_cache=cache, cache_policy={"reorder": "stable_first"}

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import json
 import logging
+import re
 import sys
 
 import pytest
@@ -25,6 +26,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 import cachepoint.langchain
 from cachepoint import CachePolicy, PromptCache, configure
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.emulator import ScriptedResponder, ToolResponder
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
@@ -299,6 +301,26 @@ def test_an_unsupported_model_answers_all_the_same(build, bedrock):
 def test_misspelt_options_are_refused(options):
     with pytest.raises(ValueError, match=r"of|tll|warning"):
         CachepointMiddleware(**options)
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("ttl", "'ttl' is no option here: write cache_policy={'ttl': ...}"),
+        ("cache_polcy", "'cache_polcy' is no option here: did you mean cache_policy=?"),
+        ("cache", "there are cache_policy, prompt_cache, unsupported_model_behavior"),
+        ("min_messages_to_cache", "there are cache_policy, prompt_cache, unsupported_model_behavior"),
+    ],
+)
+def test_a11_an_option_that_there_is_not_is_refused(option, says):
+    """A11: it was a bare TypeError, and `ttl` is what the middleware of langchain-aws takes."""
+    with pytest.raises(InvalidOptionError, match=re.escape(says)):
+        CachepointMiddleware(**{option: "1h"})
+
+
+def test_a11_what_is_no_cache_is_refused_when_it_is_built():
+    with pytest.raises(InvalidOptionError, match="prompt_cache is a PromptCache or None"):
+        CachepointMiddleware(prompt_cache="redis://here")
 
 
 def test_a_model_named_by_a_string(bedrock, monkeypatch):

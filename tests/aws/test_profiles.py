@@ -102,6 +102,7 @@ def test_c10_a_provisioned_model_has_no_caching_whoever_names_its_base(called, c
     stub = Answering(answer())
     CachingClient(stub, cache=cache, base_model_id=BASE).converse(**chat("a", model=called))
     assert bool(marks(stub.requests[0])) is not provisioned
+    assert bool(marks(cache.prepare(chat("a", model=called), model_id=BASE).request)) is not provisioned
 
 
 def test_a_base_says_nothing_of_an_id_that_names_its_model():

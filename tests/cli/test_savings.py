@@ -91,6 +91,18 @@ def test_the_python_of_the_docs():
     assert (done.failed, done.attempted) == (0, 3)
 
 
+@pytest.mark.parametrize(
+    ("requests", "limit"), [(200, "$0.0035"), (20_000, "$0.35"), (2_000_000, "$35.42"), (2, "$0.000035")]
+)
+def test_the_price_an_hour_is_never_shown_as_nothing(requests, limit):
+    """It was "below $0.00 an hour", as of $2.55 a month."""
+    said = shown(
+        *("--requests", requests, "--prefix", 4000, "--user", 50, "--output", 40),
+        *("--input-price", 3, "--output-price", 15),
+    )
+    assert f"It pays below {limit} an hour" in said
+
+
 def test_an_expiring_entry_is_said():
     slow = [*CHATBOT, "--rate", 5, "--ttl", "5m"]
     assert "Entries expire" in shown(*slow)

@@ -74,15 +74,12 @@ class Carrier:
         return call
 
     def _prepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
-        """The call with its checkpoints; what a subclass arranges, it arranges here."""
+        """The call with its checkpoints."""
         base = self._base_model_id or self._profiles.base_model(str(request["modelId"]))
         return self._finish(self._cache.prepare(**self._question(request, policy, base)))
 
     async def _aprepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
         """As `_prepare`, with an awaited memory."""
-        # What overrides the one holds for both.
-        if self._prepare.__func__ is not Carrier._prepare:  # type: ignore[attr-defined]
-            return self._prepare(request, policy)
         base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))
         return self._finish(await self._cache.aprepare(**self._question(request, policy, base)))
 
@@ -93,7 +90,7 @@ class Carrier:
             "request": self._arrange(request),
             "model_id": known_as(str(request["modelId"]), base),
             "policy": chosen if knows_points(self._client) else "off",
-            "region": _called(self._client),
+            "region": called_by(self._client),
         }
 
     def _fitted(self, call: Call) -> Call:
@@ -145,7 +142,7 @@ def message_of(error: BaseException) -> str:
     return str(response["Error"]["Message"]) if isinstance(response, Mapping) else ""
 
 
-def _called(client: Any) -> str:
+def called_by(client: Any) -> str:
     """The endpoint and the Region that the client calls: it tells two emulators apart. Stubs have none."""
     meta = getattr(client, "meta", None)
     names = (getattr(meta, "endpoint_url", ""), getattr(meta, "region_name", ""))

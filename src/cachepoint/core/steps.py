@@ -13,7 +13,7 @@ from cachepoint.core.memory.deeds import Forget, Learned, Release, Unread
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Deed, Row, Table
 from cachepoint.core.models.refusals import read_refusal
-from cachepoint.core.models.rules import ModelRules, base_model, rules_for
+from cachepoint.core.models.rules import ModelRules, known_as, rules_for
 from cachepoint.core.placement.decision import Decision, changes, decide
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
@@ -44,7 +44,7 @@ def named(call: Call, model_id: str | None) -> tuple[str, ModelRules]:
         raise InvalidOptionError(f"dialect is {call.dialect!r}; use one of {', '.join(map(repr, DIALECTS))}")
     if not call.model_id:
         raise InvalidOptionError("no model is named: give model_id= or a request with modelId")
-    priced_as = str(model_id) if model_id and base_model(call.model_id) is None else call.model_id
+    priced_as = known_as(call.model_id, str(model_id) if model_id else None)
     return priced_as, rules_for(priced_as)
 
 

@@ -1,18 +1,19 @@
 """Prompt caching for agents whose model was built elsewhere, as by `create_agent("bedrock_converse:…")`."""
 
 import warnings
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, Never, cast, get_args
 
 from langchain_aws import ChatBedrockConverse
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
+from cachepoint.core.options import OURS, refuse_misspelt
 from cachepoint.core.policy import CachePolicy
 from cachepoint.langchain.binding import BoundModel
 from cachepoint.langchain.chat_models import CachedChatBedrockConverse, PolicyLike, takes_checkpoints
-from cachepoint.langchain.options import to_bind
+from cachepoint.langchain.options import read, to_bind
 
 try:
     from langchain.agents.middleware.types import (
@@ -66,7 +67,7 @@ class CachepointMiddleware(Middleware):
             as it is (`"ignore"`), with a warning (`"warn"`), or not (`"raise"`).
 
     Raises:
-        ValueError: Where an option holds no valid value; with `"raise"`, at the call.
+        ValueError: Where there is no such option, or it holds no valid value; with `"raise"`, at the call.
 
     Example:
         ```python
@@ -86,15 +87,17 @@ class CachepointMiddleware(Middleware):
         cache_policy: PolicyLike = None,
         prompt_cache: PromptCache | None = None,
         unsupported_model_behavior: Behavior = "warn",
+        **unknown: Never,
     ) -> None:
         super().__init__()
+        _refuse(unknown)
         if unsupported_model_behavior not in get_args(Behavior):
             raise InvalidOptionError(
                 f"unsupported_model_behavior is {unsupported_model_behavior!r}; "
                 f"use one of {', '.join(map(repr, get_args(Behavior)))}"
             )
         self.cache_policy = CachePolicy.of(cache_policy)
-        self.prompt_cache = prompt_cache
+        self.prompt_cache = read("prompt_cache", prompt_cache)
         self.unsupported_model_behavior = unsupported_model_behavior
 
     def wrap_model_call(
@@ -138,6 +141,16 @@ class CachepointMiddleware(Middleware):
         if self.unsupported_model_behavior == "raise":
             raise InvalidOptionError(refusal)
         return refusal if self.unsupported_model_behavior == "warn" else ""
+
+
+_OPTIONS = (*OURS, "unsupported_model_behavior")
+
+
+def _refuse(names: Iterable[str]) -> None:
+    """Refuse options that there are not, naming what was probably meant."""
+    for name in names:
+        refuse_misspelt((name,), OURS, otherwise=f", {_OPTIONS[-1]}")
+        raise InvalidOptionError(f"{name!r} is no option here: there are {', '.join(_OPTIONS)}")
 
 
 _AS_THEY_ARE = (ChatBedrockConverse, CachedChatBedrockConverse)

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cachepoint.aws.async_client import AsyncCachingClient
+from cachepoint.aws.carrier import called_by
 from cachepoint.aws.client import REPORT_KEY, CachingClient, Carrier
 from cachepoint.core import listeners
 from cachepoint.core.accounting.report import CallReport
@@ -100,11 +101,6 @@ class _ForOneCall(Carrier):
         return guard("sparing checkpoints", lambda: spared(told(), stays), call)
 
 
-def endpoint_of(client: Any) -> str:
-    """What a client calls; a stub may not say."""
-    return str(getattr(getattr(client, "meta", None), "endpoint_url", ""))
-
-
 def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arranged:
     """The request with the checkpoints that its caller asked for, and with what stays of it in front.
 
@@ -119,7 +115,7 @@ def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arra
     ttl = policy.first_ttl
     plain = without_flag(request) if setting.system_flag else request
     lasting = with_tools_point(with_ttls(plain), ttl, asked=setting.tools_flag)
-    texts, endpoint = texts_of(setting.cache), endpoint_of(client)
+    texts, endpoint = texts_of(setting.cache), called_by(client)
     arranged = arrange(lasting, texts, setting.rules, policy, setting.model, endpoint)
     if not setting.system_flag or arranged.stays is not None or len(arranged.request.get("system", ())) > 1:
         return arranged

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from cachepoint.cli.savings.figures import rate
+from cachepoint.cli.savings.figures import an_hour, rate
 from cachepoint.core.accounting.pricing import Amounts, Rates
 from cachepoint.core.models.rules import Ttl
 from cachepoint.reporting.savings import BATCH_FACTOR, HOURS_A_MONTH
@@ -103,9 +103,10 @@ def add_levers(answer: Answer, hourly: Decimal | None, budget: Decimal | None) -
         return
     limits = {name: total / answer.hours for name, total in bills.items()}
     answer.facts["provisioned_break_even_hourly"] = {name: rounded(v) for name, v in limits.items()}
+    before, after = map(an_hour, limits.values())
     answer.notes.append(
-        f"Provisioned throughput caches nothing. It pays below ${limits['before']:,.2f} an hour against no "
-        f"cache, below ${limits['after']:,.2f} against this one, where it carries the load."
+        f"Provisioned throughput caches nothing. It pays below {before} an hour against no "
+        f"cache, below {after} against this one, where it carries the load."
     )
     if hourly is not None:
         total = hourly * answer.hours

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 _EXACT = 10_000
+_CENT = Decimal("0.01")
 
 
 def dollars(amount: Decimal, places: int) -> str:
@@ -21,6 +22,11 @@ def rate(price: Decimal | None) -> str:
         return "?"
     text = f"{price:.6f}".rstrip("0")
     return f"${text}{'0' * max(0, 2 - len(text.partition('.')[2]))}"
+
+
+def an_hour(price: Decimal) -> str:
+    """A price an hour: whole cents, below one the first two digits that count."""
+    return dollars(price, 2 if not price or price >= _CENT else 1 - price.adjusted())
 
 
 def percent(part: Decimal, whole: Decimal) -> str:
