@@ -189,7 +189,6 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
     noted = {
         marks.head,
         marks.end,
-        marks.history,
         marks.tools,
         decision.parts,
         *marks.branches,
