@@ -9,7 +9,7 @@ don't count. Medians over the rounds.
 
   plain        one plain invoke
   ours         prepare + settle, one after the other; `share`, of the plain invoke, is bounded
-  between      prepare + settle between other work, as in a process that does much else: caches are cold
+  between      prepare + settle between other work, as in a process that does much else; `cold` is its share
   new strings  the same where the strings are new objects too, as where a history comes from a database
   class        what an invoke of CachedChatBedrockConverse costs more than the plain one
   first        prepare + settle where nothing is known, as of the first call in a process
@@ -160,7 +160,8 @@ def measure(kind: str, rounds: int, messages: int = MESSAGES) -> dict[str, float
     assert bench.cache.faults == 0
     medians = {name: statistics.median(s[name] for s in spent) for name in spent[0]}
     medians["ours"] = statistics.median(in_a_row)
-    return {**medians, "share": medians["ours"] / medians["plain"]}
+    shares = {"share": medians["ours"] / medians["plain"], "cold": medians["between"] / medians["plain"]}
+    return {**medians, **shares}
 
 
 def main() -> None:
@@ -179,10 +180,16 @@ def main() -> None:
 
 def show(found: dict[str, dict[str, float]]) -> None:
     columns = ("plain", "ours", "between", "new strings", "class", "first")
-    print(f"{f'{MESSAGES} messages, ms of CPU':28}" + "".join(f"{c:>14}" for c in (*columns, "share")))
+    print(
+        f"{f'{MESSAGES} messages, ms of CPU':28}" + "".join(f"{c:>14}" for c in (*columns, "share", "cold"))
+    )
     for kind, f in found.items():
         label = f"{kind}, {f['tokens']:,.0f} tokens"
-        print(f"{label:28}" + "".join(f"{1000 * f[c]:>14.2f}" for c in columns) + f"{f['share']:>14.1%}")
+        print(
+            f"{label:28}"
+            + "".join(f"{1000 * f[c]:>14.2f}" for c in columns)
+            + f"{f['share']:>14.1%}{f['cold']:>14.1%}"
+        )
 
 
 if __name__ == "__main__":

@@ -543,6 +543,35 @@ class TestWork:
 
         assert turn(400) < 3 * turn(50)
 
+    @pytest.mark.parametrize(
+        ("before", "now"),
+        [
+            ({"x": 1}, {"x": 1.0}),
+            ({"x": 1}, {"x": True}),
+            ({"x": 0.0}, {"x": -0.0}),
+            ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}),
+            ({"held": {"a": "1", "b": "2"}}, {"held": {"b": "2", "a": "1"}}),
+        ],
+    )
+    @pytest.mark.parametrize("where", ["schema", "input", "json"])
+    def test_d4_what_is_equal_and_not_the_same_is_read_anew(self, clock, before, now, where):
+        """D4: a comparison takes 1 and True, and keys in another order, for the same; the wire does not."""
+
+        def request(value):
+            held = {"schema": {}, "input": {}, "json": {}, where: value}
+            spec = {"name": "a", "inputSchema": {"json": held["schema"]}}
+            called = {"toolUse": {"toolUseId": "t", "name": "a", "input": held["input"]}}
+            answer = {"toolResult": {"toolUseId": "t", "content": [{"json": held["json"]}]}}
+            messages = [user(text(2_000)), assistant(called), user(answer), assistant(text(9)), user(text(9))]
+            return {"toolConfig": {"tools": [{"toolSpec": spec}]}, "messages": messages}
+
+        def digests_of(cache, value):
+            return cache.prepare(request(value), model_id=SONNET).case.prefix.digests
+
+        cache, fresh = made(clock), made(clock)
+        assert digests_of(cache, before) != digests_of(cache, now)
+        assert digests_of(cache, now) == digests_of(fresh, now)
+
     def test_d4_a_large_file_is_compared_not_hashed_again(self, clock, monkeypatch):
         """D4: a PDF in every call, in new bytes each time."""
         cache = made(clock)

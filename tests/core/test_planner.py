@@ -45,6 +45,14 @@ def test_nothing_below_the_minimum(cache):
     assert call.plan.note == "below the minimum of 1024 tokens of Claude Sonnet 4.6"
 
 
+def test_nothing_at_all_is_below_the_minimum(cache):
+    """The reading goes through where there are no bytes to estimate tokens from."""
+    call = cache.prepare({"messages": [user({"text": ""})]}, model_id=SONNET)
+
+    assert call.plan.note == "below the minimum of 1024 tokens of Claude Sonnet 4.6"
+    assert cache.faults == 0
+
+
 def test_the_minimum_counts_what_comes_before(cache):
     """The minimum holds for the cumulative prefix (AWS user guide): a short system is no reason to skip."""
     request = {

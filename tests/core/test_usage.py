@@ -393,9 +393,11 @@ def test_recorded_calls_in_every_shape(call):
 
 @recorded
 def test_recorded_calls_through_langchain_aws(call):
-    converse = pytest.importorskip("langchain_aws.chat_models.bedrock_converse")
+    converse = pytest.importorskip(
+        "langchain_aws.chat_models.bedrock_converse", reason="langchain-aws is not installed"
+    )
     if call["operation"] == "invoke":
-        pytest.skip("InvokeModel: langchain-aws reads the headers")
+        pytest.skip(reason="InvokeModel: langchain-aws reads the headers")
     assert Usage.from_langchain(converse._extract_usage_metadata({"usage": dict(call["usage"])})) == read(
         call
     )
@@ -403,16 +405,16 @@ def test_recorded_calls_through_langchain_aws(call):
 
 @recorded
 def test_recorded_calls_through_llama_index(call):
-    base = pytest.importorskip("llama_index.llms.bedrock_converse.base")
+    base = pytest.importorskip("llama_index.llms.bedrock_converse.base", reason="LlamaIndex is not installed")
     if call["operation"] == "invoke":
-        pytest.skip("InvokeModel: LlamaIndex has Converse only")
+        pytest.skip(reason="InvokeModel: LlamaIndex has Converse only")
     counts = base.BedrockConverse._get_response_token_counts(None, {"usage": call["usage"]})
     assert Usage.from_llama_index(counts) == unsplit(read(call))
 
 
 def test_recordings_are_all_read():
     if not RECORDED:
-        pytest.skip("the recordings are not beside the checkout")
+        pytest.skip(reason="the recordings are not beside the checkout")
     usages = [read(call) for call in RECORDED]
     assert len(usages) == 43
     assert sum(bool(u.read_tokens) for u in usages) == 23

@@ -88,7 +88,7 @@ def tokens(usage):
 
 
 def langchain(bedrock, cache, mood):
-    pytest.importorskip("langchain_aws")
+    pytest.importorskip("langchain_aws", reason="langchain-aws is not installed")
     from langchain.agents import create_agent
     from langchain_core.prompts import ChatPromptTemplate
 
@@ -124,7 +124,7 @@ def langchain(bedrock, cache, mood):
 
 
 def llama_index(bedrock, cache, mood):
-    pytest.importorskip("llama_index.llms.bedrock_converse")
+    pytest.importorskip("llama_index.llms.bedrock_converse", reason="LlamaIndex is not installed")
     from llama_index.core.agent.workflow import FunctionAgent
     from llama_index.core.base.llms.types import ChatMessage
 
@@ -234,7 +234,7 @@ def test_writes_that_never_pay_are_a_loss(bedrock):
 
 
 async def test_streams_of_two_tasks_keep_apart(bedrock):
-    pytest.importorskip("llama_index.llms.bedrock_converse")
+    pytest.importorskip("llama_index.llms.bedrock_converse", reason="LlamaIndex is not installed")
     from cachepoint.llama_index import CachedBedrockConverse
 
     cache, both_open = PromptCache(clock=bedrock.now), asyncio.Barrier(2)

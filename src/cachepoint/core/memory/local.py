@@ -57,19 +57,17 @@ class _Rows:
 
     def change(self, key: bytes, deed: Deed, now: float) -> tuple[Any, Any]:
         """The record as it was, and as it is."""
-        row = self._rows.pop(key, None)
+        row = self._rows.get(key)
         old = None if row is None or row[1] < now - self.limit.seconds else row[0]
-        try:
-            new = deed.over(old)
-        except BaseException:
-            if row is not None:
-                self._rows[key] = row
-            raise
-        self.bytes -= 0 if row is None else row[2]
+        new = deed.over(old)
         if new is not None:
             weight = len(key) + new.weight
             self._rows[key] = (new, now, weight)
+            self._rows.move_to_end(key)
             self.bytes += weight
+        elif row is not None:
+            del self._rows[key]
+        self.bytes -= 0 if row is None else row[2]
         return old, new
 
     def trim(self, now: float) -> None:

@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
     def at(self, index: int) -> int:
         """Tokens of the prefix that ends at a block."""
         size = self.bytes[index]
-        if size <= self.told:
+        if self.told and size <= self.told:
             return int(size * self.tokens / self.told)
         return self.tokens + int((size - self.told) / self.ratio)
 

@@ -31,13 +31,18 @@ _BLOCK = 900
 Way = tuple[Any, ...]
 
 
-class Numbers(NamedTuple):
-    """Where a value holds numbers, and their exact form.
+# JSON of the user's own. There the order of keys is a part of the prompt (Anthropic's prompt caching docs,
+# 2026-11: key order and whitespace in tool schemas matter); everywhere else members go by their names.
+_JSON = frozenset({"input", "input_schema", "json"})
 
-    1, 1.0 and True are equal, and not the same on the wire.
+
+class Exact(NamedTuple):
+    """What a comparison of two values doesn't tell: kinds of numbers, and the order of keys in JSON.
+
+    1, 1.0 and True are equal, and not the same on the wire; so are dicts whose keys come in another order.
 
     Attributes:
-        ways: To the dicts and lists that hold them, the outermost.
+        ways: To the dicts and lists in which it may differ, the outermost.
         form: What marshal makes of those, one after the other.
     """
 
@@ -45,8 +50,8 @@ class Numbers(NamedTuple):
     form: bytes
 
     @classmethod
-    def of(cls, value: Any) -> "Numbers":
-        """Those of a value.
+    def of(cls, value: Any) -> "Exact":
+        """That of a value.
 
         Raises:
             ValueError: Where something in it has no exact form.
@@ -70,8 +75,8 @@ class Transcript:
     Attributes:
         head: The tools and the system prompt.
         messages: The messages.
-        in_head: The numbers of the head.
-        numbers: Those of the messages that have any, by index.
+        exact_head: That of the head.
+        exact: That of the messages in which there is any, by index.
         raw: The blocks.
         starts: By message: the index of its first block; one more for the end.
         weight: Rough bytes.
@@ -81,8 +86,8 @@ class Transcript:
 
     head: tuple[Any, Any]
     messages: list[Any]
-    in_head: Numbers
-    numbers: Mapping[int, Numbers]
+    exact_head: Exact
+    exact: Mapping[int, Exact]
     raw: list[RawBlock]
     starts: tuple[int, ...]
     weight: int
@@ -91,7 +96,7 @@ class Transcript:
 
     def common(self, head: tuple[Any, Any], messages: list[Any]) -> int:
         """How many messages a request begins with alike; -1 where its head is another."""
-        if head != self.head or not self.in_head.same(head):
+        if head != self.head or not self.exact_head.same(head):
             return -1
         count = min(len(messages), len(self.messages))
         if messages[:count] != self.messages[:count]:
@@ -100,12 +105,12 @@ class Transcript:
 
     def _same(self, messages: list[Any], count: int) -> int:
         """How many of the first `count` messages, which are equal, are the same."""
-        known = self.numbers if count == len(self.messages) else _first(self.numbers, count)
+        known = self.exact if count == len(self.messages) else _first(self.exact, count)
         # All at once: one list is its length and what is in it.
-        values = [_at(messages[i], way) for i, numbers in known.items() for way in numbers.ways]
-        if marshal.dumps(values, 2)[_LIST:] == b"".join([numbers.form for numbers in known.values()]):
+        values = [_at(messages[i], way) for i, exact in known.items() for way in exact.ways]
+        if marshal.dumps(values, 2)[_LIST:] == b"".join([exact.form for exact in known.values()]):
             return count
-        return next((i for i, numbers in known.items() if not numbers.same(messages[i])), count)
+        return next((i for i, exact in known.items() if not exact.same(messages[i])), count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,21 +201,21 @@ def _read(
     messages = _copy(request["messages"][same:])
     head = (None, None) if before is not None else _copy(wire.head(request))
     reading: Reading = wire.read(wire.holding(request, head, messages), rules)
-    numbers = _numbers(head, messages, same)
-    if reading.orphans or numbers is None:
+    exact = _exact(head, messages, same)
+    if reading.orphans or exact is None:
         # A checkpoint with nothing before it, or what nobody can compare.
         return wire.read(request, rules), None
     starts = _starts(reading.raw, len(messages))
     weight = sum(_BLOCK + (len(b.payload) if isinstance(b.payload, str) else 0) for b in reading.raw)
     if before is None:
-        return reading, Growth(Transcript(head, messages, *numbers, reading.raw, starts, weight, now))
+        return reading, Growth(Transcript(head, messages, *exact, reading.raw, starts, weight, now))
     begun = before.starts[same]
     raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
     joined = Transcript(
         head=before.head,
         messages=before.messages[:same] + messages,
-        in_head=before.in_head,
-        numbers={**_first(before.numbers, same), **numbers[1]},
+        exact_head=before.exact_head,
+        exact={**_first(before.exact, same), **exact[1]},
         raw=raw,
         starts=(*before.starts[:same], *(begun + start for start in starts)),
         weight=before.weight + weight,
@@ -259,28 +264,28 @@ def _copy(value: Any) -> Any:
     return bytes(value) if isinstance(value, bytearray) else value
 
 
-def _numbers(head: Any, messages: Sequence[Any], first: int) -> tuple[Numbers, Mapping[int, Numbers]] | None:
-    """Of the head, and of the messages that hold any; None where something in it has no exact form."""
+def _exact(head: Any, messages: Sequence[Any], first: int) -> tuple[Exact, Mapping[int, Exact]] | None:
+    """Of the head, and of the messages by index; None where something has no exact form."""
     try:
-        found = {i: Numbers.of(message) for i, message in enumerate(messages, first)}
-        return Numbers.of(head), {i: numbers for i, numbers in found.items() if numbers.ways}
+        found = {i: Exact.of(message) for i, message in enumerate(messages, first)}
+        return Exact.of(head), {i: exact for i, exact in found.items() if exact.ways}
     except ValueError:
         return None
 
 
-def _first(numbers: Mapping[int, Numbers], count: int) -> dict[int, Numbers]:
-    return {i: one for i, one in numbers.items() if i < count}
+def _first(exact: Mapping[int, Exact], count: int) -> dict[int, Exact]:
+    return {i: one for i, one in exact.items() if i < count}
 
 
 def _ways(value: Any, way: Way) -> Iterator[Way]:
-    """To the outermost dicts and lists that hold anything that may equal what is written otherwise."""
+    """To the outermost dicts and lists that may equal what is written otherwise."""
     if not isinstance(value, dict | list | tuple):
         return
     items = value.items() if isinstance(value, dict) else enumerate(value)
     inner: list[Way] = []
     for key, item in items:
         if isinstance(item, dict | list | tuple):
-            inner += _ways(item, (*way, key))
+            inner += [(*way, key)] if item and key in _JSON else _ways(item, (*way, key))
         elif not isinstance(item, str | bytes) and item is not None:
             yield way
             return
