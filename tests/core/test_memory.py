@@ -10,7 +10,7 @@ import threading
 from functools import partial
 
 import pytest
-from builders import SONNET, assistant, marks, result, text, tool, usage, use, user
+from builders import SONNET, assistant, marks, point, result, text, tool, usage, use, user
 from memories import Empty, Full, Late, Raising
 
 from cachepoint import CachePolicy, PromptCache
@@ -364,10 +364,9 @@ class TestBounds:
     @pytest.mark.parametrize("table", Table)
     def test_what_is_used_stays(self, table):
         memory = LocalMemory({table: Limit(10, 60.0, 10**9)})
-        for n in range(100):
-            record(
-                memory, Change(table, b"%d" % n, WEIGHTY[table](n)), Change(table, b"used", WEIGHTY[table](0))
-            )
+        for n in range(20):
+            others = [Change(table, b"%d %d" % (n, i), WEIGHTY[table](i)) for i in range(9)]
+            record(memory, Change(table, b"used", WEIGHTY[table](0)), *others)
 
         assert recall(memory, table, b"used")
 
@@ -571,6 +570,19 @@ class TestWork:
         cache, fresh = made(clock), made(clock)
         assert digests_of(cache, before) != digests_of(cache, now)
         assert digests_of(cache, now) == digests_of(fresh, now)
+
+    def test_d4_what_goes_on_is_as_if_it_were_read_afresh(self, clock):
+        """D4: all that is known of a prefix, and not its digests alone."""
+        paper = {"document": {"format": "pdf", "name": "d", "source": {"bytes": b"x" * 9_000}}}
+        first = user(paper, text(300), point("1h"))
+        longer = [first, assistant(text(30)), user(text(30)), assistant(text(9)), user(text(9))]
+        cache = made(clock)
+        for count in (1, 5, 3, 5):
+            request = {"system": [text(2_000)], "messages": longer[:count]}
+            prefix = cache.prepare(request, model_id=SONNET).case.prefix
+            assert prefix == made(clock).prepare(request, model_id=SONNET).case.prefix
+            assert prefix.ends
+            assert prefix.hand
 
     def test_d4_a_large_file_is_compared_not_hashed_again(self, clock, monkeypatch):
         """D4: a PDF in every call, in new bytes each time."""

@@ -316,3 +316,38 @@ class TestInvokeModel:
         }
 
         assert cache.prepare(body, model_id=SONNET, dialect="messages").request == body
+
+
+def test_what_was_said_before_is_kept_where_the_newest_message_is_not(clock):
+    """Passages stand in the newest message alone, and the history keeps the bare question."""
+    cache, history, ends = PromptCache(CachePolicy(), lambda: clock[0]), [], []
+    for n in range(9):
+        clock[0] += 30.0
+        newest = user(text(1_500, f"passages {n}"))
+        call = cache.prepare({"system": [text(1_500)], "messages": [*history, newest]}, model_id=SONNET)
+        read = call.plan.expected_read_tokens or 0
+        deepest = max((c.tokens for c in call.plan.checkpoints), default=read)
+        cache.settle(call, usage(read=read, write=deepest - read))
+        ends.append(call.plan.checkpoints[-1].where)
+        history += [user(text(30, f"q{n}")), assistant(text(300, f"a{n}"))]
+
+    assert ends[-1] == "messages[15].content[0]"
+
+
+@pytest.mark.parametrize("layer", ["system", "messages"])
+def test_blocks_are_places_where_requests_part(clock, layer):
+    """The third of five blocks is what they have in common."""
+    cache = PromptCache(CachePolicy(), lambda: clock[0])
+    for n in range(4):
+        clock[0] += 30.0
+        blocks = [text(1_500, f"b{i}" if i < 3 else f"n{n}{i}") for i in range(5)]
+        request = {"system": blocks} if layer == "system" else {"system": [text(9)]}
+        call = cache.prepare(
+            {**request, "messages": [user(*(blocks if layer == "messages" else [text(9)]))]}, model_id=SONNET
+        )
+        read = call.plan.expected_read_tokens or 0
+        deepest = max((c.tokens for c in call.plan.checkpoints), default=read)
+        cache.settle(call, usage(read=read, write=deepest - read))
+
+    where = "system[2]" if layer == "system" else "messages[0].content[2]"
+    assert ("anchor", where) in [(c.reason, c.where) for c in call.plan.checkpoints]
