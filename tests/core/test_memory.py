@@ -10,7 +10,7 @@ import threading
 from functools import partial
 
 import pytest
-from builders import SONNET, assistant, marks, point, result, text, tool, usage, use, user
+from builders import NOVA, SONNET, assistant, marks, point, result, text, tool, usage, use, user
 from memories import Empty, Full, Late, Raising
 
 from cachepoint import CachePolicy, PromptCache
@@ -583,6 +583,28 @@ class TestWork:
             assert prefix == made(clock).prepare(request, model_id=SONNET).case.prefix
             assert prefix.ends
             assert prefix.hand
+
+    def test_d6_a_history_that_nobody_wrote_is_linear(self, clock):
+        """D6: a chat with new documents in every turn, each a place that was seen and is not held."""
+
+        def settled(cache, request):
+            clock[0] += 0.01
+            call = cache.prepare(request, model_id=NOVA)
+            read = call.plan.expected_read_tokens or 0
+            marked = max((c.tokens for c in call.plan.checkpoints), default=read)
+            cache.settle(call, usage(read=read, write=marked - read))
+
+        def turn(count):
+            cache, messages = made(clock), []
+            for n in range(count):
+                found = text(300, f"d{n}")["text"]
+                retrieved.announce([found])
+                messages.append(user({"text": f"{found}\n\nQuestion {n}?"}))
+                done = work(partial(settled, cache, {"messages": list(messages)}))
+                messages.append(assistant(text(50, f"a{n}")))
+            return done
+
+        assert turn(200) < 5 * turn(50)
 
     def test_d4_a_large_file_is_compared_not_hashed_again(self, clock, monkeypatch):
         """D4: a PDF in every call, in new bytes each time."""

@@ -30,6 +30,8 @@ Shape = Literal[
 # where it is more than that share.
 SMALL_SHARE = 0.25
 LARGE_SHARE = 0.5
+# Places seen before that are looked at, the deepest: a long history that nobody wrote holds hundreds.
+MAX_DEPTHS = 16
 # Blocks before the last of a system prompt that get a checkpoint which costs nothing.
 MAX_SLOTS = 3
 
@@ -194,7 +196,7 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
     The first of many documents returns more often than the sixth.
     """
     behind = scene.prefix.head
-    places = [i for i in _parted(scene.view) if i not in {head, end}]
+    places = [i for i in _parted(scene.view) if i not in {head, end}][-MAX_DEPTHS:]
     new = {*scene.ending("again"), *(() if scene.parts is None else (scene.parts,))}
     places += sorted(i for i in new - {head, end} if i not in scene.view.entries)
     return {

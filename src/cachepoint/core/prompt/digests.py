@@ -19,9 +19,9 @@ from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
 
 DIGEST_SIZE = 16
-# A transcript of 100,000 tokens is about 400 kB; both generations together hold some twenty of them. Files
+# A transcript of 100,000 tokens is about 400 kB; both generations together hold some ten of them. Files
 # have a memo of their own: one may be larger than all texts.
-_MEMO_BYTES = 5 << 20
+_MEMO_BYTES = 2 << 20
 _FILES_BYTES = 32 << 20
 _MEMO_SECONDS = 900.0
 _MEMO_ROW = 300
