@@ -86,7 +86,7 @@ def _lost(case: Case, read: int) -> Miss | None:
 
 def _out_of_reach(case: Case, read: int) -> Miss | None:
     """An entry that no checkpoint's lookback reaches."""
-    deepest = max(case.view.live, default=-1)
+    deepest = case.view.anchor
     reached = -1 if case.plan.expected_from is None else case.plan.expected_from
     if reached >= deepest:
         return None

@@ -1,7 +1,7 @@
 """How often something came back, and how soon: counts that are added to, and fade."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cachepoint.core.models.rules import TTL_SECONDS
@@ -33,14 +33,27 @@ class Count(NamedTuple):
     over: tuple[float, ...] = ()
     pace: float = PACE
 
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        return 160 + 32 * (len(self.open) + len(self.over))
+
     def plus(self, gap: float, fade: float, *, tried: bool = False) -> "Count":
         """One more that came after `gap` seconds; `tried`: it counts as a try already."""
+        hits, tries, late, passed, opened, over, pace = self
         if gap <= TTL_SECONDS["5m"]:
-            pace = self.pace + (gap - self.pace) / min(self.hits + 2, fade)
-            return self._replace(hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
-        late = gap <= TTL_SECONDS["1h"]
-        tries = self.tries + (not tried)
-        return self._replace(tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
+            pace += (gap - pace) / min(hits + 2, fade)
+            return Count(hits + 1, tries + 1, late, passed, opened, over, pace).faded(fade)
+        late += gap <= TTL_SECONDS["1h"]
+        return Count(hits, tries + (not tried), late, passed + 1, opened, over, pace).faded(fade)
+
+    def awaiting(self, at: float) -> "Count":
+        """One more is awaited since `at`."""
+        return Count(*self[:4], (*self.open, at), *self[5:])
+
+    def without(self, since: float) -> "Count":
+        """One less is awaited: that since `since`."""
+        return Count(*self[:4], _without(self.open, since), _without(self.over, since), self.pace)
 
     def less(self) -> "Count":
         """One hit less."""
@@ -59,15 +72,11 @@ class Count(NamedTuple):
 
     def faded(self, fade: float) -> "Count":
         """No more evidence than `fade` tries: older ones weigh less and less."""
-        if self.tries <= fade and self.passed <= fade:
+        hits, tries, late, passed, opened, over, pace = self
+        if tries <= fade and passed <= fade:
             return self
-        soon, late = fade / max(self.tries, fade), fade / max(self.passed, fade)
-        return self._replace(
-            hits=self.hits * soon,
-            tries=self.tries * soon,
-            late=self.late * late,
-            passed=self.passed * late,
-        )
+        soon, hour = fade / max(tries, fade), fade / max(passed, fade)
+        return Count(hits * soon, tries * soon, late * hour, passed * hour, opened, over, pace)
 
 
 NO_COUNT = Count()
@@ -80,17 +89,16 @@ class Counts:
     Attributes:
         by_name: The counts.
         fade: The evidence is never more than so many tries, so that what changes is learned anew.
+        weight: Rough bytes in memory; 0: to be added up.
     """
 
     by_name: Mapping[str, Count]
     fade: float = FADE
+    weight: int = field(default=0, compare=False, repr=False)
 
-    @property
-    def weight(self) -> int:
-        """Rough bytes in memory."""
-        return _OBJECT + sum(
-            160 + 32 * (len(count.open) + len(count.over)) for count in self.by_name.values()
-        )
+    def __post_init__(self) -> None:
+        if not self.weight:
+            object.__setattr__(self, "weight", _OBJECT + sum(c.weight for c in self.by_name.values()))
 
     def over(self, old: "Counts | None") -> "Counts":
         """The sum; of more than `MAX_NAMES`, those added last."""
@@ -106,11 +114,11 @@ class Counts:
     def but(self, name: str, count: Count) -> "Counts":
         """These, with one of them anew."""
         merged = {**self.by_name}
-        merged.pop(name, None)
+        gone = [merged.pop(name)] if name in merged else []
         merged[name] = count
         if len(merged) > MAX_NAMES:
-            del merged[next(iter(merged))]
-        return Counts(merged, self.fade)
+            gone.append(merged.pop(next(iter(merged))))
+        return Counts(merged, self.fade, self.weight + count.weight - sum([c.weight for c in gone]))
 
 
 MAX_NAMES = 256
@@ -126,7 +134,7 @@ class Tried(NamedTuple):
         """Counted as tried when it is decided: a short while after it says nothing of an hour."""
         old = Counts({}) if old is None else old
         count = old.by_name.get(self.name, NO_COUNT)
-        return old.but(self.name, count._replace(open=(*count.open, self.at)).aged(self.at, old.fade))
+        return old.but(self.name, count.awaiting(self.at).aged(self.at, old.fade))
 
 
 class Returned(NamedTuple):
@@ -143,10 +151,12 @@ class Returned(NamedTuple):
         tried = self.since in count.over
         if not tried and self.since not in count.open:
             return old
-        count = count._replace(open=_without(count.open, self.since), over=_without(count.over, self.since))
-        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
+        count = count.without(self.since).plus(self.gap, old.fade, tried=tried)
+        return old.but(self.name, count)
 
 
 def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:
-    at = times.index(one) if one in times else len(times)
+    if one not in times:
+        return times
+    at = times.index(one)
     return times[:at] + times[at + 1 :]

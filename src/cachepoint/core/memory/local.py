@@ -50,10 +50,12 @@ class _Rows:
 
     def find(self, keys: Collection[bytes], now: float) -> dict[bytes, Any]:
         oldest = now - self.limit.seconds
-        rows = self._rows
         # Most keys of a transcript are of no record.
-        there = filter(rows.__contains__, keys)
-        return {k: row[0] for k in there if (row := rows.get(k)) is not None and row[1] >= oldest}
+        there = list(filter(self._rows.__contains__, keys))
+        if not there:
+            return {}
+        rows = zip(there, map(self._rows.get, there), strict=True)
+        return {key: row[0] for key, row in rows if row is not None and row[1] >= oldest}
 
     def change(self, key: bytes, deed: Deed, now: float) -> tuple[Any, Any]:
         """The record as it was, and as it is."""

@@ -120,7 +120,7 @@ def decide(question: Question, found: Recollection) -> Decision:
         parts=parts,
         watches=tuple(watches),
         back=back,
-        writing=tuple(c.index for c in decided.checkpoints if c.index not in view.live),
+        writing=tuple(c.index for c in decided.checkpoints if not view.lives(c.index)),
     )
 
 
@@ -160,8 +160,9 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
 
 
 def _back(places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
-    for digest, place in places.items():
-        if place.awaited and place.returns(now):
+    awaited = [(digest, place) for digest, place in places.items() if place.awaited]
+    for digest, place in awaited:
+        if place.returns(now):
             gap = math.inf if place.unreadable else now - place.out
             yield Back(digest, place.out, place.awaited, gap, place.live(now))
 
@@ -185,7 +186,7 @@ def _came_back(decision: Decision) -> Iterator[Change]:
 
 def _noted(decision: Decision, now: float) -> Iterator[Change]:
     marks, digests = decision.landmarks, decision.prefix.digests
-    held = decision.view.live[-1:]
+    held = decision.view.anchor
     noted = {
         marks.head,
         marks.end,
@@ -193,8 +194,8 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
         decision.parts,
         *marks.branches,
         *decision.writing,
-        *held,
     }
+    noted.add(None if held < 0 else held)
     return (Change(Table.PLACES, digests[i], Seen(now)) for i in sorted(i for i in noted if i is not None))
 
 
@@ -205,7 +206,11 @@ def _claimed(decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
 
 def _awaited(question: Question, decision: Decision) -> Iterator[Change]:
     now = question.now
+    history = decision.landmarks.history
     for watch in decision.watches:
+        # Only what is written there tells whether it comes back; nobody notes it else.
+        if watch.index == history and history not in decision.writing:
+            continue
         tried = tuple(Change(Table.COUNTS, key, Tried(name, now)) for key, name in watch.kinds)
         yield Change(Table.PLACES, decision.prefix.digests[watch.index], Await(watch.kinds, now), tried)
 

@@ -98,6 +98,7 @@ class Forecast:
 
     counts: Mapping[bytes, Counts] = field(default_factory=dict)
     now: float = 0.0
+    _known: dict[tuple[Kind, Kind | None], Chance] = field(default_factory=dict, repr=False, compare=False)
 
     def chance(self, kind: Kind, among: Kind | None = None) -> Chance:
         """The chance that a prefix of this kind comes back.
@@ -106,6 +107,12 @@ class Forecast:
             kind: The kind.
             among: A wider kind, from whose chance this one's is guessed at first.
         """
+        known = self._known.get((kind, among))
+        if known is None:
+            known = self._known[kind, among] = self._chance(kind, among)
+        return known
+
+    def _chance(self, kind: Kind, among: Kind | None) -> Chance:
         soon, weight = PRIORS[kind[1].partition(":")[0]]
         prior = Chance(soon, soon + (1 - soon) * LATE) if among is None else self.chance(among)
         return blended(prior, weight, self.count(kind), self.now)
@@ -134,23 +141,28 @@ def blended(prior: Chance, weight: float, count: Count, now: float) -> Chance:
     """
     hits, tries = prior.soon * weight + count.hits, weight + count.tries
     tries += min(len(count.open), max(0.0, HASTE - count.tries))
-    soon = _share(hits, tries, [_left(now - at, 0.0, "5m", count.pace) for at in count.open])
+    soon = _share(hits, tries, _left(count.open, now, 0.0, _SOON, count.pace))
     hazard = (prior.hour - prior.soon) / (1 - prior.soon) if prior.soon < 1 else 0.0
-    left = [_left(now - at, TTL_SECONDS["5m"], "1h", LATE_PACE) for at in count.over]
+    left = _left(count.over, now, _SOON, _HOUR, LATE_PACE)
     hazard = _share(hazard * weight + count.late, weight + count.passed, left)
     return Chance(soon, soon + (1 - soon) * hazard)
 
 
-def _left(age: float, since: float, until: str, pace: float) -> float:
-    """What of those that come between two times comes later than this."""
-    return 0.0 if age > TTL_SECONDS[until] else math.exp(-(age - since) / pace)
+_SOON, _HOUR = TTL_SECONDS["5m"], TTL_SECONDS["1h"]
+
+
+def _left(awaited: Sequence[float], now: float, since: float, until: float, pace: float) -> list[float]:
+    """Of each: what of those that come between two ages comes later than it is old now."""
+    return [math.exp((since - now + at) / pace) if now - at <= until else 0.0 for at in awaited]
 
 
 def _share(hits: float, tries: float, left: Sequence[float]) -> float:
     """The share of hits where some are not decided; of those as many will come as the share says."""
     share = hits / tries
-    for _ in range(_ROUNDS if left else 0):
-        coming = sum(share * more / (1 - share + share * more) for more in left)
+    if not left:
+        return share
+    for _ in range(_ROUNDS):
+        coming = sum([share * more / (1 - share + share * more) for more in left])
         share = (hits + coming) / (tries + len(left))
     return share
 

@@ -209,9 +209,9 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
 def _parted(view: View) -> list[int]:
     """Places behind what is held, and those before it that more went through than through the next."""
     held = view.anchor
-    known = [(i, place.times) for i, place in view.entries.items()]
-    nexts = [times for _, times in known[1:]] + [0] * bool(known)
-    return [i for (i, here), there in zip(known, nexts, strict=True) if i > held or here > there + 1]
+    times = [place.times for place in view.entries.values()]
+    pairs = zip(view.entries, times, (*times[1:], 0), strict=False)
+    return [i for i, here, there in pairs if here > there + 1 or i > held]
 
 
 def _past(scene: Scene) -> Kind:

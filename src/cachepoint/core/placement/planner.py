@@ -271,9 +271,8 @@ def _ttls(scene: Scene, chosen: Mapping[int, Reason], behind: str | None, long: 
 def _reach(scene: Scene, checkpoints: Sequence[Checkpoint]) -> int | None:
     """The deepest live entry at a checkpoint or within the lookback of one."""
     lookback = scene.rules.lookback
-    return next(
-        (i for i in reversed(scene.view.live) if any(0 <= c.index - i <= lookback for c in checkpoints)), None
-    )
+    marks = [c.index for c in checkpoints]
+    return next((i for i in scene.view.live if any(0 <= mark - i <= lookback for mark in marks)), None)
 
 
 def _known(scene: Scene, index: int) -> int:

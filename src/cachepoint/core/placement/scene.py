@@ -41,7 +41,7 @@ class Scene:
         """Whether Bedrock would hold what a checkpoint behind a block ends."""
         if not self.prefix.blocks[index].markable:
             return False
-        if index in self.view.live:
+        if self.view.lives(index):
             return True
         largest = self.rules.max_cached_tokens
         large = self.sizes.reaches(index, self.rules.min_tokens)

@@ -1,6 +1,6 @@
 """A request held against what is remembered of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress, count
 
@@ -30,15 +30,21 @@ class View:
         noted = compress(count(), map(places.__contains__, digests))
         return cls(now, {i: place for i in noted if (place := places[digests[i]]).seen > NEVER})
 
-    @once
-    def live(self) -> tuple[int, ...]:
-        """Indices of the blocks that end a live entry, in order."""
-        return tuple([i for i, e in self.entries.items() if e.live(self.now)])
+    def lives(self, index: int) -> bool:
+        """Whether a block ends a live entry."""
+        place = self.entries.get(index)
+        return place is not None and place.live(self.now)
+
+    @property
+    def live(self) -> Iterator[int]:
+        """The blocks that end a live entry, the deepest first."""
+        now = self.now
+        return (i for i, place in reversed(self.entries.items()) if place.live(now))
 
     @once
     def anchor(self) -> int:
-        """The last of them; -1: there is none."""
-        return self.live[-1] if self.live else -1
+        """The deepest of them; -1: there is none."""
+        return next(self.live, -1)
 
     @property
     def sized(self) -> tuple[int, int] | None:

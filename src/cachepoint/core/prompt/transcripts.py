@@ -7,16 +7,19 @@ texts in dicts of ours, in this process, bounded in count, bytes and age.
 
 import marshal
 import time
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import getitem
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.prompt.dialects.reading import Reading
-from cachepoint.core.prompt.prefix import RawBlock
+from cachepoint.core.prompt.prefix import RawBlock, quick
 
 _BYTES = 24 << 20
 _COUNT = 256
@@ -42,12 +45,12 @@ class Exact(NamedTuple):
     1, 1.0 and True are equal, and not the same on the wire; so are dicts whose keys come in another order.
 
     Attributes:
-        ways: To the dicts and lists in which it may differ, the outermost.
-        form: What marshal makes of those, one after the other.
+        ways: To the dicts and lists in which it may differ, the outermost, in order.
+        forms: What marshal makes of each.
     """
 
     ways: tuple[Way, ...]
-    form: bytes
+    forms: tuple[bytes, ...]
 
     @classmethod
     def of(cls, value: Any) -> "Exact":
@@ -57,11 +60,28 @@ class Exact(NamedTuple):
             ValueError: Where something in it has no exact form.
         """
         ways = tuple(_ways(value, ()))
-        return cls(ways, _form(value, ways))
+        return cls(ways, tuple([_form(value, (way,)) for way in ways]))
 
     def same(self, value: Any) -> bool:
         """Whether a value that is equal is the same."""
-        return not self.ways or _form(value, self.ways) == self.form
+        return not self.ways or _form(value, self.ways) == b"".join(self.forms)
+
+    def differs(self, value: Any) -> Way | None:
+        """The way to the first that is not the same; None: all are."""
+        if self.same(value):
+            return None
+        pairs = zip(self.ways, self.forms, strict=True)
+        return next(way for way, form in pairs if _form(value, (way,)) != form)
+
+    def first(self, count: int) -> "Exact":
+        """Of a list: that of its first items."""
+        end = bisect_left(self.ways, (count,))
+        return Exact(self.ways[:end], self.forms[:end])
+
+    def then(self, count: int, other: "Exact") -> "Exact":
+        """Of a list of `count` items that goes on with another."""
+        moved = tuple([(way[0] + count, *way[1:]) for way in other.ways])
+        return Exact(self.ways + moved, self.forms + other.forms)
 
 
 # What marshal writes in front of the items of a list: its type, and how many.
@@ -76,7 +96,7 @@ class Transcript:
         head: The tools and the system prompt.
         messages: The messages.
         exact_head: That of the head.
-        exact: That of the messages in which there is any, by index.
+        exact: That of the messages.
         raw: The blocks.
         starts: By message: the index of its first block; one more for the end.
         weight: Rough bytes.
@@ -87,7 +107,7 @@ class Transcript:
     head: tuple[Any, Any]
     messages: list[Any]
     exact_head: Exact
-    exact: Mapping[int, Exact]
+    exact: Exact
     raw: list[RawBlock]
     starts: tuple[int, ...]
     weight: int
@@ -101,16 +121,8 @@ class Transcript:
         count = min(len(messages), len(self.messages))
         if messages[:count] != self.messages[:count]:
             count = next(i for i in range(count) if messages[i] != self.messages[i])
-        return self._same(messages, count)
-
-    def _same(self, messages: list[Any], count: int) -> int:
-        """How many of the first `count` messages, which are equal, are the same."""
-        known = self.exact if count == len(self.messages) else _first(self.exact, count)
-        # All at once: one list is its length and what is in it.
-        values = [_at(messages[i], way) for i, exact in known.items() for way in exact.ways]
-        if marshal.dumps(values, 2)[_LIST:] == b"".join([exact.form for exact in known.values()]):
-            return count
-        return next((i for i, exact in known.items() if not exact.same(messages[i])), count)
+        differs = self.exact.first(count).differs(messages)
+        return count if differs is None else differs[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +170,11 @@ class Transcripts:
             return reading
         key = (wire.__name__, rules.name, _opening(messages[0]))
         before, same = self._longest(key, wire.head(request), messages)
-        reading, growth = _read(wire, request, rules, before, same, self._clock())
-        if growth is None:
-            return reading
-        extended = before if before is not None and same == len(before.messages) else None
-        self._keep(key, growth.now, extended)
-        return replace(reading, growth=growth)
+        reading = _read(wire, request, rules, before, same, self._clock())
+        if reading.growth is not None:
+            extended = before if before is not None and same == len(before.messages) else None
+            self._keep(key, reading.growth.now, extended)
+        return reading
 
     def _longest(
         self, key: Hashable, head: tuple[Any, Any], messages: list[Any]
@@ -196,32 +207,34 @@ def _read(
     before: Transcript | None,
     same: int,
     now: float,
-) -> tuple[Reading, Growth | None]:
+) -> Reading:
     """Read what is new, and join it to what is known; no growth where the request cannot be kept."""
     messages = _copy(request["messages"][same:])
     head = (None, None) if before is not None else _copy(wire.head(request))
     reading: Reading = wire.read(wire.holding(request, head, messages), rules)
-    exact = _exact(head, messages, same)
+    exact = _exact(head, messages)
     if reading.orphans or exact is None:
         # A checkpoint with nothing before it, or what nobody can compare.
-        return wire.read(request, rules), None
+        alone: Reading = wire.read(request, rules)
+        return alone
     starts = _starts(reading.raw, len(messages))
     weight = sum(_BLOCK + (len(b.payload) if isinstance(b.payload, str) else 0) for b in reading.raw)
     if before is None:
-        return reading, Growth(Transcript(head, messages, *exact, reading.raw, starts, weight, now))
+        made = Transcript(head, messages, *exact, reading.raw, starts, weight, now)
+        return replace(reading, growth=Growth(made))
     begun = before.starts[same]
     raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
     joined = Transcript(
         head=before.head,
         messages=before.messages[:same] + messages,
         exact_head=before.exact_head,
-        exact={**_first(before.exact, same), **exact[1]},
+        exact=before.exact.first(same).then(same, exact[1]),
         raw=raw,
         starts=(*before.starts[:same], *(begun + start for start in starts)),
         weight=before.weight + weight,
         at=now,
     )
-    return replace(reading, raw=raw), Growth(joined, before, begun)
+    return replace(reading, raw=raw, growth=Growth(joined, before, begun))
 
 
 def _weight(transcripts: Sequence[Transcript]) -> int:
@@ -238,7 +251,8 @@ def _opening(message: Any) -> Hashable:
 
 
 def _moved(block: RawBlock, by: int) -> RawBlock:
-    return block._replace(path=(block.path[0] + by, *block.path[1:]))
+    layer, path, *rest = block
+    return quick(RawBlock, (layer, (path[0] + by, *path[1:]), *rest))
 
 
 def _starts(raw: Sequence[RawBlock], count: int) -> tuple[int, ...]:
@@ -264,17 +278,12 @@ def _copy(value: Any) -> Any:
     return bytes(value) if isinstance(value, bytearray) else value
 
 
-def _exact(head: Any, messages: Sequence[Any], first: int) -> tuple[Exact, Mapping[int, Exact]] | None:
-    """Of the head, and of the messages by index; None where something has no exact form."""
+def _exact(head: Any, messages: list[Any]) -> tuple[Exact, Exact] | None:
+    """Of the head and of the messages; None where something has no exact form."""
     try:
-        found = {i: Exact.of(message) for i, message in enumerate(messages, first)}
-        return Exact.of(head), {i: exact for i, exact in found.items() if exact.ways}
+        return Exact.of(head), Exact.of(messages)
     except ValueError:
         return None
-
-
-def _first(exact: Mapping[int, Exact], count: int) -> dict[int, Exact]:
-    return {i: one for i, one in exact.items() if i < count}
 
 
 def _ways(value: Any, way: Way) -> Iterator[Way]:
@@ -293,10 +302,5 @@ def _ways(value: Any, way: Way) -> Iterator[Way]:
 
 
 def _form(value: Any, ways: Sequence[Way]) -> bytes:
-    return marshal.dumps([_at(value, way) for way in ways], 2)[_LIST:]
-
-
-def _at(value: Any, way: Way) -> Any:
-    for step in way:
-        value = value[step]
-    return value
+    """What marshal makes of what is there, one after the other."""
+    return marshal.dumps([reduce(getitem, way, value) for way in ways], 2)[_LIST:]
