@@ -1,8 +1,8 @@
 """What hurts by size: each input, and four times of it, each in a process of its own.
 
 CPU of 20 calls whose inputs are all new, median and worst in ms, and how many times the median it takes for
-four times the input; then `prepare("hi")` on the wall clock, alone and beside a thread that prepares large
-requests.
+four times the input; all garbage of the process is collected between them. Then `prepare("hi")` on the wall
+clock, alone and beside a thread that prepares large requests.
 
     python benchmarks/hostile.py [D1 D4 ...] [--loose] [--json]
 
@@ -15,6 +15,7 @@ bounds.
 
 import argparse
 import copy
+import gc
 import json
 import statistics
 import subprocess
@@ -255,6 +256,8 @@ def spent(steps: Steps) -> list[float]:
     turn(PromptCache(), HI)
     found: list[float] = []
     for step in steps:
+        # What this process collects in all its objects falls on whoever allocates next.
+        gc.collect()
         found.append(1000 * timed(step, clock=time.process_time)[0])
         if sum(found) > 1000 * ENOUGH:
             break

@@ -24,6 +24,8 @@ _BYTES = 4
 _SENTENCE = 256
 _BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +")
 _LINE = re.compile(r"\n+")
+# What stands behind all that others share, such as a question, is looked for in so many characters.
+_TAIL = 32_768
 # A cut that was made before is taken where it is no more than a tenth above the best: what is written
 # ends there.
 _NEAR = 0.9
@@ -71,14 +73,19 @@ class Outline:
         return self.ends[count - 1] if 0 < count < len(self.ends) else 0
 
     def tail(self, at: int) -> int:
-        """How many lines follow; -1 where none begins there."""
-        lines = [m.end() for m in _LINE.finditer(self.text)]
+        """How many lines follow; -1 where none begins there, or one that is too far from the end."""
+        lines = self._last_lines
         return len(lines) - 1 - lines.index(at) if at in lines else -1
 
     def before_last(self, tail: int) -> int:
         """Where so many lines before the end begin; 0 where it has fewer."""
-        lines = [m.end() for m in _LINE.finditer(self.text)]
+        lines = self._last_lines if tail >= 0 else []
         return lines[-1 - tail] if 0 <= tail < len(lines) else 0
+
+    @property
+    def _last_lines(self) -> list[int]:
+        """Where the last lines begin."""
+        return [m.end() for m in _LINE.finditer(self.text, max(0, len(self.text) - _TAIL))]
 
 
 class Parting(NamedTuple):

@@ -9,11 +9,11 @@ import marshal
 import time
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import getitem
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import Any, NamedTuple
 
 from cachepoint.core.forks import ForkSafeLock
@@ -270,11 +270,11 @@ def _starts(raw: Sequence[RawBlock], count: int) -> tuple[int, ...]:
 def _copy(value: Any) -> Any:
     """New dicts and lists around the same leaves; bytes that may change are frozen."""
     if type(value) is dict:
-        return {k: _copy(v) for k, v in value.items()}
+        return {k: v if type(v) is str else _copy(v) for k, v in value.items()}
     if type(value) is list:
         return [_copy(v) for v in value]
     if type(value) is tuple:
-        return tuple(_copy(v) for v in value)
+        return tuple([_copy(v) for v in value])
     return bytes(value) if isinstance(value, bytearray) else value
 
 
@@ -286,19 +286,24 @@ def _exact(head: Any, messages: list[Any]) -> tuple[Exact, Exact] | None:
         return None
 
 
-def _ways(value: Any, way: Way) -> Iterator[Way]:
+def _ways(value: Any, way: Way) -> list[Way]:
     """To the outermost dicts and lists that may equal what is written otherwise."""
-    if not isinstance(value, dict | list | tuple):
-        return
-    items = value.items() if isinstance(value, dict) else enumerate(value)
+    if not isinstance(value, _NESTED):
+        return []
     inner: list[Way] = []
-    for key, item in items:
-        if isinstance(item, dict | list | tuple):
-            inner += [(*way, key)] if item and key in _JSON else _ways(item, (*way, key))
-        elif not isinstance(item, str | bytes) and item is not None:
-            yield way
-            return
-    yield from inner
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if type(item) is str:
+            continue
+        if isinstance(item, _NESTED):
+            inner += _ways(item, (*way, key)) if key not in _JSON else [(*way, key)] if item else ()
+        elif not isinstance(item, _EXACT):
+            return [way]
+    return inner
+
+
+_NESTED = (dict, list, tuple)
+# Equal is the same.
+_EXACT = (str, bytes, NoneType)
 
 
 def _form(value: Any, ways: Sequence[Way]) -> bytes:
