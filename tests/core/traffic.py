@@ -1,6 +1,7 @@
 """Calls through PromptCache to the emulator's engine, without sockets."""
 
 import json
+import random
 from urllib.parse import quote
 
 from builders import SONNET
@@ -36,3 +37,19 @@ class Run:
     @property
     def ratio(self):
         return self.units / self.total.input_tokens
+
+
+_WORDS = (
+    "valve pump rotor litre cover grey side press open shut turn left right before after check seal".split()
+)
+
+
+def prose(tokens, tag=""):
+    """About so many tokens of text in lines, which no other tag has."""
+    chosen = random.Random(f"{tag}{tokens}")
+    sentences, size = [], 0
+    while size < tokens * 4:
+        said = " ".join(chosen.choices(_WORDS, k=chosen.randint(6, 14))).capitalize()
+        sentences.append(f"{said}.\n" if len(sentences) % 4 == 3 else f"{said}. ")
+        size += len(sentences[-1])
+    return "".join(sentences)
