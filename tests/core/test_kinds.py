@@ -1,9 +1,14 @@
 """What calls of one kind or another cost a process that knows nothing of them yet."""
 
+import logging
+
 import pytest
-from builders import SONNET, text, usage, user
+from builders import SONNET, assistant, text, usage, user
+from traffic import Run, prose
 
 from cachepoint import PromptCache
+
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
 SCHEMA = {"type": "json_schema", "structure": {"jsonSchema": {"name": "part", "schema": "{}"}}}
 
@@ -73,3 +78,38 @@ def test_b9_effort_is_one_setting_wherever_it_stands():
     plan, _ = bedrock.call({"additionalModelRequestFields": {"output_config": {"effort": "low"}}})
 
     assert plan.expected_read_tokens
+
+
+class TestFallback:
+    """E18: one call of a conversation on another model was taken for the history of that model."""
+
+    def talk(self, run, name, turns=6, away=(4,)):
+        history, reports = [], []
+        for turn in range(turns):
+            history.append(user({"text": prose(800, f"{name}{turn}")}))
+            model = HAIKU if turn in away else SONNET
+            request = {"system": [{"text": prose(3_000)}], "messages": list(history)}
+            reports.append(run.call(request, gap=20, model=model))
+            history.append(assistant({"text": f"It is so, {turn}."}))
+        return [reports[turn] for turn in away]
+
+    def test_e18_a_call_on_a_fallback_model_is_not_written_and_not_warned_of(self, caplog):
+        run = Run()
+        with caplog.at_level(logging.WARNING, "cachepoint"):
+            reports = [self.talk(run, f"talk {n}")[0] for n in range(8)]
+
+        assert [report.usage.write_tokens for report in reports] == [0] * 8
+        assert not caplog.records
+
+    def test_e18_a_conversation_that_stays_there_is_written_at_its_second_call(self):
+        first, second, third = self.talk(Run(), "one", turns=7, away=(4, 5, 6))
+
+        assert first.usage.write_tokens == 0
+        assert second.usage.write_tokens > 7_000
+        assert third.usage.read_tokens > 7_000
+
+    def test_e18_where_conversations_do_come_back_there_that_is_learned(self):
+        run = Run()
+        found = [self.talk(run, f"talk {n}", turns=7, away=(4, 5, 6)) for n in range(4)]
+
+        assert found[-1][0].usage.write_tokens > 5_000

@@ -40,7 +40,8 @@ class Run:
 
 
 _WORDS = (
-    "valve pump rotor litre cover grey side press open shut turn left right before after check seal".split()
+    *("valve", "pump", "rotor", "litre", "cover", "grey", "side", "press", "open"),
+    *("shut", "turn", "left", "right", "before", "after", "check", "seal"),
 )
 
 

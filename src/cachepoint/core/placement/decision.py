@@ -102,7 +102,10 @@ def decide(question: Question, found: Recollection) -> Decision:
     conversation = question.conversation(cut.prefix)
     before = found.get(Table.LAST, {}).get(conversation)
     parts = None if before is None else _parting(trace, before)
-    scene = Scene(prefix, view, guessed, rules, question.policy, question.scope, conversation, parts)
+    elsewhere = before is not None and before.model != trace.model
+    scene = Scene(
+        prefix, view, guessed, rules, question.policy, question.scope, conversation, parts, elsewhere
+    )
     outlook, watches = foresee(scene, forecast)
     reading = question.reading
     decided = plan(scene, outlook, slots=reading.slots, behind=reading.behind, ours=reading.refusal is None)

@@ -53,7 +53,8 @@ SURE = Chance(1.0, 1.0)
 # Before anything was seen: the chance, and how many tries it weighs. The head of an application comes
 # back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
 # small beside the head costs little to write; one that is large is mostly retrieved text.
-# A head with a clock in it, and documents, are not written until some of their kind have come back.
+# A head with a clock in it, documents, and a conversation whose last call went to another model (of which
+# this one may be the fallback) are not written until some of their kind have come back.
 # Of what is not back in five minutes a quarter is taken to come within the hour, too little for a 1h
 # write: five minutes first is never more than 1.25 times the best.
 PRIORS: Mapping[str, tuple[float, float]] = {
@@ -63,6 +64,7 @@ PRIORS: Mapping[str, tuple[float, float]] = {
     "extends": (0.75, 4.0),
     "tools": (0.67, 3.0),
     "history": (0.55, 2.0),
+    "elsewhere": (0.2, 2.0),
     "small_first": (0.55, 2.0),
     "large": (0.2, 2.0),
     "large_turn": (0.33, 3.0),

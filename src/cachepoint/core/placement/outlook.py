@@ -20,6 +20,7 @@ Shape = Literal[
     "extends",
     "tools",
     "history",
+    "elsewhere",
     "small_first",
     "large",
     "large_turn",
@@ -154,7 +155,9 @@ def _of_documents(scene: Scene, forecast: Forecast, trust: Chance) -> Iterator[C
 
 def _end(scene: Scene, forecast: Forecast, kind: Kind) -> Chance:
     """Whether ends of this kind come back is the kind's; how soon is the conversation's own."""
-    return forecast.chance(kind).paced(forecast.count(_pace(scene)), OWN)
+    chance = forecast.chance(kind)
+    # The pace on one model tells nothing of coming back on another.
+    return chance if _arrives(scene) else chance.paced(forecast.count(_pace(scene)), OWN)
 
 
 def _pace(scene: Scene) -> Kind:
@@ -216,7 +219,12 @@ def _parted(view: View) -> list[int]:
 
 def _past(scene: Scene) -> Kind:
     """Of what was said before the newest message: it comes back even where that is not kept as it is."""
-    return (_where(scene), "history:past")
+    return (_where(scene), "elsewhere:past" if _arrives(scene) else "history:past")
+
+
+def _arrives(scene: Scene) -> bool:
+    """Whether a conversation comes here from another model."""
+    return scene.elsewhere and scene.view.seen_from(scene.prefix.head) is None
 
 
 def _guessed(scene: Scene) -> list[int]:
@@ -263,6 +271,8 @@ def _shape(scene: Scene) -> Shape:
     blocks, head = prefix.blocks, prefix.head
     if len(blocks) == head:
         return "large"
+    if _arrives(scene):
+        return "elsewhere"
     tools = blocks[0].layer == "tools"
     before = view.seen_from(head)
     if before is None:

@@ -17,6 +17,7 @@ class Scene:
 
     `scope` stands for endpoint, API and model, `conversation` for what begins with the same message;
     `parts` is the block at which it parts from the request before it, None: nothing is known of one.
+    `elsewhere` says that the request before it went to another model.
     """
 
     prefix: Prefix
@@ -27,6 +28,7 @@ class Scene:
     scope: bytes
     conversation: bytes = b""
     parts: int | None = None
+    elsewhere: bool = False
 
     @once
     def landmarks(self) -> Landmarks:
