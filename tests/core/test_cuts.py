@@ -268,7 +268,7 @@ def test_a_split_depends_on_the_content_alone(texts, separator, question, in_his
 )
 def test_document_blocks_are_documents_as_they_are(block, marked_behind):
     """Behind a PDF a checkpoint may stand, behind any other document it may not."""
-    run = Run(documents="shared")
+    run = Run(documents="shared", tail="never")
     request = {"messages": [user(text(1_500), block, {"text": "What does it say?"})]}
     content = run.cache.prepare(request, model_id=SONNET).request["messages"][0]["content"]
 

@@ -3,10 +3,11 @@
 import logging
 
 import pytest
-from builders import SONNET, assistant, text, usage, user
+from builders import SONNET, assistant, result, text, tool, usage, use, user
 from traffic import Run, prose
 
-from cachepoint import PromptCache
+from cachepoint import PromptCache, Usage
+from cachepoint.core.prompt.documents import retrieved
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
@@ -113,3 +114,113 @@ class TestFallback:
         found = [self.talk(run, f"talk {n}", turns=7, away=(4, 5, 6)) for n in range(4)]
 
         assert found[-1][0].usage.write_tokens > 5_000
+
+
+@pytest.mark.parametrize("choice", [{"tool": {"name": "extract"}}, {"any": {}}])
+@pytest.mark.parametrize("head", [{}, {"system": [{"text": "You read invoices."}]}])
+def test_e14_extraction_over_distinct_documents_is_not_written(choice, head):
+    """E14: a first turn that must call a tool was taken for an agent's, and eight to twelve were written."""
+    run = Run()
+    config = {"toolConfig": {"tools": [tool("extract", 50)], "toolChoice": choice}}
+    for n in range(40):
+        asked = {"text": f"Extract the parts.\n\n{prose(4_000, f'invoice {n}')}"}
+        run.call({**config, **head, "messages": [user(asked)]})
+
+    assert run.writes <= 2
+    assert run.ratio <= 1.013
+
+
+def test_e14_an_agent_that_must_call_a_tool_at_each_step_is_read():
+    """Structured output by a tool: a forced call whose conversation goes on."""
+    run = Run()
+    config = {"toolConfig": {"tools": [tool("find", 50)], "toolChoice": {"any": {}}}}
+    history = [user({"text": prose(2_000, "task")})]
+    for n in range(10):
+        run.call({**config, "messages": list(history)})
+        history += [assistant(use("find", f"c{n}")), user(result(f"c{n}", 500))]
+
+    assert run.ratio <= 0.35
+
+
+def asked(where, documents, question):
+    context = "\n\n".join(documents)
+    if where == "system":
+        return {"system": [{"text": f"Answer from:\n{context}"}], "messages": [user({"text": question})]}
+    return {"messages": [user({"text": f"Answer from:\n{context}\n\nQuestion: {question}"})]}
+
+
+@pytest.mark.parametrize(
+    ("where", "announced", "most"),
+    [("user", True, 1), ("user", False, 1), ("system", True, 1), ("system", False, 4)],
+)
+def test_e13_one_question_asked_thrice_makes_one_more_set_be_written(where, announced, most):
+    """E13: the next four to seven were. A system prompt that nobody announced is a head, and is tried longer."""
+    run, name = Run(), f"{where} {announced}"
+    for n in (0, 0, 0, *range(1, 13)):
+        documents = [prose(1_000, f"{name} {n} {part}") for part in range(4)]
+        if announced:
+            retrieved.announce(documents)
+        run.call(asked(where, documents, f"What is said of {n}?"), gap=10)
+        if not n:
+            run.writes = 0
+
+    assert run.writes <= most
+
+
+def test_e13_where_each_question_is_asked_thrice_that_is_learned():
+    run = Run()
+    for n in range(45):
+        run.call(asked("user", [prose(4_000, f"set {n // 3}")], f"And {n // 3}?"), gap=10)
+
+    assert run.ratio <= 0.55
+
+
+@pytest.mark.parametrize(("turns", "most"), [(2, 0.68), (3, 0.49)])
+@pytest.mark.parametrize("system", [0, 300])
+@pytest.mark.parametrize("opening", ["file", "paste"])
+def test_e12_a_chat_that_opens_with_a_file_or_a_long_paste(opening, system, turns, most):
+    """E12: 1.13 of uncached over two turns and 0.78 over three, in every new process."""
+    head = {"system": [{"text": prose(system)}]} if system else {}
+    held, question = prose(8_000, opening), "What does it say of the rotor?"
+    first = [{"text": held}, {"text": question}] if opening == "file" else [{"text": f"{question}\n\n{held}"}]
+    run, history = Run(), [user(*first)]
+    for turn in range(turns):
+        run.call({**head, "messages": list(history)}, gap=20)
+        history += [assistant({"text": f"It says {turn}."}), user({"text": f"And of part {turn}?"})]
+
+    assert run.ratio <= most
+
+
+def test_e12_a_chat_that_opens_with_a_document_is_written():
+    document = {"document": {"format": "pdf", "name": "file", "source": {"bytes": "JVBERg==" * 9_000}}}
+    call = Run().cache.prepare({"messages": [user(document, {"text": "What is it?"})]}, model_id=SONNET)
+
+    assert call.plan.checkpoints[-1].reason == "end"
+
+
+SINGLES = {
+    "alone": lambda said: {"messages": [user({"text": said})]},
+    "behind an instruction": lambda said: {
+        "system": [{"text": "You write for the general public."}],
+        "messages": [user({"text": f"Translate into plain English.\n\n{said}"})],
+    },
+    "in two blocks": lambda said: {"messages": [user({"text": "Translate this:"}, {"text": said})]},
+    "extracted": lambda said: {
+        "toolConfig": {"tools": [tool("extract", 50)], "toolChoice": {"any": {}}},
+        "messages": [user({"text": said})],
+    },
+    "with tools": lambda said: {
+        "toolConfig": {"tools": [tool("find", 50), tool("open", 50)]},
+        "messages": [user({"text": said})],
+    },
+    "in the system prompt": lambda said: {"system": [{"text": said}], "messages": [user({"text": "Go on."})]},
+}
+
+
+@pytest.mark.parametrize("kind", SINGLES)
+def test_six_hundred_different_single_calls_cost_as_much_as_without(kind):
+    run = Run()
+    for n in range(600):
+        run.call(SINGLES[kind](prose(300 + 70 * (n % 31), f"{kind} {n}")), gap=8)
+
+    assert run.ratio <= 1.004

@@ -14,13 +14,17 @@ from cachepoint.emulator.service.operations import Incoming
 
 
 class Run:
-    """One process and its traffic. `ratio` is the input cost over that of the same calls uncached."""
+    """One process and its traffic.
+
+    `ratio` is the input cost over that of the same calls uncached, `writes` how many calls wrote.
+    """
 
     def __init__(self, **policy):
         self.bedrock = BedrockEmulator(responder=lambda _: Reply.text("ok"))
         self.cache = PromptCache(policy=CachePolicy(**policy), clock=self.bedrock.now)
         self.units = 0.0
         self.total = Usage()
+        self.writes = 0
 
     def call(self, request, gap=2.0, model=SONNET):
         self.bedrock.advance(gap)
@@ -31,6 +35,7 @@ class Run:
         assert answer.status == 200, answer.body
         report = self.cache.settle(call, json.loads(answer.body))
         self.total += report.usage
+        self.writes += report.usage.write_tokens > 0
         self.units += input_units(report.usage, rules_for(model).multipliers)
         return report
 

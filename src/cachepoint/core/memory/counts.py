@@ -33,12 +33,12 @@ class Count(NamedTuple):
     over: tuple[float, ...] = ()
     pace: float = PACE
 
-    def plus(self, gap: float, fade: float, *, tried: bool = False) -> "Count":
-        """One more that came after `gap` seconds; `tried`: it counts as a try already."""
+    def plus(self, gap: float, fade: float, *, tried: bool = False, share: float = 1.0) -> "Count":
+        """One more that came after `gap` seconds; `tried`: it counts as a try already; `share`: of a hit."""
         if gap <= TTL_SECONDS["5m"]:
             pace = self.pace + (gap - self.pace) / min(self.hits + 2, fade)
-            return self._replace(hits=self.hits + 1, tries=self.tries + 1, pace=pace).faded(fade)
-        late = gap <= TTL_SECONDS["1h"]
+            return self._replace(hits=self.hits + share, tries=self.tries + 1, pace=pace).faded(fade)
+        late = share * (gap <= TTL_SECONDS["1h"])
         tries = self.tries + (not tried)
         return self._replace(tries=tries, late=self.late + late, passed=self.passed + 1).faded(fade)
 
@@ -130,11 +130,12 @@ class Tried(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What was awaited since `since` came after `gap` seconds."""
+    """What was awaited since `since` came after `gap` seconds. It counts as this share of a hit."""
 
     name: str
     since: float
     gap: float
+    share: float = 1.0
 
     def over(self, old: Counts | None) -> Counts:
         """Decided, where it was not given up yet."""
@@ -144,7 +145,7 @@ class Returned(NamedTuple):
         if not tried and self.since not in count.open:
             return old
         count = count._replace(open=_without(count.open, self.since), over=_without(count.over, self.since))
-        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried))
+        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried, share=self.share))
 
 
 def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:

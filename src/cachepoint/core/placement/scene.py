@@ -17,7 +17,8 @@ class Scene:
 
     `scope` stands for endpoint, API and model, `conversation` for what begins with the same message;
     `parts` is the block at which it parts from the request before it, None: nothing is known of one.
-    `elsewhere` says that the request before it went to another model.
+    `elsewhere` says that the request before it went to another model, `forced` that the model has to call a
+    tool.
     """
 
     prefix: Prefix
@@ -29,6 +30,7 @@ class Scene:
     conversation: bytes = b""
     parts: int | None = None
     elsewhere: bool = False
+    forced: bool = False
 
     @once
     def landmarks(self) -> Landmarks:

@@ -16,10 +16,12 @@ class View:
     Attributes:
         now: Seconds.
         entries: The places that an earlier call noted, in order.
+        size: How many blocks there are.
     """
 
     now: float
     entries: dict[int, Place] = field(default_factory=dict)
+    size: int = 0
 
     @classmethod
     def of(cls, prefix: Prefix, places: Mapping[bytes, Place], now: float) -> "View":
@@ -28,7 +30,8 @@ class View:
             return cls(now)
         digests = prefix.digests
         noted = compress(count(), map(places.__contains__, digests))
-        return cls(now, {i: place for i in noted if (place := places[digests[i]]).seen > NEVER})
+        entries = {i: place for i in noted if (place := places[digests[i]]).seen > NEVER}
+        return cls(now, entries, len(digests))
 
     @once
     def live(self) -> tuple[int, ...]:
@@ -39,6 +42,11 @@ class View:
     def anchor(self) -> int:
         """The last of them; -1: there is none."""
         return self.live[-1] if self.live else -1
+
+    @once
+    def repeats(self) -> bool:
+        """Whether an earlier call went through all of it."""
+        return self.size - 1 in self.entries
 
     @property
     def sized(self) -> tuple[int, int] | None:
