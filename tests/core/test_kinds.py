@@ -175,6 +175,50 @@ def test_e13_where_each_question_is_asked_thrice_that_is_learned():
     assert run.ratio <= 0.55
 
 
+@pytest.mark.parametrize("talks", [1, 3])
+def test_e16_what_stands_behind_the_newest_text_alone_is_not_written(talks):
+    """E16: a clock behind each newest text; every text was paid twice, 0.44 of uncached."""
+    run = Run()
+    for talk in range(talks):
+        run.units, run.total, history = 0.0, Usage(), []
+        for turn in range(12):
+            said, clock = {"text": prose(680, f"{talk} {turn}")}, {"text": f"It is 10:00:{turn:02}."}
+            run.call({"messages": [*history, user(said, clock)]}, gap=20)
+            history += [user(said), assistant({"text": "It is so."})]
+
+    assert run.ratio <= 0.32
+
+
+def guarded(run, name, agent):
+    """Ten turns as LangChain sends them with `guard_last_turn_only`."""
+    config = {"system": [{"text": prose(2_000)}], "toolConfig": {"tools": [tool("find", 100)]}}
+    run.units, run.total, history = 0.0, Usage(), []
+    for turn in range(10):
+        said = {"text": prose(300 if turn else 10, f"{name} {turn}")}
+        if agent and turn:
+            stays = [result(f"c{turn}", 700)]
+            wrapped = [*stays, {"guardContent": {"text": {"text": "[tool_result]"}}}]
+        else:
+            stays, wrapped = [said], [{"guardContent": {"text": said}}]
+        report = run.call({**config, "messages": [*history, user(*wrapped)]}, gap=5)
+        answer = [use("find", f"c{turn + 1}")] if agent else [{"text": f"It is so, {turn}."}]
+        history += [user(*stays), assistant(*answer)]
+    return report
+
+
+@pytest.mark.parametrize(("agent", "first", "later"), [(True, 0.31, 0.26), (False, 0.33, 0.26)])
+def test_b8_the_end_stands_where_it_can_be_read_beside_a_guarded_last_turn(agent, first, later):
+    """B8: it stood behind a block that is gone on the next turn: 0.41, 0.35 and 0.34 for three agents."""
+    run, ratios = Run(), []
+    for n in range(3):
+        report = guarded(run, f"{agent} {n}", agent)
+        ratios.append(run.ratio)
+
+    assert report.plan.checkpoints[-1].where == f"messages[{18 if agent else 17}].content[0]"
+    assert ratios[0] <= first
+    assert max(ratios[1:]) <= later
+
+
 @pytest.mark.parametrize(("turns", "most"), [(2, 0.68), (3, 0.49)])
 @pytest.mark.parametrize("system", [0, 300])
 @pytest.mark.parametrize("opening", ["file", "paste"])

@@ -67,6 +67,7 @@ class Decision:
         trace: What is kept of the request.
         before: The request before it in its conversation; None: none is remembered.
         parts: The block at which it parts from that one, where it does not go on from it.
+        stays: The last block of the newest message that will stand in the history, where not all will.
         watches: The prefixes whose return is counted.
         back: What was awaited and is back.
         writing: Blocks whose entry it is about to write.
@@ -83,6 +84,7 @@ class Decision:
     trace: Trace
     before: Trace | None
     parts: int | None
+    stays: int | None
     watches: tuple[Watch, ...]
     back: tuple["Back", ...]
     writing: tuple[int, ...]
@@ -117,6 +119,7 @@ def decide(question: Question, found: Recollection) -> Decision:
         scope=question.scope,
         conversation=conversation,
         parts=parts,
+        lost=0 if parts is None or before is None else len(before) - 1 - parts,
         elsewhere=before is not None and before.model != trace.model,
         forced=bool(question.reading.turn),
     )
@@ -135,6 +138,7 @@ def decide(question: Question, found: Recollection) -> Decision:
         trace=trace,
         before=before,
         parts=parts,
+        stays=scene.stays,
         watches=tuple(watches),
         back=back,
         writing=tuple(c.index for c in decided.checkpoints if c.index not in view.live),
@@ -209,6 +213,7 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
         marks.end,
         marks.tools,
         decision.parts,
+        decision.stays,
         *marks.branches,
         *decision.writing,
         *held,

@@ -70,6 +70,8 @@ PRIORS: Mapping[str, tuple[float, float]] = {
     "large": (0.25, 2.0),
     "retrieved": (0.2, 2.0),
     "large_turn": (0.33, 3.0),
+    "gone": (0.2, 2.0),
+    "stays": (0.75, 4.0),
     "again": (0.55, 2.0),
     "fresh": (0.2, 2.0),
 }

@@ -25,6 +25,8 @@ Shape = Literal[
     "large",
     "retrieved",
     "large_turn",
+    "gone",
+    "stays",
     "again",
     "fresh",
 ]
@@ -85,6 +87,9 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
                 before, "previous_end", _own(scene, before, forecast.chance(_past(scene))).capped(trust)
             )
         )
+    if scene.stays is not None and scene.policy.tail != "never":
+        chance = _end(scene, forecast, _stays(scene))
+        found.append(Candidate(scene.stays, "end", _own(scene, scene.stays, chance).capped(trust)))
     if end is not None and scene.policy.tail != "never":
         always = scene.policy.tail == "always"
         chance = likely._replace(hour=1.0, soon=1.0) if always else _own(scene, end, likely).capped(trust)
@@ -187,6 +192,9 @@ def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind])
     repeats = scene.view.repeats
     if end is not None and not repeats and scene.sizes.reaches(end, scene.rules.min_tokens):
         yield Watch(end, (kind, _pace(scene)))
+    stays = scene.stays
+    if stays is not None and not repeats and scene.sizes.reaches(stays, scene.rules.min_tokens):
+        yield Watch(stays, (_stays(scene), _pace(scene)))
     before = scene.landmarks.history
     if before is not None and not repeats and scene.sizes.reaches(before, scene.rules.min_tokens):
         yield Watch(before, (_past(scene),))
@@ -224,6 +232,10 @@ def _parted(view: View) -> list[int]:
 def _past(scene: Scene) -> Kind:
     """Of what was said before the newest message: it comes back even where that is not kept as it is."""
     return (_where(scene), "elsewhere:past" if _arrives(scene) else "history:past")
+
+
+def _stays(scene: Scene) -> Kind:
+    return (_where(scene), "stays")
 
 
 def _arrives(scene: Scene) -> bool:
@@ -276,8 +288,8 @@ def _shape(scene: Scene) -> Shape:
     blocks, head = prefix.blocks, prefix.head
     if len(blocks) == head:
         return "large"
-    if _arrives(scene):
-        return "elsewhere"
+    if _arrives(scene) or scene.gone:
+        return "gone" if scene.gone else "elsewhere"
     # Who is made to call a tool has no step after it, as far as that tells: it extracts.
     tools = blocks[0].layer == "tools" and not scene.forced
     before = view.seen_from(head)
