@@ -41,7 +41,7 @@ pytest_plugins = ["pytester"]
 NOT_RUN = {
     (
         "README.md",
-        "make demo     # an agent, a chat and questions about documents, without and with cachepoint",
+        "make demo     # an agent, a chat, documents and few-shot examples, without and with cachepoint",
     ),
     ("CONTRIBUTING.md", "make test      # makes .venv and runs the tests"),
     ("docs/observability.md", "from cachepoint import observers"),

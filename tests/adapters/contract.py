@@ -91,6 +91,8 @@ class Adapter(Protocol):
     def user(self, text: str, *, point: bool = False) -> Any:
         """A user message; with `point`, a checkpoint placed by hand behind its text."""
 
+    def assistant(self, text: str) -> Any: ...
+
     def result(self, call: ToolCall, text: str) -> Any:
         """The message that brings a tool's result."""
 

@@ -32,6 +32,9 @@ class LangChainAdapter:
     def user(self, text, *, point=False):
         return HumanMessage([{"type": "text", "text": text}, POINT] if point else text)
 
+    def assistant(self, text):
+        return AIMessage(text)
+
     def result(self, call, text):
         return ToolMessage(text, tool_call_id=call.id, name=call.name)
 

@@ -52,6 +52,9 @@ class LlamaIndexAdapter:
     def user(self, text, *, point=False):
         return ChatMessage(role="user", blocks=[TextBlock(text=text), *([POINT] if point else [])])
 
+    def assistant(self, text):
+        return ChatMessage(role="assistant", content=text)
+
     def result(self, call, text):
         return ChatMessage(role="tool", content=text, additional_kwargs={"tool_call_id": call.id})
 

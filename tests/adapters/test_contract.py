@@ -9,6 +9,7 @@ import pytest
 from botocore.loaders import Loader
 
 from cachepoint import PromptCache
+from cachepoint.cli.demo import letters
 from cachepoint.emulator import EmulatedError, ScriptedResponder, ToolResponder
 from tests.adapters.contract import LLAMA, MANUAL, Tool, ToolCall
 
@@ -85,6 +86,34 @@ def test_agent_step_reads_the_whole_previous_prefix(adapter, mode, bedrock, cach
     answers = run_agent(adapter, adapter.cached(bedrock, cache=cache), steps=5, mode=mode)
     assert [len(a.tool_calls) for a in answers] == [1, 1, 1, 1, 0]
     reads_all_before(answers)
+
+
+def in_messages(adapter, item):
+    """Few-shot examples, two messages each."""
+    pairs = ((adapter.user(one.message), adapter.assistant(one.topic)) for one in letters.examples())
+    return [adapter.system(letters.INSTRUCTIONS), *(m for pair in pairs for m in pair), adapter.user(item)]
+
+
+def in_one_text(adapter, item):
+    """Few-shot examples and the item in one text, which nobody announces."""
+    shots = (letters.EXAMPLE.format(**one._asdict()) for one in letters.examples())
+    return [adapter.user("\n\n".join((letters.INSTRUCTIONS, *shots, letters.ITEM.format(message=item))))]
+
+
+@pytest.mark.parametrize("prompt", [in_messages, in_one_text])
+def test_few_shot_classification_pays_for_its_examples_once(adapter, prompt, bedrock, cache):
+    model = adapter.cached(bedrock, cache=cache)
+    for item in letters.items():
+        bedrock.advance(10)
+        adapter.ask(model, prompt(adapter, item))
+    usages = [call.usage for call in bedrock.answered]
+    fresh, read, written = (
+        sum(usage[name] for usage in usages)
+        for name in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+    )
+    assert len(usages) == 50
+    assert 4_000 < (fresh + read + written) / 50 < 4_500
+    assert fresh + 0.1 * read + 1.25 * written <= 0.2 * (fresh + read + written)
 
 
 @pytest.mark.parametrize("parallel", [25, 60])

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cachepoint.cli import build
 
-LIMITS = {"agent": 0.25, "chat": 0.25, "documents": 0.6}
+LIMITS = {"agent": 0.25, "chat": 0.25, "documents": 0.6, "pairs": 0.2, "examples": 0.2}
 FRAMEWORKS = ("langchain", "llama_index")
 JOBS = [(framework, name) for framework in FRAMEWORKS for name in LIMITS]
 
@@ -44,7 +44,7 @@ def tables():
     return done.stdout
 
 
-def test_json_has_the_three_jobs_of_each_framework(figures):
+def test_json_has_the_jobs_of_each_framework(figures):
     assert list(figures) == JOBS
     keys = {
         "name",
@@ -98,6 +98,7 @@ def test_tables_show_a_bar_per_call(tables, figures):
     assert max(map(len, tables.splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("few_letters")
 def test_without_unicode_the_bars_are_ascii():
     done = demo(charset="ascii", COLUMNS="80")
     assert done.exit_code == 0, done.stderr
@@ -107,6 +108,12 @@ def test_without_unicode_the_bars_are_ascii():
 
 def test_the_two_runs_were_the_same_work(tables):
     assert "Note:" not in tables
+
+
+@pytest.fixture
+def few_letters(monkeypatch):
+    """What is not about their figures is told by a dozen."""
+    monkeypatch.setattr("cachepoint.cli.demo.letters.ITEMS", 12)
 
 
 def demo(*args, typed=None, charset="utf-8", **env):
@@ -126,6 +133,7 @@ def test_an_unknown_model_is_told_without_a_traceback():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("few_letters")
 def test_a_model_without_caching_is_told():
     done = demo("--model", "meta.llama3-1-70b-instruct-v1:0")
     assert done.exit_code == 0
@@ -164,6 +172,7 @@ def is_aws(place):
     return isinstance(place, Aws)
 
 
+@pytest.mark.usefixtures("few_letters")
 def test_aws_counts_by_what_the_service_answers():
     from cachepoint.cli.demo.script import agent_script
     from cachepoint.emulator import BedrockEmulator, TextResponder
@@ -222,6 +231,7 @@ def test_c7_the_demo_asks_do_you_mean(model):
     assert "do you mean 'anthropic.claude-sonnet-4-6'" in done.stderr
 
 
+@pytest.mark.usefixtures("few_letters")
 @pytest.mark.parametrize(("missing", "there"), [FRAMEWORKS, FRAMEWORKS[::-1]])
 def test_a_framework_that_is_not_installed_is_left_out(missing, there, monkeypatch):
     lacking(monkeypatch, missing)
@@ -233,6 +243,7 @@ def test_a_framework_that_is_not_installed_is_left_out(missing, there, monkeypat
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("few_letters")
 def test_a_framework_that_does_not_know_the_model_is_left_out():
     done = demo("--json", "--model", "deepseek.r1-v1:0")
     assert done.exit_code == 0
@@ -247,6 +258,7 @@ def test_a_model_that_no_installed_framework_knows_is_told(monkeypatch):
     assert done.stderr.startswith("cachepoint: LlamaIndex's list has no model deepseek.r1-v1:0")
 
 
+@pytest.mark.usefixtures("few_letters")
 def test_a_model_that_is_not_on_llama_index_s_list_runs_on_both():
     done = demo("--json", "--model", "us.anthropic.claude-fable-5-1")
     assert (done.exit_code, done.stderr) == (0, "")

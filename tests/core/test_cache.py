@@ -192,7 +192,8 @@ class TestMisses:
         assert cache.settle(call, usage(write=2_500)).miss.cause == "model_changed"
 
     def test_not_marked(self, cache):
-        request = {"messages": [user(text(5_000))]}
+        run(cache, {"messages": [user(text(5_000))]}, usage(write=5_000))
+        request = {"messages": [user(text(5_000, "another"))]}
 
         assert self.cause(cache, request, usage(fresh=5_000)) == ("not_marked", None)
 

@@ -1,6 +1,5 @@
 """Where one text is sent as two blocks, and what that is worth, against the emulator's engine."""
 
-import json
 import logging
 import threading
 
@@ -8,46 +7,16 @@ import pytest
 from builders import SONNET, assistant, marks, text, user
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from traffic import Run
 
-from cachepoint import CachePolicy, PromptCache, Usage, volatile
-from cachepoint.core.accounting.report import input_units
-from cachepoint.core.models.rules import rules_for
+from cachepoint import volatile
 from cachepoint.core.prompt.cuts import MIN_PIECE, Scissors
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced, retrieved
 from cachepoint.core.prompt.prefix import RawBlock
-from cachepoint.emulator import BedrockEmulator, Reply
-from cachepoint.emulator.service.operations import Incoming
 
 RULES = "\n\n".join(f"Rule {i}: " + "keep the valve shut unless told otherwise. " * 5 for i in range(60))
-
-
-class Run:
-    """Calls through PromptCache to the emulator's engine, without sockets."""
-
-    def __init__(self, **policy):
-        self.bedrock = BedrockEmulator(responder=lambda _: Reply.text("ok"))
-        self.cache = PromptCache(policy=CachePolicy(**policy), clock=self.bedrock.now)
-        self.units = 0.0
-        self.total = Usage()
-
-    def call(self, request, gap=2.0):
-        self.bedrock.advance(gap)
-        call = self.cache.prepare(request, model_id=SONNET)
-        body = json.dumps(call.request).encode()
-        answer = self.bedrock._service.answer(
-            Incoming("POST", f"/model/{SONNET}/converse", "us-east-1", body)
-        )
-        assert answer.status == 200, answer.body
-        report = self.cache.settle(call, json.loads(answer.body))
-        self.total += report.usage
-        self.units += input_units(report.usage, rules_for(SONNET).multipliers)
-        return report
-
-    @property
-    def ratio(self):
-        return self.units / self.total.input_tokens
 
 
 def manual(tag):
@@ -299,7 +268,7 @@ def test_a_split_depends_on_the_content_alone(texts, separator, question, in_his
 )
 def test_document_blocks_are_documents_as_they_are(block, marked_behind):
     """Behind a PDF a checkpoint may stand, behind any other document it may not."""
-    run = Run(documents="shared")
+    run = Run(documents="shared", tail="never")
     request = {"messages": [user(text(1_500), block, {"text": "What does it say?"})]}
     content = run.cache.prepare(request, model_id=SONNET).request["messages"][0]["content"]
 

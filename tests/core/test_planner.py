@@ -64,9 +64,13 @@ def test_the_minimum_counts_what_comes_before(cache):
 
 
 def test_a_large_first_question_is_not_written_for_nobody(cache):
-    """Retrieved text and question in one block: at the end of it a write is read by no one."""
-    assert placed(cache, {"messages": [user(text(5_000))]}) == []
-    assert placed(cache, {"messages": [user(text(5_000))]}, policy={"tail": "always"}) == ["messages[0]"]
+    """Retrieved text and question in one block: at the end of it a write is read by no one.
+
+    E12: the first may be the file that a chat opens with.
+    """
+    assert placed(cache, {"messages": [user(text(5_000))]}) == ["messages[0]"]
+    assert placed(cache, {"messages": [user(text(5_000, "b"))]}) == []
+    assert placed(cache, {"messages": [user(text(5_000, "c"))]}, policy={"tail": "always"}) == ["messages[0]"]
 
 
 def test_the_previous_end_is_marked_where_it_was(cache):

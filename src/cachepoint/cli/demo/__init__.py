@@ -1,4 +1,4 @@
-"""`cachepoint demo`: an agent, a chat and questions about documents, without and with `cachepoint`."""
+"""`cachepoint demo`: an agent, a chat, documents and few-shot examples, without and with `cachepoint`."""
 
 import gc
 import json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FRAMEWORKS = ("langchain_jobs", "llama_index_jobs")
 DEFAULT_MODEL = "us.anthropic.claude-sonnet-4-6"
 # Progress is measured in calls; a real model may take more or fewer.
-_EXPECTED_CALLS = {"agent": 14, "chat": 12, "documents": 14}
+_EXPECTED_CALLS = {"agent": 14, "chat": 12, "documents": 14, "pairs": 50, "examples": 50}
 # No traces to LangSmith, and the tokenizer file that LlamaIndex brings along instead of a download.
 _ENVIRONMENT = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "TIKTOKEN_CACHE_DIR": None}
 
@@ -38,7 +38,7 @@ def command(
     aws: Annotated[bool, typer.Option("--aws", help="Run on the real service. It costs money.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --aws: do not ask.")] = False,
 ) -> None:
-    """Run an agent, a chat and questions about documents on a local Bedrock, and print what each cost."""
+    """Run an agent, a chat, documents and few-shot examples on a local Bedrock; print what each cost."""
     with told(), _undisturbed():
         model = model_id(model)
         results = _on_aws(model, yes) if aws else _locally(model)

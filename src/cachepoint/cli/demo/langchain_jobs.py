@@ -1,4 +1,4 @@
-"""The three jobs with LangChain's own parts. Each takes a chat model and asks nothing else of it."""
+"""The jobs with LangChain's own parts. Each takes a chat model and asks nothing else of it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,14 +11,19 @@ from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
-from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.prompts import (
+    ChatPromptTemplate,
+    FewShotChatMessagePromptTemplate,
+    FewShotPromptTemplate,
+    PromptTemplate,
+)
 from langchain_core.retrievers import BaseRetriever
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ConfigDict
 
 from cachepoint import PromptCache
-from cachepoint.cli.demo import work
+from cachepoint.cli.demo import letters, work
 from cachepoint.cli.demo.places import Stage
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.tools import TOOLS
@@ -75,6 +80,31 @@ def documents(model: BaseChatModel) -> None:
         chain.invoke({"input": question})
 
 
+def pairs(model: BaseChatModel) -> None:
+    """Classification, with each example as two messages."""
+    pair = ChatPromptTemplate.from_messages([("human", "{message}"), ("ai", "{topic}")])
+    known = [letter._asdict() for letter in letters.examples()]
+    shots = FewShotChatMessagePromptTemplate(examples=known, example_prompt=pair)
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", letters.INSTRUCTIONS), shots, ("human", "{message}")]
+    )
+    for message in letters.items():
+        (prompt | model).invoke({"message": message})
+
+
+def examples(model: BaseChatModel) -> None:
+    """Classification, with the examples and the item in one text."""
+    prompt = FewShotPromptTemplate(
+        examples=[letter._asdict() for letter in letters.examples()],
+        example_prompt=PromptTemplate.from_template(letters.EXAMPLE),
+        prefix=letters.INSTRUCTIONS,
+        suffix=letters.ITEM,
+        input_variables=["message"],
+    )
+    for message in letters.items():
+        (prompt | model).invoke({"message": message})
+
+
 class ApiRetriever(BaseRetriever):
     """Scores small pieces and returns the whole document that the best piece is from."""
 
@@ -99,4 +129,10 @@ class ApiRetriever(BaseRetriever):
         return [Document(self.texts[name], metadata={"source": name})]
 
 
-JOBS: Mapping[str, Callable[[BaseChatModel], None]] = {"agent": agent, "chat": chat, "documents": documents}
+JOBS: Mapping[str, Callable[[BaseChatModel], None]] = {
+    "agent": agent,
+    "chat": chat,
+    "documents": documents,
+    "pairs": pairs,
+    "examples": examples,
+}

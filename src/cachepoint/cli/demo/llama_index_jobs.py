@@ -1,4 +1,4 @@
-"""The three jobs with LlamaIndex's own parts. Each takes a model and asks nothing else of it."""
+"""The jobs with LlamaIndex's own parts. Each takes a model and asks nothing else of it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.node_parser import TokenTextSplitter
+from llama_index.core.prompts import ChatMessage, ChatPromptTemplate, MessageRole, PromptTemplate
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
@@ -16,7 +17,7 @@ from llama_index.llms.bedrock_converse import BedrockConverse
 from llama_index.llms.bedrock_converse.utils import is_bedrock_function_calling_model
 
 from cachepoint import PromptCache
-from cachepoint.cli.demo import work
+from cachepoint.cli.demo import letters, work
 from cachepoint.cli.demo.places import Stage
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.tools import TOOLS
@@ -102,6 +103,25 @@ def documents(model: BedrockConverse) -> None:
         engine.query(question)
 
 
+def pairs(model: BedrockConverse) -> None:
+    """Classification, with each example as two messages."""
+    said = [(MessageRole.SYSTEM, letters.INSTRUCTIONS)]
+    for letter in letters.examples():
+        said += [(MessageRole.USER, letter.message), (MessageRole.ASSISTANT, letter.topic)]
+    said.append((MessageRole.USER, "{message}"))
+    prompt = ChatPromptTemplate([ChatMessage(role=role, content=text) for role, text in said])
+    for message in letters.items():
+        model.predict(prompt, message=message)
+
+
+def examples(model: BedrockConverse) -> None:
+    """Classification, with the examples and the item in one text."""
+    shots = [letters.EXAMPLE.format(**letter._asdict()) for letter in letters.examples()]
+    prompt = PromptTemplate("\n\n".join((letters.INSTRUCTIONS, *shots, letters.ITEM)))
+    for message in letters.items():
+        model.predict(prompt, message=message)
+
+
 class ApiRetriever(BaseRetriever):
     """Scores small pieces and returns the whole document that the best piece is from."""
 
@@ -116,4 +136,10 @@ class ApiRetriever(BaseRetriever):
         return [NodeWithScore(node=self._nodes[self._search.best(query_bundle.query_str)], score=1.0)]
 
 
-JOBS: Mapping[str, Callable[[BedrockConverse], None]] = {"agent": agent, "chat": chat, "documents": documents}
+JOBS: Mapping[str, Callable[[BedrockConverse], None]] = {
+    "agent": agent,
+    "chat": chat,
+    "documents": documents,
+    "pairs": pairs,
+    "examples": examples,
+}

@@ -18,6 +18,8 @@ _TITLES = {
     "agent": "an agent with tools",
     "chat": "a chat of several turns",
     "documents": "questions about documents",
+    "pairs": "classification by examples in messages",
+    "examples": "classification by examples in one text",
 }
 _HELP = {
     "agent": "A step sends again all that came before it; with cachepoint that is read, and only what the "
@@ -27,6 +29,9 @@ _HELP = {
     "documents": 'With documents="shared" the first question about a document writes it, those that follow '
     "read it; by default the second one writes. What is asked about once pays the write for nothing; what is "
     "below the model's minimum stays fresh.",
+    "pairs": "The first call writes the examples, those that follow read them.",
+    "examples": "The second call shows where such prompts part, behind the examples, and writes up to there; "
+    "those that follow read it.",
 }
 
 

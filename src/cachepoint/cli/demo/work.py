@@ -1,4 +1,4 @@
-"""The work of the three jobs, the same for every framework: instructions, questions, tools, texts."""
+"""The work of the agent, the chat and the documents, the same for every framework: what is said and asked."""
 
 from collections.abc import Mapping
 from functools import cache

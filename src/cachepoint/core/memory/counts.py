@@ -38,13 +38,13 @@ class Count(NamedTuple):
         """Rough bytes in memory."""
         return 160 + 32 * (len(self.open) + len(self.over))
 
-    def plus(self, gap: float, fade: float, *, tried: bool = False) -> "Count":
-        """One more that came after `gap` seconds; `tried`: it counts as a try already."""
+    def plus(self, gap: float, fade: float, *, tried: bool = False, share: float = 1.0) -> "Count":
+        """One more that came after `gap` seconds; `tried`: it counts as a try already; `share`: of a hit."""
         hits, tries, late, passed, opened, over, pace = self
         if gap <= TTL_SECONDS["5m"]:
             pace += (gap - pace) / min(hits + 2, fade)
-            return Count(hits + 1, tries + 1, late, passed, opened, over, pace).faded(fade)
-        late += gap <= TTL_SECONDS["1h"]
+            return Count(hits + share, tries + 1, late, passed, opened, over, pace).faded(fade)
+        late += share * (gap <= TTL_SECONDS["1h"])
         return Count(hits, tries + (not tried), late, passed + 1, opened, over, pace).faded(fade)
 
     def awaiting(self, at: float) -> "Count":
@@ -138,11 +138,12 @@ class Tried(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What was awaited since `since` came after `gap` seconds."""
+    """What was awaited since `since` came after `gap` seconds. It counts as this share of a hit."""
 
     name: str
     since: float
     gap: float
+    share: float = 1.0
 
     def over(self, old: Counts | None) -> Counts:
         """Decided, where it was not given up yet."""
@@ -151,8 +152,8 @@ class Returned(NamedTuple):
         tried = self.since in count.over
         if not tried and self.since not in count.open:
             return old
-        count = count.without(self.since).plus(self.gap, old.fade, tried=tried)
-        return old.but(self.name, count)
+        count = count.without(self.since)
+        return old.but(self.name, count.plus(self.gap, old.fade, tried=tried, share=self.share))
 
 
 def _without(times: tuple[float, ...], one: float) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Place, Table, Texts, Trace
 from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.placement.forecast import Forecast, Kind
+from cachepoint.core.placement.forecast import KNOWN_HEAD, REPEATED, Forecast, Kind
 from cachepoint.core.placement.landmarks import Landmarks
 from cachepoint.core.placement.outlook import Watch, foresee
 from cachepoint.core.placement.planner import Outlook, Plan, plan
@@ -29,7 +29,8 @@ from cachepoint.core.prompt.prefix import Prefix
 class Back(NamedTuple):
     """A prefix that was awaited and is back: its digest, since when, for what it counts, and how late.
 
-    `live` says that Bedrock must hold it: what is back and is not read counts as not back.
+    `live` says that Bedrock must hold it: what is back and is not read counts as not back. `share` is what
+    it counts for its kinds.
     """
 
     digest: bytes
@@ -37,12 +38,17 @@ class Back(NamedTuple):
     kinds: tuple[Kind, ...]
     gap: float
     live: bool
+    share: float = 1.0
 
     def counted(self) -> tuple[Change, ...]:
         """What is counted of it."""
         return tuple(
-            Change(Table.COUNTS, key, Returned(name, self.since, self.gap)) for key, name in self.kinds
+            Change(Table.COUNTS, key, Returned(name, self.since, self.gap, self._share(name)))
+            for key, name in self.kinds
         )
+
+    def _share(self, name: str) -> float:
+        return 1.0 if name == KNOWN_HEAD else self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Decision:
         trace: What is kept of the request.
         before: The request before it in its conversation; None: none is remembered.
         parts: The block at which it parts from that one, where it does not go on from it.
+        stays: The last block of the newest message that will stand in the history, where not all will.
         watches: The prefixes whose return is counted.
         back: What was awaited and is back.
         writing: Blocks whose entry it is about to write.
@@ -77,6 +84,7 @@ class Decision:
     trace: Trace
     before: Trace | None
     parts: int | None
+    stays: int | None
     watches: tuple[Watch, ...]
     back: tuple["Back", ...]
     writing: tuple[int, ...]
@@ -96,13 +104,25 @@ def decide(question: Question, found: Recollection) -> Decision:
     prefix = _narrowed(cut.prefix, rules, question.rules)
     view = View.of(prefix, places, question.now)
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
-    back = tuple(_back(places, question.now))
+    back = tuple(_back(places, view))
     forecast = Forecast(_after(counts, back), question.now)
     trace = Trace.of(prefix, question.model_digest)
     conversation = question.conversation(cut.prefix)
     before = found.get(Table.LAST, {}).get(conversation)
     parts = None if before is None else _parting(trace, before)
-    scene = Scene(prefix, view, guessed, rules, question.policy, question.scope, conversation, parts)
+    scene = Scene(
+        prefix=prefix,
+        view=view,
+        sizes=guessed,
+        rules=rules,
+        policy=question.policy,
+        scope=question.scope,
+        conversation=conversation,
+        parts=parts,
+        lost=0 if parts is None or before is None else len(before) - 1 - parts,
+        elsewhere=before is not None and before.model != trace.model,
+        forced=bool(question.reading.turn),
+    )
     outlook, watches = foresee(scene, forecast)
     reading = question.reading
     decided = plan(scene, outlook, slots=reading.slots, behind=reading.behind, ours=reading.refusal is None)
@@ -118,6 +138,7 @@ def decide(question: Question, found: Recollection) -> Decision:
         trace=trace,
         before=before,
         parts=parts,
+        stays=scene.stays,
         watches=tuple(watches),
         back=back,
         writing=tuple(c.index for c in decided.checkpoints if not view.lives(c.index)),
@@ -159,12 +180,13 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
     return replace(prefix, blocks=blocks)
 
 
-def _back(places: Mapping[bytes, Place], now: float) -> Iterator[Back]:
+def _back(places: Mapping[bytes, Place], view: View) -> Iterator[Back]:
+    now, share = view.now, REPEATED if view.repeats else 1.0
     awaited = [(digest, place) for digest, place in places.items() if place.awaited]
     for digest, place in awaited:
         if place.returns(now):
             gap = math.inf if place.unreadable else now - place.out
-            yield Back(digest, place.out, place.awaited, gap, place.live(now))
+            yield Back(digest, place.out, place.awaited, gap, place.live(now), share)
 
 
 def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[bytes, Counts]:
@@ -192,6 +214,7 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
         marks.end,
         marks.tools,
         decision.parts,
+        decision.stays,
         *marks.branches,
         *decision.writing,
     }

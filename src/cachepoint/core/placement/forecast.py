@@ -52,8 +52,10 @@ SURE = Chance(1.0, 1.0)
 
 # Before anything was seen: the chance, and how many tries it weighs. The head of an application comes
 # back; so does a conversation that has already grown, or an agent's step. A first turn whose text is
-# small beside the head costs little to write; one that is large is mostly retrieved text.
-# A head with a clock in it, and documents, are not written until some of their kind have come back.
+# small beside the head costs little to write; one that is large (a file, a long paste) is just worth a try;
+# one that holds retrieved text is not.
+# A head with a clock in it, documents, and a conversation whose last call went to another model (of which
+# this one may be the fallback) are not written until some of their kind have come back.
 # Of what is not back in five minutes a quarter is taken to come within the hour, too little for a 1h
 # write: five minutes first is never more than 1.25 times the best.
 PRIORS: Mapping[str, tuple[float, float]] = {
@@ -63,9 +65,13 @@ PRIORS: Mapping[str, tuple[float, float]] = {
     "extends": (0.75, 4.0),
     "tools": (0.67, 3.0),
     "history": (0.55, 2.0),
+    "elsewhere": (0.2, 2.0),
     "small_first": (0.55, 2.0),
-    "large": (0.2, 2.0),
+    "large": (0.25, 2.0),
+    "retrieved": (0.2, 2.0),
     "large_turn": (0.33, 3.0),
+    "gone": (0.2, 2.0),
+    "stays": (0.75, 4.0),
     "again": (0.55, 2.0),
     "fresh": (0.2, 2.0),
 }
@@ -82,6 +88,11 @@ OWN = 2.0
 # How many of those that are awaited count at once as if they did not come.
 HASTE = 6
 _ROUNDS = 3
+# A request that comes again word for word tells less of others of its kind than one that goes on: so much
+# that after a single one the next of the kind is written, and no second.
+REPEATED = 1 / 3
+# How a head that was there before follows itself; what is counted is not new ones.
+KNOWN_HEAD = "head:known"
 
 # What is counted, and for what: (key of counts, name). A name is a shape, or a shape and what tells more.
 Kind = tuple[bytes, str]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cachepoint.core.memory.counts import Count
 from cachepoint.core.memory.records import Place
-from cachepoint.core.placement.forecast import OWN, SURE, Chance, Forecast, Kind, Prices, blended
+from cachepoint.core.placement.forecast import KNOWN_HEAD, OWN, SURE, Chance, Forecast, Kind, Prices, blended
 from cachepoint.core.placement.planner import Candidate, Outlook
 from cachepoint.core.placement.scene import Scene
 from cachepoint.core.placement.sizes import Sizes
@@ -20,9 +20,13 @@ Shape = Literal[
     "extends",
     "tools",
     "history",
+    "elsewhere",
     "small_first",
     "large",
+    "retrieved",
     "large_turn",
+    "gone",
+    "stays",
     "again",
     "fresh",
 ]
@@ -83,6 +87,9 @@ def foresee(scene: Scene, forecast: Forecast) -> tuple[Outlook, list[Watch]]:
                 before, "previous_end", _own(scene, before, forecast.chance(_past(scene))).capped(trust)
             )
         )
+    if scene.stays is not None and scene.policy.tail != "never":
+        chance = _end(scene, forecast, _stays(scene))
+        found.append(Candidate(scene.stays, "end", _own(scene, scene.stays, chance).capped(trust)))
     if end is not None and scene.policy.tail != "never":
         always = scene.policy.tail == "always"
         chance = likely._replace(hour=1.0, soon=1.0) if always else _own(scene, end, likely).capped(trust)
@@ -140,7 +147,7 @@ def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
 
 
 def _known_head(scene: Scene) -> Kind:
-    return (scene.scope, "head:known")
+    return (scene.scope, KNOWN_HEAD)
 
 
 def _of_documents(scene: Scene, forecast: Forecast, trust: Chance) -> Iterator[Candidate]:
@@ -154,7 +161,11 @@ def _of_documents(scene: Scene, forecast: Forecast, trust: Chance) -> Iterator[C
 
 def _end(scene: Scene, forecast: Forecast, kind: Kind) -> Chance:
     """Whether ends of this kind come back is the kind's; how soon is the conversation's own."""
-    return forecast.chance(kind).paced(forecast.count(_pace(scene)), OWN)
+    # One large first turn is written to see whether such come back: not one more for each head.
+    first = (scene.scope, kind[1]) if kind[1].startswith("large:") and kind[0] != scene.scope else None
+    chance = forecast.chance(kind, first)
+    # The pace on one model tells nothing of coming back on another.
+    return chance if _arrives(scene) else chance.paced(forecast.count(_pace(scene)), OWN)
 
 
 def _pace(scene: Scene) -> Kind:
@@ -177,11 +188,15 @@ def _watches(scene: Scene, head: int | None, doubt: Shape | None) -> Iterator[Wa
 
 
 def _ends(scene: Scene, end: int | None, kind: Kind, depths: Mapping[int, Kind]) -> Iterator[Watch]:
-    # What is below the minimum can't be written, and tells nothing of what can.
-    if end is not None and scene.sizes.reaches(end, scene.rules.min_tokens):
+    # What is below the minimum can't be written, and tells nothing of what can. A repeat is no new one.
+    repeats = scene.view.repeats
+    if end is not None and not repeats and scene.sizes.reaches(end, scene.rules.min_tokens):
         yield Watch(end, (kind, _pace(scene)))
+    stays = scene.stays
+    if stays is not None and not repeats and scene.sizes.reaches(stays, scene.rules.min_tokens):
+        yield Watch(stays, (_stays(scene), _pace(scene)))
     before = scene.landmarks.history
-    if before is not None and scene.sizes.reaches(before, scene.rules.min_tokens):
+    if before is not None and not repeats and scene.sizes.reaches(before, scene.rules.min_tokens):
         yield Watch(before, (_past(scene),))
     # What is read needs no watching; what was seen and is not held may be worth a write when it returns.
     held = scene.view.anchor
@@ -216,7 +231,16 @@ def _parted(view: View) -> list[int]:
 
 def _past(scene: Scene) -> Kind:
     """Of what was said before the newest message: it comes back even where that is not kept as it is."""
-    return (_where(scene), "history:past")
+    return (_where(scene), "elsewhere:past" if _arrives(scene) else "history:past")
+
+
+def _stays(scene: Scene) -> Kind:
+    return (_where(scene), "stays")
+
+
+def _arrives(scene: Scene) -> bool:
+    """Whether a conversation comes here from another model."""
+    return scene.elsewhere and scene.view.seen_from(scene.prefix.head) is None
 
 
 def _guessed(scene: Scene) -> list[int]:
@@ -250,7 +274,8 @@ def _kind(scene: Scene) -> Kind:
     """The kind of a request's end. Heads that never come back are counted together."""
     shape = _shape(scene)
     long = shape == "tools" and _added(scene.sizes, None, scene.prefix.head) > SMALL_SHARE
-    return (_where(scene), f"{shape}:{_last(scene.prefix)}{':long' if long else ''}")
+    forced = ":forced" if scene.forced else ""
+    return (_where(scene), f"{shape}:{_last(scene.prefix)}{':long' if long else ''}{forced}")
 
 
 def _where(scene: Scene) -> bytes:
@@ -263,7 +288,10 @@ def _shape(scene: Scene) -> Shape:
     blocks, head = prefix.blocks, prefix.head
     if len(blocks) == head:
         return "large"
-    tools = blocks[0].layer == "tools"
+    if _arrives(scene) or scene.gone:
+        return "gone" if scene.gone else "elsewhere"
+    # Who is made to call a tool has no step after it, as far as that tells: it extracts.
+    tools = blocks[0].layer == "tools" and not scene.forced
     before = view.seen_from(head)
     if before is None:
         before = scene.landmarks.previous
@@ -272,12 +300,11 @@ def _shape(scene: Scene) -> Shape:
         shape = "extends"
     if tools:
         return shape
-    if any(
-        scene.prefix.ends[i] in _WHOLE
-        for i in scene.prefix.ends
-        if i >= head and blocks[i].path[0] == blocks[-1].path[0]
-    ):
-        return "large"
+    newest = blocks[-1].path[0]
+    parted = [i for i, what in prefix.ends.items() if i >= head and what in _WHOLE]
+    here = {blocks[i].kind for i in parted if blocks[i].path[0] == newest}
+    if here:
+        return "retrieved" if "text" in here else "large"
     added = _added(scene.sizes, before, head)
     if shape == "small_first":
         return "large" if added > SMALL_SHARE else shape

@@ -6,7 +6,7 @@ what each stretch is worth at either TTL, from how likely it is to come back and
 checkpoints are free, and go where they make reads sure:
 
   anchor        the exact end of what Bedrock holds already: distance 0, whatever was appended
-  end           the end of this request
+  end           the end of this request, or of what will stay of it
   documents     where retrieved documents end
   again         where an earlier request ended or parted from this one
   tools, head   tools, and tools and system, for the next conversation

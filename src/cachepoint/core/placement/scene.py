@@ -16,7 +16,10 @@ class Scene:
     """One request as it is decided on.
 
     `scope` stands for endpoint, API and model, `conversation` for what begins with the same message;
-    `parts` is the block at which it parts from the request before it, None: nothing is known of one.
+    `parts` is the block at which it parts from the request before it, None: nothing is known of one; `lost`
+    is how many blocks of that one stood behind.
+    `elsewhere` says that the request before it went to another model, `forced` that the model has to call a
+    tool.
     """
 
     prefix: Prefix
@@ -27,11 +30,41 @@ class Scene:
     scope: bytes
     conversation: bytes = b""
     parts: int | None = None
+    lost: int = 0
+    elsewhere: bool = False
+    forced: bool = False
 
     @once
     def landmarks(self) -> Landmarks:
         """Where its parts end."""
         return Landmarks.of(self.prefix)
+
+    @once
+    def gone(self) -> int:
+        """How many blocks at its end the request before had for itself alone: they stand in no history.
+
+        A clock behind the newest message, a text that a guardrail looks at, passages that are not kept.
+        """
+        previous = self.landmarks.previous
+        if self.parts is None or previous is None:
+            return 0
+        return self.lost if self._opening(previous) <= self.parts + 1 <= previous + 1 else 0
+
+    @once
+    def stays(self) -> int | None:
+        """The last block of the newest message that will stand in the history, where not all will."""
+        previous, blocks = self.landmarks.previous, self.prefix.blocks
+        if not self.gone or self.parts != previous:
+            return None
+        i = len(blocks) - 1 - self.gone
+        return i if i >= self._opening(len(blocks) - 1) and blocks[i].markable else None
+
+    def _opening(self, index: int) -> int:
+        """The first block of the message that a block is in."""
+        blocks, i = self.prefix.blocks, index
+        while i > self.prefix.head and blocks[i - 1].path[0] == blocks[index].path[0]:
+            i -= 1
+        return i
 
     def ending(self, what: Ends) -> list[int]:
         """The blocks at which it ends."""

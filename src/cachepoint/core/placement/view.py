@@ -16,10 +16,12 @@ class View:
     Attributes:
         now: Seconds.
         entries: The places that an earlier call noted, in order.
+        size: How many blocks there are.
     """
 
     now: float
     entries: dict[int, Place] = field(default_factory=dict)
+    size: int = 0
 
     @classmethod
     def of(cls, prefix: Prefix, places: Mapping[bytes, Place], now: float) -> "View":
@@ -28,7 +30,8 @@ class View:
             return cls(now)
         digests = prefix.digests
         noted = compress(count(), map(places.__contains__, digests))
-        return cls(now, {i: place for i in noted if (place := places[digests[i]]).seen > NEVER})
+        entries = {i: place for i in noted if (place := places[digests[i]]).seen > NEVER}
+        return cls(now, entries, len(digests))
 
     def lives(self, index: int) -> bool:
         """Whether a block ends a live entry."""
@@ -45,6 +48,11 @@ class View:
     def anchor(self) -> int:
         """The deepest of them; -1: there is none."""
         return next(self.live, -1)
+
+    @once
+    def repeats(self) -> bool:
+        """Whether an earlier call went through all of it."""
+        return self.size - 1 in self.entries
 
     @property
     def sized(self) -> tuple[int, int] | None:

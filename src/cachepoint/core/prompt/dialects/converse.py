@@ -64,7 +64,7 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     tier = fields_of(request.get("serviceTier")).get("type")
     return Reading(
         raw=raw,
-        invalidates=effort_settings(request.get("additionalModelRequestFields"))
+        invalidates=effort_settings(_fields(request))
         + (json.dumps(choice, default=repr) if rules.is_nova else ""),
         turn="forced" if {"any", "tool"} & set(choice) else "",
         orphans=orphans,
@@ -72,6 +72,18 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
         slots=0 if refuses else MAX_CHECKPOINTS,
         tier=tier if isinstance(tier, str) else None,
     )
+
+
+def _fields(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What only some models know, with the output's own settings where other dialects have them.
+
+    Another schema on the same text reads nothing (re:Post and grjus.eu, tests on Bedrock, 2026).
+    """
+    fields = fields_of(request.get("additionalModelRequestFields"))
+    output = fields_of(request.get("outputConfig"))
+    if not output:
+        return fields
+    return {**fields, "output_config": {**fields_of(fields.get("output_config")), **output}}
 
 
 def head(request: Mapping[str, Any]) -> tuple[Any, Any]:
