@@ -12,6 +12,7 @@ import typer
 
 from cachepoint.cli.faults import told
 from cachepoint.cli.lines import MOST, STDIN, Lines, opened
+from cachepoint.core.accounting.sent import Sent
 from cachepoint.reporting.pictures import as_table
 from cachepoint.reporting.tally import Row, Tally
 
@@ -64,8 +65,14 @@ def read(tally: Tally, source: Path) -> Lines:
 
 
 def _add(tally: Tally, lines: Lines, text: Iterable[bytes]) -> None:
-    for row in lines.parsed(text, _row):
-        tally.add(row)
+    bounds = tally.bounds
+
+    def call(line: Mapping[str, Any]) -> tuple[Row, Sent | None]:
+        sent = None if bounds.full else line.get("sent")
+        return _row(line), None if sent is None else Sent.read_from(sent)
+
+    for row, sent in lines.parsed(text, call):
+        tally.add(row, sent)
 
 
 def _row(line: Mapping[str, Any]) -> Row:
@@ -105,7 +112,7 @@ def _say(tally: Tally, as_json: bool, html: Path | None) -> None:
     if as_json:
         typer.echo(json.dumps(tally.as_dict(), indent=2))
     elif html is None:
-        typer.echo(as_table(tally))
+        typer.echo(as_table(tally, tally.bound))
 
 
 def _write(page: str, html: Path) -> None:
