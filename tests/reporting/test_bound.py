@@ -293,6 +293,8 @@ def served(call, points, entries):
             cost += (2.0 if ttl == 3_600 else 1.25) * (upto[i] - (upto[before] if before >= 0 else 0))
             before = i
         key, held = tuple(blocks[: i + 1]), live.get(i)
+        # On top of an entry, or ahead of where it was read, nothing lives longer than that does.
+        ttl = min(ttl, live[hit][0]) if hit >= 0 else ttl
         left[key] = (ttl, at + lag, at + ttl) if held is None else (held[0], held[1], at + held[0])
         old = entries.get(key)
         if held is None and old is not None and old[2] >= at:

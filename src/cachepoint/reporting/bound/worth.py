@@ -5,6 +5,9 @@ read), writes it for a TTL, or sends it fresh. Whatever is worth keeping at a no
 it, for every call that sends the node sends that as well. So without the limits of four checkpoints, of
 lookback and of the order of TTLs each node is a problem of its own, over the times of its calls, and the sum
 over all nodes is not above what any placement pays.
+
+An entry that is written on top of a shorter one, or in front of its end, is taken to live no longer than that
+one: nobody has shown otherwise. Where it does, its reads are among those of `Step.given`.
 """
 
 from collections.abc import Iterable, Sequence
