@@ -294,11 +294,11 @@ def served(call, points, entries):
             before = i
         key, held = tuple(blocks[: i + 1]), live.get(i)
         # On top of an entry, or ahead of where it was read, nothing lives longer than that does.
-        ttl = min(ttl, live[hit][0]) if hit >= 0 else ttl
-        left[key] = (ttl, at + lag, at + ttl) if held is None else (held[0], held[1], at + held[0])
+        lives = min(ttl, live[hit][0]) if hit >= 0 else ttl
+        left[key] = (lives, at + lag, at + lives) if held is None else (held[0], held[1], at + held[0])
         old = entries.get(key)
         if held is None and old is not None and old[2] >= at:
-            left[key] = (max(ttl, old[0]), min(at + lag, old[1]), max(at + ttl, old[2]))
+            left[key] = (max(lives, old[0]), min(at + lag, old[1]), max(at + lives, old[2]))
     if hit >= 0:
         ttl, ready, _ = live[hit]
         left[tuple(blocks[: hit + 1])] = (ttl, ready, at + ttl)
