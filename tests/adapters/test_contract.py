@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from botocore.loaders import Loader
 
+import cachepoint
 from cachepoint import PromptCache
 from cachepoint.cli.demo import letters
 from cachepoint.emulator import EmulatedError, ScriptedResponder, ToolResponder
@@ -313,3 +314,16 @@ def test_unsupported_model_answers_and_says_so(adapter, mode, bedrock, cache):
     assert answer.text
     assert answer.report["checkpoints"] == []
     assert answer.report["usage"]["read_tokens"] is None
+
+
+def test_a_session_says_how_near_it_came_to_the_bound(adapter, mode, bedrock, cache):
+    model = adapter.cached(bedrock, cache=cache)
+    messages = [adapter.system(MANUAL)]
+    with cachepoint.session() as s:
+        for n in range(4):
+            messages.append(adapter.user(f"Question {n}: where is the valve?"))
+            messages.append(adapter.ask(model, messages, mode=mode).message)
+
+    assert s.calls == s.bound.calls == 4
+    assert 1 <= s.cost_over_bound < 1.3
+    assert "of the lower bound; 5m alone" in str(s)

@@ -90,3 +90,13 @@ def test_a12_threads_may_look_at_once(report):
     for thread in threads:
         thread.join()
     assert set(seen) == {json.dumps(report.as_dict())}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_what_was_sent_is_for_observers_and_not_for_whoever_keeps_the_report(report, how):
+    copied = COPIES[how](report)
+
+    assert len(report.sent.digests) == 8 * len(report.sent.sizes) > 0
+    assert "sent" not in report
+    assert copied == report
+    assert copied.sent is None

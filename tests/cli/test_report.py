@@ -2,6 +2,7 @@ import io
 import json
 import sys
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from cachepoint import Usage, observers
 from cachepoint.cli import build
 from cachepoint.cli.lines import STDIN, opened
+from cachepoint.core.accounting.sent import Sent
 from tests.observers.reports import talk
 
 
@@ -79,6 +81,44 @@ def test_lines_of_before_there_were_conversations(calls, tmp_path):
     old.write_text("\n".join(json.dumps({k: v for k, v in x.items() if k not in news}) for x in lines))
 
     assert json.loads(invoke(old, "--json").stdout)["calls"] == 10
+
+
+@pytest.fixture
+def with_blocks(tmp_path, reports):
+    """A file whose lines tell what was sent: the same three blocks by every call."""
+    path = tmp_path / "blocks.jsonl"
+    sent = Sent(bytes(range(24)), (4_000, 8_000, 9_000), (2,), (), 0.5)
+    for one in reports:
+        observers.jsonl(path)(replace(one, sent=sent))
+    return path
+
+
+def test_the_bound_of_what_was_sent(with_blocks, tmp_path):
+    figures = json.loads(invoke(with_blocks, "--json").stdout)
+    line = f"input {figures['cost_over_bound']:.2f} of the lower bound; 5m alone "
+
+    assert figures["cost_over_bound"] >= 1
+    assert figures["bound"]["calls"] == 10
+    assert [m["bound"] for m in figures["models"].values()] == [figures["bound"]]
+    assert line in invoke(with_blocks).stdout
+    assert line in invoke(with_blocks, "--html", "-").stdout
+
+
+def test_lines_that_say_nothing_of_what_was_sent_have_no_bound(calls, with_blocks):
+    figures = json.loads(invoke(calls, "--json").stdout)
+
+    assert (figures["cost_over_bound"], figures["bound"]) == (None, None)
+    assert "lower bound" not in invoke(calls).stdout + invoke(calls, "--html", "-").stdout
+    assert "(of 10 calls)" in invoke(calls, with_blocks).stdout
+
+
+def test_c11_blocks_that_cannot_be_are_counted_with_their_line(with_blocks):
+    """C11: one wrongly typed value is one line."""
+    with_blocks.write_text(with_blocks.read_text() + changed(with_blocks, sent__points=[7]) + "\n")
+    result = invoke(with_blocks, "--json")
+
+    assert json.loads(result.stdout)["calls"] == 10
+    assert "line 11 is not a report of a call" in result.stderr
 
 
 def test_a_missing_file_is_said_in_one_line(tmp_path):

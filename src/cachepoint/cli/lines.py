@@ -49,11 +49,10 @@ class Lines:
 
     def parsed(self, lines: Iterable[bytes], parse: Callable[[Any], T]) -> Iterator[T]:
         """What `parse` makes of the JSON of each line; a line that it refuses is passed over and counted."""
-        loads = json.loads
         for line in lines:
             self.read += 1
             try:
-                made = parse(loads(line))
+                made = parse(_loaded(line))
             except _UNUSABLE:
                 self._skip(line)
             else:
@@ -77,3 +76,14 @@ class Lines:
         more = self.skipped - len(self.first)
         numbers = ", ".join(f"{number:,}" for number in self.first) + (f" and {more:,} more" if more else "")
         return f"{self.where}: {self.skipped:,} lines are not reports of calls: {numbers}"
+
+
+_decoded = json.JSONDecoder().decode
+
+
+def _loaded(line: bytes) -> Any:
+    """As `json.loads`, which looks at every line for its encoding."""
+    try:
+        return _decoded(line.decode("utf-8", "surrogatepass"))
+    except ValueError:
+        return json.loads(line)

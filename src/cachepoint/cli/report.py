@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
@@ -12,6 +12,7 @@ import typer
 
 from cachepoint.cli.faults import told
 from cachepoint.cli.lines import MOST, STDIN, Lines, opened
+from cachepoint.core.accounting.sent import Sent
 from cachepoint.reporting.pictures import as_table
 from cachepoint.reporting.tally import Row, Tally
 
@@ -64,8 +65,14 @@ def read(tally: Tally, source: Path) -> Lines:
 
 
 def _add(tally: Tally, lines: Lines, text: Iterable[bytes]) -> None:
-    for row in lines.parsed(text, _row):
-        tally.add(row)
+    bounds = tally.bounds
+
+    def call(line: Mapping[str, Any]) -> tuple[Row, Sent | None]:
+        sent = None if bounds.full else line.get("sent")
+        return _row(line), None if sent is None else Sent.read_from(sent)
+
+    for row, sent in lines.parsed(text, call):
+        tally.add(row, sent)
 
 
 def _row(line: Mapping[str, Any]) -> Row:
@@ -75,26 +82,37 @@ def _row(line: Mapping[str, Any]) -> Row:
         TypeError: Where it is no report, or one of its values is of another type; ValueError where a value
             cannot be. KeyError, AttributeError and ArithmeticError likewise.
     """
-    row = Row.read_from(line)
+    row = Row.unchecked(line)
     kinds = tuple(map(type, row))
-    if kinds not in _KINDS:
-        if not all(isinstance(value, hint) for value, hint in zip(row, _HINTS.values(), strict=True)):
-            raise TypeError("a value is of another type")
-        _KINDS.add(kinds)
-    for value, (least, most) in zip(_NUMBERS(row), _BOUNDS, strict=True):
-        if value is not None and not least <= value < most:
-            raise ValueError("a figure cannot be")
+    known = _KINDS.get(kinds) or _checked(row, kinds)
+    counts, cost, saved, began = known(row), row.cost, row.saved, row.first_token
+    if not (
+        min(counts) >= 0
+        and max(counts) < MOST
+        and 0 <= row.at < _YEAR_10000
+        and (cost is None or 0 <= cost < MOST)
+        and (saved is None or -MOST <= saved < MOST)
+        and (began is None or 0 <= began < MOST)
+    ):
+        raise ValueError("a figure cannot be")
     return row
 
 
+def _checked(row: Row, kinds: tuple[type, ...]) -> Callable[[Row], tuple[int, ...]]:
+    """See once that values of these types can be added up; what gets the counts of such a row."""
+    row.check()
+    if not all(isinstance(value, hint) for value, hint in zip(row, _HINTS.values(), strict=True)):
+        raise TypeError("a value is of another type")
+    counts = [index for index, kind in enumerate(kinds) if kind is int]
+    # Of one index it would be no tuple.
+    known = _KINDS[kinds] = itemgetter(*counts, counts[0])
+    return known
+
+
 _HINTS = get_type_hints(Row)
-# The combinations of types that were checked: a million lines come through here, of a few kinds.
-_KINDS: set[tuple[type, ...]] = set()
-_NUMERIC = tuple(name for name, hint in _HINTS.items() if hint is not str and hint != str | None)
-_NUMBERS = itemgetter(*(Row._fields.index(name) for name in _NUMERIC))
+# By the combination of types: a million lines come through here, of a few kinds.
+_KINDS: dict[tuple[type, ...], Callable[[Row], tuple[int, ...]]] = {}
 _YEAR_10000 = 253_402_300_800
-_LIMITS = {"at": (0, _YEAR_10000), "saved": (-MOST, MOST)}
-_BOUNDS = tuple(_LIMITS.get(name, (0, MOST)) for name in _NUMERIC)
 
 
 def _say(tally: Tally, as_json: bool, html: Path | None) -> None:
@@ -105,7 +123,7 @@ def _say(tally: Tally, as_json: bool, html: Path | None) -> None:
     if as_json:
         typer.echo(json.dumps(tally.as_dict(), indent=2))
     elif html is None:
-        typer.echo(as_table(tally))
+        typer.echo(as_table(tally, tally.bound))
 
 
 def _write(page: str, html: Path) -> None:

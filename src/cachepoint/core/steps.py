@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from cachepoint.core.accounting.diagnosis import Case, Miss, diagnose
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
@@ -199,6 +201,7 @@ def report(
     tier: str | None = None,
 ) -> CallReport:
     """The account of a call."""
+    first = since(call, first_token)
     return CallReport(
         model_id=call.model_id,
         priced_as=call.priced_as,
@@ -209,9 +212,16 @@ def report(
         miss=why,
         conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
         seconds=seconds,
-        first_token_seconds=since(call, first_token),
+        first_token_seconds=first,
         tier=tier,
+        sent=None if call.case is None else Sent.of(call.case.prefix, call.plan, _lag(first, seconds)),
     )
+
+
+def _lag(first_token: float | None, seconds: float | None) -> float:
+    """Seconds until the answer began, as far as that was seen; no more than it took to end."""
+    seen = [s for s in (first_token, seconds) if s is not None and isfinite(s)]
+    return max(0.0, min(seen, default=0.0))
 
 
 def since(call: Call, now: float | None) -> float | None:

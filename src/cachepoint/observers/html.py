@@ -19,6 +19,7 @@ from cachepoint.reporting.pictures import (
     counted,
     legend,
     moment,
+    nearness,
     parts,
     percent,
     stack,
@@ -60,6 +61,7 @@ def page(tally: Tally, title: str = "Prompt caching report") -> str:
     sections = (
         _head(tally, title),
         _tiles(tally),
+        *(f'<p class="soft">{line}.</p>' for line in nearness(tally.bound, tally.sums.calls)),
         f'<div class="two">{charts.cost(tally)}{charts.hits(tally)}</div>',
         _tokens(tally),
         _losses(tally),

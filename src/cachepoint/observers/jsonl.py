@@ -30,8 +30,11 @@ def jsonl(target: str | os.PathLike[str] | TextIO) -> Observer:
 
 
 def line_of(report: CallReport) -> str:
-    """One report as a line."""
-    return json.dumps(report.as_dict(), separators=(",", ":")) + "\n"
+    """One report as a line, with digests and sizes of what was sent."""
+    line = report.as_dict()
+    if report.sent is not None:
+        line["sent"] = report.sent.as_dict()
+    return json.dumps(line, separators=(",", ":")) + "\n"
 
 
 def _writable(path: Path) -> Path:

@@ -8,6 +8,7 @@ from html import escape
 from cachepoint.core.accounting.money import dollars, minus, over
 from cachepoint.core.accounting.pricing import date_of
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.reporting.bound.bound import Bound
 from cachepoint.reporting.rows import Row
 from cachepoint.reporting.tally import Conversation, Tally
 
@@ -22,6 +23,7 @@ __all__ = [
     "in_notebook",
     "legend",
     "moment",
+    "nearness",
     "parts",
     "percent",
     "stack",
@@ -63,15 +65,20 @@ def moment(at: float) -> str:
     return "at an unknown time" if date is None else date.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def as_table(tally: Tally) -> str:
-    """The figures as lines of text."""
+def as_table(tally: Tally, bound: Bound | None = None) -> str:
+    """The figures as lines of text.
+
+    Args:
+        tally: The calls.
+        bound: What `tally.bound` said; where it is None nothing is said of it.
+    """
     sums, usage = tally.sums, tally.sums.usage
     if not sums.calls:
         return "no calls"
     lines = [f"{sums.calls:,} calls, {usage.input_tokens:,} input tokens"]
     lines += _kinds(usage)
     lines.append(f"  {'output':<18}{usage.output_tokens:>15,}")
-    return "\n".join([*lines, *_money(tally), *_rest(tally)])
+    return "\n".join([*lines, *_money(tally), *nearness(bound, sums.calls), *_rest(tally)])
 
 
 def _kinds(usage: Usage) -> Iterable[str]:
@@ -101,6 +108,20 @@ def _money(tally: Tally) -> Iterable[str]:
     yield f"cost {dollars(paid)}, without a cache {dollars(full)}, saved {dollars(saved)}{share}"
     if sums.priced < sums.calls:
         yield f"{sums.calls - sums.priced:,} calls are not in the money: their price is unknown"
+
+
+def nearness(bound: Bound | None, calls: int) -> Iterable[str]:
+    """How near so many calls came to the cheapest; nothing where that is not known."""
+    if bound is None or not bound.lower:
+        return
+    named = (
+        ("5m alone", bound.five_minutes),
+        ("1h alone", bound.one_hour),
+        ("offline plan", bound.plan),
+    )
+    others = ", ".join(f"{name} {price / bound.lower:.2f}" for name, price in named)
+    some = "" if bound.calls == calls else f" (of {bound.calls:,} calls)"
+    yield f"input {bound.paid / bound.lower:.2f} of the lower bound; {others}{some}"
 
 
 def _rest(tally: Tally) -> Iterable[str]:
@@ -161,8 +182,8 @@ def _told(number: int, row: Row) -> str:
     return escape(f"{number}. {moment(row.at)}: {figures or 'no tokens reported'}{missed}")
 
 
-def in_notebook(name: str, tally: Tally) -> str:
-    """Figures and bars as a fragment of HTML that brings its own style."""
+def in_notebook(name: str, tally: Tally, bound: Bound | None = None) -> str:
+    """Figures and bars as a fragment of HTML that brings its own style; the arguments as of `as_table`."""
     variables = ";".join(f"--{k}:{v}" for k, v in COLOURS.items())
     style = (
         f".cachepoint{{{variables};font:13px/1.5 system-ui,sans-serif;max-width:44rem}}"
@@ -174,7 +195,7 @@ def in_notebook(name: str, tally: Tally) -> str:
     shown = [c for c in tally.conversations if c.calls][:_NOTEBOOK]
     return (
         f'<div class="cachepoint"><style>{style}</style><strong>{escape(name)}</strong>'
-        f"<pre>{escape(as_table(tally))}</pre><div>{legend()}</div>{''.join(map(_drawn, shown))}</div>"
+        f"<pre>{escape(as_table(tally, bound))}</pre><div>{legend()}</div>{''.join(map(_drawn, shown))}</div>"
     )
 
 

@@ -51,12 +51,19 @@ class Row(NamedTuple):
         Raises:
             KeyError: Where it is no such dict; TypeError, AttributeError and ValueError likewise.
         """
+        row = cls.unchecked(line)
+        row.check()
+        return row
+
+    @classmethod
+    def unchecked(cls, line: Mapping[str, Any]) -> "Row":
+        """As `read_from`, for whoever sees to it that `check` passes."""
         usage, miss = line["usage"], line["miss"] or _NOTHING
         tokens = usage.get if usage is not None else _NOTHING.get
         output, model = tokens("output_tokens"), line["model_id"]
         began, started = line.get("first_token_ms"), line["started"]
         # By position: a million lines come through here.
-        row = cls(
+        return cls(
             nan if started is None else datetime.fromisoformat(started).timestamp(),
             model,
             line.get("priced_as") or model,
@@ -75,8 +82,6 @@ class Row(NamedTuple):
             None if began is None else began / 1000,
             line.get("tier"),
         )
-        row.check()
-        return row
 
     def check(self) -> None:
         """See that the values are of the kinds that can be added up.

@@ -16,6 +16,7 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.listeners import Observer
+from cachepoint.reporting.bound.bound import Bound
 from cachepoint.reporting.metrics import FirstTokens
 from cachepoint.reporting.pictures import as_table, in_notebook
 from cachepoint.reporting.rows import Row
@@ -46,7 +47,7 @@ class Session:
             with cachepoint.session("nightly") as s:
                 chain.batch(questions)
             print(s)
-            s.saved, s.hit_share, s.rewrite_factor, s.waste
+            s.saved, s.hit_share, s.cost_over_bound, s.waste
 
     Args:
         name: What the table and the picture are called.
@@ -99,7 +100,7 @@ class Session:
         """Count one call; a session is an Observer."""
         row = Row.of(report)
         with self._lock:
-            self._tally.add(row)
+            self._tally.add(row, report.sent)
 
     def stray(self, report: CallReport) -> None:
         """Count one call of a thread that carries no context."""
@@ -186,26 +187,48 @@ class Session:
         with self._lock:
             return self._tally.quota_tokens
 
+    # Not under the lock: calls would wait for it.
+    @property
+    def bound(self) -> Bound | None:
+        """What the calls paid for their input beside what other placements of checkpoints would have.
+
+        None where it is not known: of calls without checkpoints, and beyond 20,000 calls or 100,000 different
+        blocks. It is computed when it is asked for, at most some seconds.
+        """
+        return self._tally.bound
+
+    @property
+    def cost_over_bound(self) -> float | None:
+        """The cost of input over the least that any placement could have paid, 1 at best; None as `bound`."""
+        bound = self.bound
+        return None if bound is None else bound.cost_over_bound
+
     def as_dict(self) -> dict[str, Any]:
         """The figures for JSON. Money in US dollars."""
+        bounds = self._tally.bounds.by_model
         with self._lock:
-            return {"name": self.name, "strays": self.strays, **self._tally.as_dict()}
+            return {"name": self.name, "strays": self.strays, **self._tally.as_dict(bounds)}
 
     def to_json(self) -> str:
         """The figures as JSON."""
         return json.dumps(self.as_dict(), indent=2)
 
     def __repr__(self) -> str:
-        return f"Session({self.name!r}, calls={self.calls}, usage={self.usage!r}, saved={self.saved!r})"
+        return (
+            f"Session({self.name!r}, calls={self.calls}, usage={self.usage!r}, saved={self.saved!r}, "
+            f"cost_over_bound={self.cost_over_bound!r})"
+        )
 
     def __str__(self) -> str:
+        bound = self.bound
         with self._lock:
-            return f"{self.name}: {as_table(self._tally)}"
+            return f"{self.name}: {as_table(self._tally, bound)}"
 
     def _repr_html_(self) -> str:
         """A picture for a notebook: every call of the conversations that lost most."""
+        bound = self.bound
         with self._lock:
-            return in_notebook(self.name, self._tally)
+            return in_notebook(self.name, self._tally, bound)
 
 
 def session(name: str = "session", *, threads: bool = True) -> Session:

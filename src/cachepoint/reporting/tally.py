@@ -2,7 +2,7 @@
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,8 +12,11 @@ from typing import Any, NamedTuple, Self
 
 from cachepoint.core.accounting.counts import add
 from cachepoint.core.accounting.money import for_json, minus, plus
+from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import rules_for
+from cachepoint.reporting.bound.bound import Bound, total
+from cachepoint.reporting.bound.models import Bounds
 from cachepoint.reporting.course import Course
 from cachepoint.reporting.metrics import FirstTokens, first_tokens, quota_tokens
 from cachepoint.reporting.rows import Row
@@ -136,13 +139,15 @@ class Tally:
     """Figures of any number of calls in bounded memory. Not safe under threads.
 
     Of models the first 256 are kept apart; of conversations the 512 latest, and the 64 that lost most of
-    those before; of each its last 120 calls; of losses the 12 largest of each model; of causes 64.
+    those before; of each its last 120 calls; of losses the 12 largest of each model; of causes 64. `bounds`
+    has a bound of its own.
     """
 
     def __init__(self) -> None:
         self.by_model: dict[str, Sums] = {}
         self.waste: dict[str, Waste] = {}
         self.course = Course()
+        self.bounds = Bounds()
         self.first: float | None = None
         self.last: float | None = None
         self._numbers = count()
@@ -161,8 +166,10 @@ class Tally:
             tally.add(row)
         return tally
 
-    def add(self, row: Row) -> None:
-        """Count one call."""
+    def add(self, row: Row, sent: Sent | None = None) -> None:
+        """Count one call, and note what it sent where that is known."""
+        if sent is not None:
+            self.bounds.add(row, sent)
         (self.by_model.get(row.model) or self._sums_of(row)).add(row)
         if not isnan(row.at):
             self._time(row)
@@ -257,17 +264,31 @@ class Tally:
         written = self.sums.write
         return written / contexts if contexts and written is not None else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """The figures for JSON. Money in US dollars, over the `priced_calls`."""
+    @property
+    def bound(self) -> Bound | None:
+        """What the calls paid beside what other placements would have; None where it is not known."""
+        return self.bounds.total
+
+    def as_dict(self, bounds: Mapping[str, Bound] | None = None) -> dict[str, Any]:
+        """The figures for JSON. Money in US dollars, over the `priced_calls`.
+
+        Args:
+            bounds: By model, what `bounds.by_model` said; None: it is asked.
+        """
+        known = self.bounds.by_model if bounds is None else bounds
         return {
             "from": _iso(self.first),
             "to": _iso(self.last),
             **figures(self.sums),
+            **_nearness(total(known.values())),
             "quota_tokens": self.quota_tokens,
             "rewrite_factor": None if self.rewrite_factor is None else round(self.rewrite_factor, 4),
             "first_token_seconds": asdict(self.first_tokens),
             "waste": {cause: waste._asdict() for cause, waste in self.waste.items()},
-            "models": {model: figures(sums) for model, sums in self.by_model.items()},
+            "models": {
+                model: {**figures(sums), **_nearness(known.get(model))}
+                for model, sums in self.by_model.items()
+            },
         }
 
 
@@ -287,6 +308,14 @@ def figures(sums: Sums) -> dict[str, Any]:
         "uncached_cost_usd": for_json(uncached),
         "saved_usd": None if paid is None or uncached is None else for_json(minus(uncached, paid)),
         "quota_tokens": sums.quota_tokens,
+    }
+
+
+def _nearness(bound: Bound | None) -> dict[str, Any]:
+    ratio = None if bound is None else bound.cost_over_bound
+    return {
+        "cost_over_bound": None if ratio is None else round(ratio, 4),
+        "bound": None if bound is None else bound.as_dict(),
     }
 
 

@@ -10,6 +10,7 @@ from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.money import for_json, minus, tidy
 from cachepoint.core.accounting.plain import Plain
+from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
@@ -34,6 +35,7 @@ class CallReport(Plain):
         seconds: From `prepare` to `settle`.
         first_token_seconds: To the first event of a stream; None where the call was none.
         tier: The service tier that prices follow, as `pricing.tier_of` finds it; None is the default one.
+        sent: Digests and sizes of the blocks; None where no checkpoint was considered, and in copies.
     """
 
     model_id: str
@@ -47,6 +49,12 @@ class CallReport(Plain):
     seconds: float | None = None
     first_token_seconds: float | None = None
     tier: str | None = None
+    sent: Sent | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what was sent: messages keep their reports, and are copied and stored again and again."""
+        kind, (*values, _) = super().__reduce__()
+        return kind, (*values, None)
 
     @property
     def cost(self) -> Decimal | None:

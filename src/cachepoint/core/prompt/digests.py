@@ -209,6 +209,7 @@ def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
         hand={**after.hand, **marks} if marks else after.hand,
         ends={**after.ends, **ends} if ends else after.ends,
         orphans=orphans,
+        barred=(*after.barred, *[i for i, b in enumerate(blocks, known) if not b.markable]),
         short=after.short + b"".join([b.digest[:SHORT] for b in blocks]),
     )
 

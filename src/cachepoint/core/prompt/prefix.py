@@ -81,6 +81,7 @@ class Prefix:
     `parts` are unchained digests of tools, system and the first message, for telling what changed.
     `short` are the first eight bytes of each digest, one after the other.
     `ends` says what ends at blocks, where anything does.
+    `barred` are the blocks behind which no checkpoint may stand.
     `hand` are the caller's own checkpoints by block index; `orphans` counts those with nothing before them.
     """
 
@@ -94,6 +95,7 @@ class Prefix:
     orphans: int = 0
     short: bytes = b""
     ends: Mapping[int, Ends] = field(default_factory=dict)
+    barred: tuple[int, ...] = ()
 
     def first(self, count: int) -> "Prefix":
         """Its first blocks; they hold the whole of the first message."""
@@ -107,4 +109,5 @@ class Prefix:
             short=self.short[: SHORT * count],
             hand={i: mark for i, mark in self.hand.items() if i < count},
             ends={i: what for i, what in self.ends.items() if i < count},
+            barred=tuple([i for i in self.barred if i < count]),
         )

@@ -1,0 +1,1 @@
+"""How near calls came to the cheapest that any placement of checkpoints could have been."""
