@@ -42,7 +42,9 @@ class ParsedRequest:
 
     @property
     def tools(self) -> list[dict[str, Any]]:
-        """The `toolSpec` of every tool."""
+        """The `toolSpec` of every tool that may be called."""
+        if "none" in self.tool_choice:
+            return []
         tools = (self.body.get("toolConfig") or {}).get("tools") or []
         return [tool["toolSpec"] for tool in tools if "toolSpec" in tool]
 
