@@ -3,8 +3,8 @@
 Stands alone: imports nothing of the rest of `cachepoint`, so that it can be a witness against it.
 
 Not modelled: InvokeModel but for Claude's and Nova's bodies, implicit caching, partial reads and videos on
-Nova, eviction under load, end of life of old models. Token counts are estimates unless a `sizer`
-knows better.
+Nova, eviction under load, end of life of old models. Token counts are estimates unless a `sizer` knows
+better.
 """
 
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope

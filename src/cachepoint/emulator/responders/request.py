@@ -28,7 +28,10 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """One Converse request that passed validation. `body` is its JSON; nothing here may change it."""
+    """One request that passed validation.
+
+    `body` is in Converse form, whatever the operation; nothing here may change it.
+    """
 
     operation: str
     model_id: str
