@@ -136,9 +136,9 @@ def test_flags_of_a_model_without_caching_are_upstreams(build, bedrock):
     ("model", "window"),
     [
         (NEW, 1_000_000),
-        ("anthropic.claude-fable-5-1", 1_000_000),
+        ("amazon.nova-2-lite-v1:0", 1_000_000),
         ("global.anthropic.claude-mythos-5-2", 1_000_000),
-        ("in.anthropic.claude-sonnet-4-6", 1_000_000),
+        ("us.anthropic.claude-sonnet-5-5", 1_000_000),
         ("us.amazon.nova-2-lite-v1:0", 1_000_000),
         (f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/{CLAUDE}", 1_000_000),
     ],

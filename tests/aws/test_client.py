@@ -159,7 +159,7 @@ def test_c17_what_is_remembered_belongs_to_endpoint_and_region(bedrock, cache):
         clients = [
             CachingClient(boto(url, region=region), cache=cache)
             for url in (bedrock.url, other.url)
-            for region in ("us-east-1", "eu-west-1")
+            for region in ("us-east-1", "us-west-2")
         ]
         reports = [c.converse(**chat("a"))["ResponseMetadata"]["cachepoint"] for c in clients]
     assert [r.miss.cause for r in reports] == ["first_write"] * 4

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 MODELS = [
     "us.anthropic.claude-sonnet-4-6",
     "global.anthropic.claude-opus-4-8",
-    "anthropic.claude-haiku-4-5-20251001-v1:0",
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0",
     "us.anthropic.claude-sonnet-4-20250514-v1:0",
     "us.amazon.nova-lite-v1:0",
     "amazon.nova-2-lite-v1:0",

@@ -5,9 +5,11 @@ import copy
 import json
 from urllib.parse import quote
 
+import messages_requests
 from converse_requests import DOCUMENT, bare, conversations, joined
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from messages_requests import bodies
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core.prompt.documents import retrieved
@@ -27,9 +29,9 @@ POLICIES = st.builds(
 tried: list[str] = []
 
 
-def send(bedrock, model, request):
+def send(bedrock, model, request, operation="converse"):
     body = json.dumps(request, default=lambda b: base64.b64encode(b).decode()).encode()
-    path = f"/model/{quote(model, safe='')}/converse"
+    path = f"/model/{quote(model, safe='')}/{operation}"
     return bedrock._service.answer(Incoming("POST", path, "us-east-1", body))
 
 
@@ -79,3 +81,36 @@ def test_off_is_the_request_itself(conversation):
     cache = PromptCache(policy=CachePolicy(mode="off"))
     for request in requests:
         assert cache.prepare(request, model_id=model).request == request
+
+
+class TestInvokeModel:
+    @settings(
+        max_examples=500,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+    @given(bodies(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
+    def test_no_body_is_refused_changed_or_overfull(self, conversation, policy, gaps):
+        model, requests = conversation
+        bedrock = BedrockEmulator(responder=lambda _: Reply.text("ok"))
+        cache = PromptCache(policy=policy, clock=bedrock.now)
+        retrieved.announce([DOCUMENT])
+        for request, gap in zip(requests, gaps, strict=False):
+            plain = send(bedrock, model, messages_requests.bare(request), "invoke")
+            assert plain.status == 200, plain.body
+            before = copy.deepcopy(request)
+
+            call = cache.prepare(request, model_id=model, dialect="messages")
+
+            assert request == before
+            without = messages_requests.bare
+            assert messages_requests.joined(without(call.request)) == messages_requests.joined(
+                without(request)
+            )
+            assert call.request.keys() == request.keys()
+            answer = send(bedrock, model, call.request, "invoke")
+            assert answer.status == 200, answer.body
+            cache.settle(call, json.loads(answer.body))
+            bedrock.advance(gap)
+        assert cache.faults == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cachepoint.emulator import ModelRules, Prompt, default_sizer, read_prompt, resolve
+from cachepoint.emulator.service.dialects.bodies import plain
 
 _CALLS = "recordings/calls.jsonl"
 
@@ -36,6 +37,32 @@ def load() -> dict[str, list[dict[str, Any]]]:
         if call["operation"] != _INVOKE:
             files[call["file"]].append(call)
     return {name: sorted(calls, key=lambda call: call["n"]) for name, calls in files.items()}
+
+
+def load_invoked() -> dict[str, list[dict[str, Any]]]:
+    """InvokeModel calls by file, in order; of each the body, and request and usage as Converse has them."""
+    files = defaultdict(list)
+    for line in PATH.read_text("utf-8").splitlines() if PATH.exists() else ():
+        call = json.loads(line)
+        if call["operation"] == _INVOKE:
+            files[call["file"]].append(
+                {
+                    **call,
+                    "body": call["request"],
+                    "request": plain(call["request"]),
+                    "usage": _plain_usage(call),
+                }
+            )
+    return {name: sorted(calls, key=lambda call: call["n"]) for name, calls in files.items()}
+
+
+def _plain_usage(call: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "inputTokens": call["usage"]["input_tokens"],
+        "cacheReadInputTokens": call["usage"]["cache_read_input_tokens"],
+        "cacheWriteInputTokens": call["usage"]["cache_creation_input_tokens"],
+        "body": call["usage"],
+    }
 
 
 def for_boto3(value: Any) -> Any:

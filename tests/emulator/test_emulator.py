@@ -149,9 +149,9 @@ def test_reset_forgets_entries_and_calls(client, bedrock):
 
 def test_the_region_comes_from_the_signature(client, bedrock):
     client.converse(**REQUEST)
-    other = wire.client(bedrock, region="eu-central-1")
+    other = wire.client(bedrock, region="us-west-2")
     assert cached(other.converse(**REQUEST)["usage"]) == (0, 2000)
-    assert [call.region for call in bedrock.calls] == ["us-east-1", "eu-central-1"]
+    assert [call.region for call in bedrock.calls] == ["us-east-1", "us-west-2"]
     other.close()
 
 
@@ -181,8 +181,8 @@ def test_an_application_profile_stands_for_its_model():
 
 
 def test_an_arn_of_a_model_is_its_model(client):
-    arn = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-4-6"
-    assert cached(client.converse(**{**REQUEST, "modelId": arn})["usage"]) == (0, 2000)
+    arn = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0"
+    assert client.converse(**{**REQUEST, "modelId": arn})["usage"]["cacheWriteInputTokens"] > 1024
 
 
 class TestCountTokens:
@@ -200,7 +200,7 @@ class TestCountTokens:
         converse = {"messages": REQUEST["messages"], "toolConfig": {"tools": [TOOL]}}
         model = "anthropic.claude-sonnet-4-6"
         count = client.count_tokens(modelId=model, input={"converse": converse})["inputTokens"]
-        assert client.converse(modelId=model, **converse)["usage"]["inputTokens"] == count
+        assert client.converse(modelId=SONNET, **converse)["usage"]["inputTokens"] == count
 
     @pytest.mark.parametrize(
         "model", [SONNET, NOVA, "anthropic.claude-opus-4-8", "anthropic.claude-sonnet-5-5", PROFILE]
@@ -210,10 +210,6 @@ class TestCountTokens:
             body = {"input": {"converse": {"messages": REQUEST["messages"]}}}
             status, _, answer = post(bedrock, body, model, "count-tokens")
         assert (status, answer["message"]) == (400, "The provided model doesn't support counting tokens.")
-
-    def test_says_that_it_does_not_count_invoke_model_bodies(self, client):
-        with pytest.raises(ClientError, match="converse input only"):
-            client.count_tokens(modelId="anthropic.claude-sonnet-4-6", input={"invokeModel": {"body": b"{}"}})
 
 
 class TestTime:
@@ -320,15 +316,15 @@ class TestLife:
     def test_rerouting_misses_only_on_cross_region_profiles(self):
         with BedrockEmulator(reroute=0.5, seed=3) as bedrock:
             client = wire.client(bedrock)
-            for model in (SONNET, "anthropic.claude-sonnet-4-6"):
+            for model in (NOVA, "amazon.nova-lite-v1:0"):
                 for _ in range(12):
                     client.converse(**{**REQUEST, "modelId": model})
             client.close()
-        misses = {model: [] for model in (SONNET, "anthropic.claude-sonnet-4-6")}
+        misses = {model: [] for model in (NOVA, "amazon.nova-lite-v1:0")}
         for call in bedrock.calls:
             misses[call.model_id].append(call.usage["cacheReadInputTokens"] == 0)
-        assert sum(misses[SONNET]) == 2
-        assert sum(misses["anthropic.claude-sonnet-4-6"]) == 1
+        assert sum(misses[NOVA]) == 2
+        assert sum(misses["amazon.nova-lite-v1:0"]) == 1
 
 
 def test_another_path_is_an_unknown_operation(bedrock):

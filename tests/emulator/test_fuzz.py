@@ -11,17 +11,25 @@ from hypothesis import strategies as st
 from cachepoint.emulator import AutoResponder, CacheEngine, default_sizer
 from cachepoint.emulator.service.calls import Incoming
 from cachepoint.emulator.service.operations import Service
-from tests.emulator.wire import HAIKU, NOVA, POINT, SONNET, TOOL, assistant, result, use, user
+from cachepoint.emulator.wire.eventstream import encode
+from tests.emulator import wire
+from tests.emulator.bodies import HOUR, MARK, assistant, body, result, text, use, user
+from tests.emulator.bodies import TOOL as ANTHROPIC_TOOL
+from tests.emulator.wire import HAIKU, NOVA, POINT, SONNET, TOOL
 
+PNG = {"type": "base64", "media_type": "image/png", "data": "AA=="}
+PLAIN = {"type": "text", "media_type": "text/plain", "data": "x"}
 BODY = {
     "system": [{"text": "a"}, POINT],
     "messages": [
-        user({"text": "weather 3?"}, {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
-        assistant(
-            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}, use(location="x")
+        wire.user({"text": "weather 3?"}, {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
+        wire.assistant(
+            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}, wire.use(location="x")
         ),
-        user(result("c1", {"json": {"a": 1}}), {"text": "b"}, POINT),
-        user({"document": {"format": "txt", "name": "d", "source": {"bytes": "AA=="}}}, {"text": "weather?"}),
+        wire.user(wire.result("c1", {"json": {"a": 1}}), {"text": "b"}, POINT),
+        wire.user(
+            {"document": {"format": "txt", "name": "d", "source": {"bytes": "AA=="}}}, {"text": "weather?"}
+        ),
     ],
     "toolConfig": {"tools": [TOOL, POINT], "toolChoice": {"auto": {}}},
     "inferenceConfig": {"maxTokens": 9, "stopSequences": ["x"]},
@@ -53,8 +61,8 @@ def replaced(body: Any, place: tuple[Any, ...], value: Any) -> Any:
     return body
 
 
-def answer(body: bytes, model: str = SONNET):
-    service = Service(
+def service():
+    return Service(
         engine=CacheEngine(lambda: 0.0),
         clock=lambda: 0.0,
         responder=AutoResponder(),
@@ -62,7 +70,10 @@ def answer(body: bytes, model: str = SONNET):
         profiles={},
         record=lambda call: None,
     )
-    return service.answer(Incoming("POST", f"/model/{model}/converse", "us-east-1", body))
+
+
+def answer(raw: bytes, model: str = SONNET):
+    return service().answer(Incoming("POST", f"/model/{model}/converse", "us-east-1", raw))
 
 
 def test_the_body_itself_is_good():
@@ -116,6 +127,99 @@ def test_one_hostile_value_is_answered_or_refused(name, model):
 
 
 @given(st.binary(max_size=40))
-def test_bytes_that_are_no_request_are_refused(body):
-    answered = answer(body)
+def test_bytes_that_are_no_request_are_refused(raw):
+    answered = answer(raw)
     assert (answered.status, answered.error) == (400, "ValidationException")
+
+
+INVOKED = {
+    SONNET: body(
+        user(text("weather 3?"), {"type": "image", "source": PNG}),
+        assistant({"type": "thinking", "thinking": "t", "signature": "s"}, use()),
+        user(result(content=[text("b", **MARK)], is_error=False), text("c", **MARK)),
+        assistant("d"),
+        user({"type": "document", "source": PLAIN, "title": "d", "citations": {"enabled": True}}, "weather?"),
+        system=[text("a", **HOUR)],
+        tools=[{**ANTHROPIC_TOOL, **HOUR}, {"type": "bash_20250124", "name": "bash"}],
+        tool_choice={"type": "auto"},
+        thinking={"type": "adaptive"},
+        output_config={"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}},
+        stop_sequences=["x"],
+        temperature=1,
+        metadata={"user_id": "u"},
+        anthropic_beta=["effort-2025-11-24"],
+    ),
+    NOVA: {
+        "schemaVersion": "messages-v1",
+        "system": [{"text": "a", **POINT}],
+        "messages": [
+            {"role": "user", "content": [{"text": "weather 3?", **POINT}]},
+            {"role": "assistant", "content": [wire.use(location="x")]},
+            {"role": "user", "content": [wire.result("c1", {"json": {"a": 1}}), {"text": "weather?"}]},
+        ],
+        "toolConfig": {"tools": [wire.TOOL], "toolChoice": {"auto": {}}},
+        "inferenceConfig": {"maxTokens": 9, "topK": 5, "stopSequences": ["x"]},
+    },
+}
+
+
+def invoked(raw: bytes, model: str, operation: str = "invoke"):
+    path = f"/model/{model}/{operation}"
+    answered = service().answer(Incoming("POST", path, "us-east-1", raw))
+    if answered.stream is not None:
+        return answered.status, [encode(event) for event in answered.stream]
+    return answered.status, json.loads(answered.body)
+
+
+class TestInvokeModel:
+    @pytest.mark.parametrize("model", INVOKED)
+    def test_the_bodies_themselves_are_good(self, model):
+        for operation in ("invoke", "invoke-with-response-stream"):
+            assert invoked(json.dumps(INVOKED[model]).encode(), model, operation)[0] == 200
+
+    @pytest.mark.parametrize("model", INVOKED)
+    @given(data=st.data())
+    @settings(max_examples=300, derandomize=True, deadline=None)
+    def test_one_wrong_value_is_answered_or_refused(self, model, data):
+        place = data.draw(st.sampled_from(places(INVOKED[model])))
+        value = data.draw(JSON)
+        raw = json.dumps(replaced(INVOKED[model], place, value)).encode()
+        for operation in ("invoke", "invoke-with-response-stream"):
+            status, answered = invoked(raw, model, operation)
+            assert status in (200, 400), (place, value, answered)
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    @pytest.mark.parametrize("model", INVOKED)
+    def test_one_hostile_value_is_answered_or_refused(self, model, name):
+        for place in places(INVOKED[model]):
+            raw = json.dumps(replaced(INVOKED[model], place, "HERE")).replace('"HERE"', HOSTILE[name])
+            status, answered = invoked(raw.encode(), model)
+            assert status in (200, 400), (place, answered)
+
+    @pytest.mark.parametrize("model", INVOKED)
+    def test_one_field_less_or_more_is_answered_or_refused(self, model):
+        for place in places(INVOKED[model])[1:]:
+            less, more = copy.deepcopy(INVOKED[model]), copy.deepcopy(INVOKED[model])
+            for node, change in ((less, removed), (more, doubled)):
+                parent = node
+                for key in place[:-1]:
+                    parent = parent[key]
+                change(parent, place[-1])
+                status, answered = invoked(json.dumps(node).encode(), model)
+                assert status in (200, 400), (place, answered)
+
+    @given(st.binary(max_size=40))
+    def test_bytes_that_are_no_request_are_refused(self, raw):
+        for model in INVOKED:
+            assert invoked(raw, model)[0] == 400
+
+
+def removed(parent: Any, key: Any) -> None:
+    del parent[key]
+
+
+def doubled(parent: Any, key: Any) -> None:
+    if isinstance(parent, list):
+        parent.append(parent[key])
+    else:
+        parent[f"{key}2"] = parent[key]

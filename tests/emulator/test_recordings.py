@@ -7,9 +7,9 @@ import pytest
 
 from cachepoint.emulator import BedrockEmulator
 from tests.emulator import wire
-from tests.emulator.recorded import PATH, RecordedSizer, for_boto3, load, rules
+from tests.emulator.recorded import PATH, RecordedSizer, for_boto3, load, load_invoked, rules
 
-FILES = load()
+FILES, INVOKED = load(), load_invoked()
 
 pytestmark = pytest.mark.skipif(
     not FILES, reason="no recordings: set BEDROCK_RECORDINGS to their calls.jsonl"
@@ -138,8 +138,69 @@ def replay_alone(calls, call):
     return [usage]
 
 
-def test_what_is_not_sent_is_named():
-    """InvokeModel, which the emulator does not model: two Claude calls of one file."""
+class TestInvokeModel:
+    """Two calls of one file. The entry that the first reads is older than the recording, and given first."""
+
+    @pytest.fixture
+    def recorded(self):
+        (calls,) = INVOKED.values()
+        assert len(calls) == 2
+        return calls
+
+    def test_both_come_out_exactly_in_body_and_headers(self, recorded):
+        with BedrockEmulator(sizer=RecordedSizer(recorded)) as bedrock:
+            client = wire.client(bedrock, region="eu-central-1")
+            invoke(client, recorded[0])
+            for call in recorded:
+                body, headers = invoke(client, call)
+                usage = {**body["usage"], "output_tokens": call["usage"]["body"]["output_tokens"]}
+                assert usage == call["usage"]["body"]
+                assert body.keys() == ANSWER
+                assert (body["model"], body["role"], body["type"]) == (
+                    "claude-haiku-4-5-20251001",
+                    "assistant",
+                    "message",
+                )
+                assert {name: headers[name] for name in COUNTED} == {
+                    name: str(call["usage"][key]) for name, key in COUNTED.items()
+                }
+            client.close()
+
+    def test_both_come_out_exactly_as_streams(self, recorded):
+        with BedrockEmulator(sizer=RecordedSizer(recorded)) as bedrock:
+            client = wire.client(bedrock, region="eu-central-1")
+            invoke(client, recorded[0])
+            for call in recorded:
+                body = json.dumps(call["body"])
+                answer = client.invoke_model_with_response_stream(modelId=call["model"], body=body)
+                events = [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
+                told = [events[0]["message"]["usage"], events[-2]["usage"]]
+                for usage in told:
+                    assert usage | {"output_tokens": 0} == call["usage"]["body"] | {"output_tokens": 0}
+            client.close()
+
+    def test_the_sizes_alone_do_not_settle_what_is_read(self, recorded):
+        for call in recorded:
+            with BedrockEmulator(sizer=RecordedSizer(recorded)) as bedrock:
+                client = wire.client(bedrock, region="eu-central-1")
+                body, _ = invoke(client, call)
+                client.close()
+            assert body["usage"]["cache_read_input_tokens"] == 0
+
+
+ANSWER = {"content", "id", "model", "role", "stop_reason", "stop_sequence", "type", "usage"}
+COUNTED = {
+    "x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokens",
+    "x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokens",
+    "x-amzn-bedrock-input-token-count": "inputTokens",
+}
+
+
+def invoke(client, call: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    answer = client.invoke_model(modelId=call["model"], body=json.dumps(call["body"]))
+    return json.loads(answer["body"].read()), answer["ResponseMetadata"]["HTTPHeaders"]
+
+
+def test_every_recorded_call_is_sent():
     calls = [json.loads(line) for line in PATH.read_text("utf-8").splitlines()]
-    left_out = [c["file"] for c in calls if (c["file"], c["n"]) not in CALLS]
-    assert left_out == ["pydantic-ai/invoke_model_bedrock_cache.yaml"] * 2
+    assert len(calls) == len(CALLS) + sum(map(len, INVOKED.values()))

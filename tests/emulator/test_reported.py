@@ -7,6 +7,7 @@ from tests.emulator.wire import (
     LLAMA,
     NOVA,
     OPUS_48,
+    POINT,
     SONNET,
     SONNET_4,
     TOOL,
@@ -75,11 +76,118 @@ def thought(**reasoning):
     return turns(user(SAY), assistant({"text": "so"}, block), user(SAY))
 
 
+def additional(**fields):
+    return turns(user(SAY), additionalModelRequestFields=fields)
+
+
+OUTPUT = {
+    "outputConfig": {
+        "textFormat": {
+            "type": "json_schema",
+            "structure": {"jsonSchema": {"schema": '{"type": "object"}', "name": "s"}},
+        }
+    }
+}
+IMAGE = {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}}
+EXTRA = "Extra inputs are not permitted"
+OPUS_47 = "us.anthropic.claude-opus-4-7"
+STRICT = {"toolConfig": {"tools": [{"toolSpec": {**TOOL["toolSpec"], "strict": True}}]}}
+
 REFUSED = [
     ("hermes-agent#101401, 2026-09", SONNET, turns(user(SAY), assistant(SAY)), PREFILL),
     ("hermes-agent#101401, 2026-09", "eu.anthropic.claude-opus-5", turns(user(SAY), assistant(SAY)), PREFILL),
     ("hermes-agent#101401, 2026-09", FABLE, turns(user(SAY), assistant(SAY)), PREFILL),
     ("phoenix#15392, 2026-08", "us.anthropic.claude-opus-4-6-v1", turns(user(SAY), assistant(SAY)), PREFILL),
+    (
+        "collmbo#12, 2024-10; llama_index#17616",
+        HAIKU,
+        turns(user(SAY), assistant(SAY), **TOOLS),
+        (
+            f"{MODEL}Your API request included an `assistant` message in the final position, which would pre-fill the"
+            " `assistant` response. When using tools, pre-filling the `assistant` response is not supported."
+        ),
+    ),
+    (
+        "models.dev#1765, 2026-05",
+        OPUS_47,
+        turns(user(SAY), **OUTPUT),
+        f"{MODEL}output_config.format: {EXTRA}",
+    ),
+    (
+        "presenton#939, 2026-09",
+        "us.anthropic.claude-sonnet-5",
+        turns(user(SAY), **OUTPUT),
+        f"{MODEL}output_config.format: {EXTRA}",
+    ),
+    ("vercel/ai#17719, 2026-07", SONNET_4, turns(user(SAY), **OUTPUT), f"{MODEL}output_config: {EXTRA}"),
+    ("lobehub#19876, 2026-09", FABLE, turns(user(SAY), **STRICT), f"{MODEL}tools.0.custom.strict: {EXTRA}"),
+    (
+        "claude-code#49238, 2026-04",
+        OPUS_47,
+        turns(user(SAY), **THINKING),
+        (
+            f'{MODEL}"thinking.type.enabled" is not supported for this model.'
+            ' Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+        ),
+    ),
+    ("litellm#13825, 2025-08", SONNET_4, additional(guardrails={}), f"{MODEL}guardrails: {EXTRA}"),
+    ("litellm#13609, 2025-08", SONNET, additional(reasoning={}), f"{MODEL}reasoning: {EXTRA}"),
+    ("agentgateway#3240, 2026-08", SONNET, additional(defer_loading=True), f"{MODEL}defer_loading: {EXTRA}"),
+    ("inspect_ai 0.3.285, 2026-08", OPUS_48, additional(cache_control={}), f"{MODEL}cache_control: {EXTRA}"),
+    (
+        "cline#5568, 2025-08",
+        SONNET_4,
+        additional(anthropic_beta=["no-such-thing"]),
+        f"{MODEL}invalid beta flag",
+    ),
+    (
+        "agentgateway#3240, 2026-08",
+        SONNET,
+        additional(anthropic_beta=["tool-search-tool-2025-10-19"]),
+        "The tool-search-tool beta feature is not currently supported on the Converse and ConverseStream APIs",
+    ),
+    (
+        "LibreChat#14246, 2026-07",
+        SONNET,
+        additional(system="s"),
+        "The additional field system conflicts with an existing field.",
+    ),
+    (
+        "inspect_ai#3939, 2026-05",
+        NOVA,
+        additional(top_k=5),
+        (
+            "Malformed input request: #: extraneous key [top_k] is not permitted,"
+            " please reformat your input and try again."
+        ),
+    ),
+    (
+        "bifrost#5762, 2026-08",
+        SONNET,
+        gave({"json": [1]}),
+        (
+            "The format of the value at messages.2.content.0.toolResult.content.0.json is invalid."
+            " Provide a json object for the field and try again."
+        ),
+    ),
+    (
+        "generative-ai-use-cases#1077: words by sense",
+        NOVA,
+        turns(user(SAY, IMAGE, POINT)),
+        (
+            "Malformed input request: #/messages/0/content/1: extraneous key [cachePoint] is not permitted,"
+            " please reformat your input and try again."
+        ),
+    ),
+    (
+        "harness-sdk#4223, 2026-09: both or none",
+        SONNET,
+        turns(user(SAY), guardrailConfig={"guardrailIdentifier": "g"}),
+        (
+            "1 validation error detected: Value null at 'guardrailConfig.guardrailVersion' failed to satisfy constraint:"
+            " Member must not be null"
+        ),
+    ),
     (
         "aws-sdk-net#4015, 2025-09; langchain-aws#599, 2025-08",
         HAIKU,
@@ -238,6 +346,17 @@ ACCEPTED = [
     ("AWS API reference, Converse, 2026: a prompt", PROMPT, {"promptVariables": {"city": {"text": "Paris"}}}),
     ("AWS API reference, Converse, 2026: a prompt, gone on", PROMPT, turns(user(SAY))),
     ("phoenix#15392, 2026-08: before 4.6", HAIKU, turns(user(SAY), assistant({"text": "It is"}))),
+    ("vercel/ai#17719, 2026-07", "us.anthropic.claude-opus-4-6-v1", turns(user(SAY), **OUTPUT)),
+    ("lobehub#19876, 2026-09", "us.anthropic.claude-opus-5", turns(user(SAY), **STRICT)),
+    (
+        "AWS user guide, 2026: computer use",
+        SONNET_45,
+        additional(anthropic_beta=["computer-use-2025-01-24"], tools=[]),
+    ),
+    ("inspect_ai#3939, 2026-05", NOVA, additional(inferenceConfig={"topK": 5})),
+    ("inspect_ai#3939, 2026-05", SONNET, additional(top_k=5)),
+    ("litellm#41203, 2026-09", SONNET_45, additional(anthropic_beta=["compact-2026-01-12"])),
+    ("bifrost#5762, 2026-08", SONNET, gave({"json": {"a": [1]}})),
     ("pydantic-ai#3092, 2025-10", SONNET_45, choosing({"auto": {}}, **THINKING)),
     ("langchain-aws#925, 2026-03: without thinking", SONNET_45, choosing({"any": {}})),
     ("pydantic-ai recording, 2026-08", SONNET_45, turns(user(SAY, {"text": "\n"}))),

@@ -302,8 +302,11 @@ def _written(call: Call, prefix: Prefix, plan: Plan, cuts: Mapping[Any, tuple[in
 
 
 def _kept(mark: Any, rules: ModelRules) -> Any:
-    """Nova takes no ttl at all (AWS user guide, 2026-10), not even the default spelt out."""
-    return None if mark is not None and rules.is_nova and mark.ttl else mark
+    """A model that knows 5m alone takes no ttl at all, not even the default spelt out.
+
+    Nova: AWS user guide, 2026-10. Claude before 4.5 in InvokeModel: earendil-works/pi#1570, 2026-02.
+    """
+    return None if mark is not None and mark.ttl and "1h" not in rules.ttls else mark
 
 
 def _on_places(call: Call, deeds: Iterable[tuple[int, Deed]]) -> Iterator[Change]:

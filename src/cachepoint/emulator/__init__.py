@@ -2,9 +2,9 @@
 
 Stands alone: imports nothing of the rest of `cachepoint`, so that it can be a witness against it.
 
-Not modelled: InvokeModel, implicit caching, partial reads and videos on Nova, eviction under load, end of
-life of old models. Token counts are estimates unless a `sizer`
-knows better.
+Not modelled: InvokeModel but for Claude's and Nova's bodies, implicit caching, partial reads and videos on
+Nova, eviction under load, end of life of old models. Token counts are estimates unless a `sizer` knows
+better.
 """
 
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
@@ -23,6 +23,7 @@ from cachepoint.emulator.responders import (
     ToolResponder,
 )
 from cachepoint.emulator.service.calls import EmulatedCall
+from cachepoint.emulator.service.guardrails import Guardrail
 from cachepoint.emulator.wire.server import BedrockEmulator
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "CacheEngine",
     "EmulatedCall",
     "EmulatedError",
+    "Guardrail",
     "Marker",
     "ModelRules",
     "Outcome",

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["ModelRules", "bare_model", "base_model", "is_cross_region", "resolve"]
+__all__ = ["ModelRules", "bare_model", "base_model", "geography", "is_cross_region", "resolve"]
 
 _GEOGRAPHY = r"(?:us-gov|us|eu|apac|au|jp|in|ca|sa|global)\."
 _VERSION = r"(?:-\d{8})?(?:-v\d+)?(?::[\w:]+)?"
@@ -21,10 +21,20 @@ _ARN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """One model's row. Sizes are tokens; `lookback` is blocks.
+    """One model's row.
 
-    `prefill` is whether a conversation may end with the assistant, `white_text` whether a text may be white
-    space alone.
+    Attributes:
+        min_tokens: Of a prefix that is kept; like all sizes here in tokens.
+        lookback: In blocks.
+        prefill: Whether a conversation may end with the assistant.
+        white_text: Whether a text may be white space alone.
+        late_system: Whether a system message may stand in the conversation.
+        thinking_budget: Whether thinking may be asked for with a budget.
+        strict_tools: Whether a tool may be strict.
+        refused_schema: The field that is refused where an output schema is given; empty where it is taken.
+        body: The form of an InvokeModel body; empty where it is not known here.
+        automatic: Whether such a body may ask for automatic caching.
+        on_demand: Whether the bare id can be called, or only a profile.
     """
 
     family: str
@@ -43,6 +53,13 @@ class ModelRules:
     unsupported: str = "denied"
     prefill: bool = True
     white_text: bool = False
+    late_system: bool = False
+    thinking_budget: bool = True
+    refused_schema: str = ""
+    strict_tools: bool = True
+    body: str = ""
+    automatic: bool = False
+    on_demand: bool = True
 
     def caches(self, tokens: int) -> bool:
         """Whether a prefix of this many tokens is kept."""
@@ -60,6 +77,12 @@ def base_model(model_id: str, profiles: Mapping[str, str]) -> str:
         return base_model(profiles[model_id], {})
     arn = _ARN.fullmatch(unquote(model_id))
     return arn["id"] if arn else model_id
+
+
+def geography(model_id: str) -> str:
+    """The area that a profile's id begins with, `us` or `global`; empty where it is no profile of an area."""
+    found = re.match(_GEOGRAPHY, base_model(model_id, {}))
+    return found[0].removesuffix(".") if found else ""
 
 
 def is_cross_region(model_id: str, profiles: Mapping[str, str]) -> bool:

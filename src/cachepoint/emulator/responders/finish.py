@@ -17,7 +17,7 @@ _Cutter = Callable[[str], str]
 
 def finish(reply: Reply, request: ParsedRequest, rules: ModelRules) -> Reply:
     """Thinking first, cut at stop sequences and at maxTokens."""
-    reply = _cut(reply, _stop_cutter(request), "stop_sequence")
+    reply = _stopped(reply, request)
     reply = _cut(reply, _length_cutter(request, rules), "max_tokens")
     return replace(reply, content=(*_thinking(request, reply), *reply.content))
 
@@ -32,13 +32,19 @@ def _cut(reply: Reply, cutter: _Cutter, stop_reason: str) -> Reply:
     return reply
 
 
-def _stop_cutter(request: ParsedRequest) -> _Cutter:
+def _stopped(reply: Reply, request: ParsedRequest) -> Reply:
     stops = [stop for stop in request.inference.get("stopSequences") or () if stop]
+    found: list[str] = []
 
     def cut(text: str) -> str:
-        return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
+        at, stop = min(((at, stop) for stop in stops if (at := text.find(stop)) >= 0), default=(-1, ""))
+        if at < 0:
+            return text
+        found.append(stop)
+        return text[:at]
 
-    return cut
+    reply = _cut(reply, cut, "stop_sequence")
+    return replace(reply, stop_sequence=found[0]) if found else reply
 
 
 def _length_cutter(request: ParsedRequest, rules: ModelRules) -> _Cutter:

@@ -22,6 +22,7 @@ class Reply:
 
     `delay` is seconds before it begins, `pause` seconds between the events of a stream, `chunk_chars`
     the length of its deltas. With a `fault` a stream breaks off before messageStop; Converse is refused.
+    `stop_sequence` is the one at which it was cut.
     """
 
     content: tuple[dict[str, Any], ...]
@@ -30,6 +31,7 @@ class Reply:
     pause: float = 0.0
     chunk_chars: int = 24
     fault: EmulatedError | None = None
+    stop_sequence: str | None = None
 
     @classmethod
     def text(cls, text: str) -> Self:

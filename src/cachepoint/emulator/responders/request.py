@@ -28,7 +28,10 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """One Converse request that passed validation. `body` is its JSON; nothing here may change it."""
+    """One request that passed validation.
+
+    `body` is in Converse form, whatever the operation; nothing here may change it.
+    """
 
     operation: str
     model_id: str
@@ -42,7 +45,9 @@ class ParsedRequest:
 
     @property
     def tools(self) -> list[dict[str, Any]]:
-        """The `toolSpec` of every tool."""
+        """The `toolSpec` of every tool that may be called."""
+        if "none" in self.tool_choice:
+            return []
         tools = (self.body.get("toolConfig") or {}).get("tools") or []
         return [tool["toolSpec"] for tool in tools if "toolSpec" in tool]
 

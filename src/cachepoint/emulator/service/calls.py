@@ -1,7 +1,8 @@
 """What goes in and out of the service, and what is kept of it."""
 
+import base64
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.events import Event, StreamFault
 
-__all__ = ["Answer", "CallLog", "EmulatedCall", "Incoming", "parsed"]
+__all__ = ["Answer", "CallLog", "EmulatedCall", "Incoming", "decoded", "parsed"]
 
 _RECORD_BYTES = 1_000
 
@@ -18,9 +19,9 @@ _RECORD_BYTES = 1_000
 class EmulatedCall:
     """One request that the emulator answered or refused.
 
-    `at` is the emulator's clock in seconds, `usage` the tokens as on the wire, `body` the bytes of the
-    request. `error` and `message` are None where the call was answered, `usage` is None where
-    it was refused.
+    `at` is the emulator's clock in seconds, `usage` the tokens as Converse tells them, whatever the
+    operation, `body` the bytes of the request. `error` and `message` are None where the call was answered,
+    `usage` is None where it was refused.
     """
 
     at: float
@@ -86,22 +87,35 @@ def _weight(call: EmulatedCall) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One HTTP request."""
+    """One HTTP request.
+
+    `region` is empty where the request is not signed for one, the names of `headers` are in lower case.
+    """
 
     method: str
     path: str
     region: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is sent at once, `stream` event by event."""
+    """`body` is sent at once, `stream` event by event. `headers` are those of this answer alone."""
 
     status: int
     body: bytes = b""
     stream: Iterator[Event | StreamFault] | None = None
     error: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def decoded(text: str) -> Any:
+    """The JSON that a text holds in base64; None if it holds none."""
+    try:
+        return parsed(base64.b64decode(text, validate=True))
+    except ValueError:
+        return None
 
 
 def parsed(body: bytes) -> Any:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
-from cachepoint.emulator.cache.prompt import read_prompt
-from cachepoint.emulator.cache.rules import ModelRules, is_cross_region, resolve
+from cachepoint.emulator.cache.prompt import Prompt, read_prompt
+from cachepoint.emulator.cache.rules import ModelRules, is_cross_region
 from cachepoint.emulator.cache.tokens import Sizer, count_answer
 from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, Responder, finish
-from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming, parsed
-from cachepoint.emulator.service.events import Event, StreamFault, stream_events
+from cachepoint.emulator.service.access import refuse_caller, refuse_on_demand, rules_of
+from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming, decoded, parsed
+from cachepoint.emulator.service.dialects.converse import CONVERSE
+from cachepoint.emulator.service.dialects.dialect import Dialect, Said, dump
+from cachepoint.emulator.service.dialects.messages import MESSAGES
+from cachepoint.emulator.service.dialects.nova import NOVA
+from cachepoint.emulator.service.events import Event, StreamFault
+from cachepoint.emulator.service.guardrails import Guardrail, find, judge_input, judge_output
 from cachepoint.emulator.service.profiles import describe_profile
 from cachepoint.emulator.service.refusals.fields import without_nulls
-from cachepoint.emulator.service.refusals.request import Refusal, invalid
-from cachepoint.emulator.service.refusals.table import (
-    UNKNOWN_MODEL,
-    refuse_input,
-    refuse_prompt,
-    refuse_request,
-)
+from cachepoint.emulator.service.refusals.request import Refusal, invalid, through_converse
+from cachepoint.emulator.service.refusals.table import input_shape, refuse, refuse_prompt
 from cachepoint.emulator.service.routes import route
-from cachepoint.emulator.service.usage import wire_usage
 
 __all__ = ["Service"]
 
 _LOGGER = logging.getLogger(__name__)
+_DEFAULT_REGION = "us-east-1"
+_NO_GUARDRAILS: Mapping[str, Guardrail] = MappingProxyType({})
+# A turn that a guardrail keeps out is reported with all counts 0: docs.infor.com, bedrock-access-gateway#107.
+_NOTHING = Outcome(read=0, write=0, uncached=0, details=())
+# langchain-aws#419, 2025-03
+_MOST_INVOKED = 25_000_000
+_TOO_LONG = invalid(
+    "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length"
+    f" less than or equal to {_MOST_INVOKED}"
+)
+_STREAMED = {"X-Amzn-Bedrock-Content-Type": "application/json"}
 
 
 class _RefusedError(Exception):
@@ -48,6 +59,10 @@ class _Call:
     request: Any
 
     @property
+    def region(self) -> str:
+        return self.incoming.region or _DEFAULT_REGION
+
+    @property
     def present(self) -> Any:
         return without_nulls(self.request) if b"null" in self.incoming.body else self.request
 
@@ -57,7 +72,7 @@ class _Call:
             self.at,
             self.operation,
             self.model_id,
-            incoming.region,
+            self.region,
             status,
             body=incoming.body,
             path=incoming.path,
@@ -66,22 +81,14 @@ class _Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
-    """A request that was let in: what it reads and writes, and what is said to it."""
+class _Asked:
+    """A request that was let in, as Converse has it."""
 
-    call: _Call
-    outcome: Outcome
+    dialect: Dialect
     rules: ModelRules
-    reply: Reply
-    started: float
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        return wire_usage(self.outcome, count_answer(self.reply.content, self.rules), self.rules)
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return {"latencyMs": round((time.monotonic() - self.started) * 1000)}
+    body: dict[str, Any]
+    prompt: Prompt
+    sizes: Sequence[int]
 
 
 class Service:
@@ -95,6 +102,8 @@ class Service:
         responder: Responder,
         sizer: Sizer,
         profiles: Mapping[str, str],
+        guardrails: Mapping[str, Guardrail] = _NO_GUARDRAILS,
+        access_keys: Collection[str] | None = None,
         record: Callable[[EmulatedCall], None],
         delay: float = 0.0,
     ) -> None:
@@ -103,6 +112,8 @@ class Service:
         self._responder = responder
         self._sizer = sizer
         self._profiles = profiles
+        self._guardrails = guardrails
+        self._access_keys = access_keys
         self._record = record
         self._delay = delay
 
@@ -110,6 +121,7 @@ class Service:
         """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
         call = self._call(incoming)
         try:
+            _raise(refuse_caller(incoming, self._access_keys))
             return self._operations.get(call.operation, Service._unknown)(self, call)
         except _RefusedError as refused:
             return self._refuse(call, refused.refusal)
@@ -128,97 +140,169 @@ class Service:
         operation, model_id = route(incoming.method, incoming.path)
         return _Call(self._clock(), operation, model_id, incoming, parsed(incoming.body))
 
-    def _converse(self, call: _Call) -> Answer:
-        turn = self._open(call)
-        if turn.reply.fault:
-            raise turn.reply.fault
-        self._engine.publish(turn.outcome)
-        body = {
-            "metrics": turn.metrics,
-            "output": {"message": {"content": list(turn.reply.content), "role": "assistant"}},
-            "stopReason": turn.reply.stop_reason,
-            "usage": turn.usage,
-        }
-        self._record(call.ended(200, usage=turn.usage))
-        return Answer(200, _dump(body))
+    def _answer(self, call: _Call) -> Answer:
+        dialect, said = self._turn(call)
+        if said.reply.fault:
+            raise said.reply.fault
+        self._engine.publish(said.outcome)
+        self._record(call.ended(200, usage=said.usage))
+        return Answer(200, dump(dialect.answer(said)), headers=dialect.headers(said))
 
-    def _converse_stream(self, call: _Call) -> Answer:
-        turn = self._open(call)
-        events = stream_events(turn.reply, {"metrics": turn.metrics, "usage": turn.usage})
-        return Answer(200, stream=self._stream(turn, events))
+    def _stream(self, call: _Call) -> Answer:
+        dialect, said = self._turn(call)
+        headers = {} if dialect is CONVERSE else _STREAMED
+        return Answer(200, stream=self._events(call, said, dialect.events(said)), headers=headers)
 
-    def _stream(self, turn: _Turn, events: Iterator[Event | StreamFault]) -> Iterator[Event | StreamFault]:
-        self._engine.publish(turn.outcome)
-        fault = turn.reply.fault
-        self._record(_broken(turn.call, fault) if fault else turn.call.ended(200, usage=turn.usage))
+    def _events(
+        self, call: _Call, said: Said, events: Iterator[Event | StreamFault]
+    ) -> Iterator[Event | StreamFault]:
+        self._engine.publish(said.outcome)
+        fault = said.reply.fault
+        self._record(_broken(call, fault) if fault else call.ended(200, usage=said.usage))
         for event in events:
             yield event
-            if turn.reply.pause:
-                time.sleep(turn.reply.pause)
+            if said.reply.pause:
+                time.sleep(said.reply.pause)
 
-    def _open(self, call: _Call) -> _Turn:
+    def _turn(self, call: _Call) -> tuple[Dialect, Said]:
         started = time.monotonic()
-        rules = self._rules(call.model_id)
-        body = call.present
-        _raise(refuse_request(body, rules))
-        prompt = read_prompt(body, rules)
+        rules = self._rules(call)
+        _raise(refuse_on_demand(call.model_id, rules, self._profiles))
+        dialect = _dialect(call.operation, rules)
+        asked = self._asked(dialect, rules, *_read(call, dialect))
+        config = asked.body.get("guardrailConfig") or {}
+        guardrail = find(config, self._guardrails)
+        if isinstance(guardrail, Refusal):
+            raise _RefusedError(guardrail)
+        verdict = judge_input(guardrail, config, asked.body) if guardrail else None
+        outcome = _NOTHING if verdict else self._begin(call, asked)
+        reply = verdict.reply if verdict else self._reply(call, asked)
+        if guardrail and not verdict and (verdict := judge_output(guardrail, config, reply)):
+            reply = verdict.reply
+        said = Said(
+            model_id=call.model_id,
+            rules=rules,
+            reply=reply,
+            outcome=outcome,
+            output=0 if outcome is _NOTHING else count_answer(reply.content, rules),
+            latency=round((time.monotonic() - started) * 1000),
+            trace=verdict.trace if verdict else None,
+            intervened=verdict is not None if guardrail else None,
+        )
+        return dialect, said
+
+    def _asked(
+        self, dialect: Dialect, rules: ModelRules, body: Any, settings: dict[str, Any] | None = None
+    ) -> _Asked:
+        _raise(dialect.shape(body, rules))
+        plain = {**dialect.plain(body), **(settings or {})}
+        refusal = refuse(plain, rules, dialect.checks)
+        _raise(through_converse(refusal) if refusal and dialect is CONVERSE else refusal)
+        prompt = read_prompt(plain, rules)
         sizes = self._sizer(prompt, rules)
         _raise(refuse_prompt(prompt, rules, sum(sizes)))
-        scope = Scope(call.model_id, call.incoming.region)
-        cross_region = is_cross_region(call.model_id, self._profiles)
-        outcome = self._engine.begin(prompt, rules, scope, sizes, cross_region=cross_region)
-        reply = self._reply(call, body, rules)
-        return _Turn(call, outcome, rules, reply, started)
+        return _Asked(dialect, rules, plain, prompt, sizes)
 
-    def _reply(self, call: _Call, body: dict[str, Any], rules: ModelRules) -> Reply:
-        request = ParsedRequest(call.operation, call.model_id, call.incoming.region, body)
-        reply = finish(self._responder(request), request, rules)
+    def _begin(self, call: _Call, asked: _Asked) -> Outcome:
+        scope = Scope(call.model_id, call.region, asked.dialect.api)
+        cross_region = is_cross_region(call.model_id, self._profiles)
+        return self._engine.begin(asked.prompt, asked.rules, scope, asked.sizes, cross_region=cross_region)
+
+    def _reply(self, call: _Call, asked: _Asked) -> Reply:
+        request = ParsedRequest(call.operation, call.model_id, call.region, asked.body)
+        reply = finish(self._responder(request), request, asked.rules)
         if wait := self._delay + reply.delay:
             time.sleep(wait)
         return reply
 
     def _count_tokens(self, call: _Call) -> Answer:
-        rules = self._rules(call.model_id)
+        rules = self._rules(call)
         if not rules.count_tokens or is_cross_region(call.model_id, {}) or call.model_id in self._profiles:
             raise _RefusedError(invalid("The provided model doesn't support counting tokens."))
-        _raise(refuse_input(call.request))
-        body = call.present["input"].get("converse")
-        if body is None:
-            raise _RefusedError(invalid("cachepoint.emulator counts the tokens of a converse input only."))
-        _raise(refuse_request(body, rules))
-        total = sum(self._sizer(read_prompt(body, rules), rules))
-        self._record(call.ended(200, usage={"inputTokens": total}))
-        return Answer(200, _dump({"inputTokens": total}))
+        _raise(input_shape(call.request))
+        body = call.present["input"]
+        if "converse" in body:
+            asked = self._asked(CONVERSE, rules, body["converse"])
+        else:
+            asked = self._asked(_invoked(rules), rules, decoded(body["invokeModel"]["body"]))
+        counted = {"inputTokens": sum(asked.sizes)}
+        self._record(call.ended(200, usage=counted))
+        return Answer(200, dump(counted))
 
     def _get_profile(self, call: _Call) -> Answer:
-        found = describe_profile(call.model_id, self._profiles, call.incoming.region)
+        found = describe_profile(call.model_id, self._profiles, call.region)
         if found is None:
             text = "The provided inference profile identifier is invalid or does not exist."
             raise _RefusedError(Refusal(404, "ResourceNotFoundException", text))
         self._record(call.ended(200))
-        return Answer(200, _dump(found))
+        return Answer(200, dump(found))
 
     def _unknown(self, call: _Call) -> Answer:
         spoken = ", ".join(self._operations)
         text = f"{call.operation} is not emulated: this is cachepoint.emulator, it speaks {spoken}."
         raise _RefusedError(Refusal(404, "UnknownOperationException", text))
 
-    def _rules(self, model_id: str) -> ModelRules:
-        rules = resolve(model_id, self._profiles)
-        if rules is None:
-            raise _RefusedError(UNKNOWN_MODEL)
+    def _rules(self, call: _Call) -> ModelRules:
+        rules = rules_of(call.model_id, call.incoming, self._profiles)
+        if isinstance(rules, Refusal):
+            raise _RefusedError(rules)
         return rules
 
     def _refuse(self, call: _Call, refusal: Refusal) -> Answer:
         self._record(call.ended(refusal.status, error=refusal.code, message=refusal.message))
-        return Answer(refusal.status, _dump({"message": refusal.message}), error=refusal.code)
+        return Answer(refusal.status, dump({"message": refusal.message}), error=refusal.code)
 
     _operations: Mapping[str, Callable[[Service, _Call], Answer]] = {
-        "Converse": _converse,
-        "ConverseStream": _converse_stream,
+        "Converse": _answer,
+        "ConverseStream": _stream,
+        "InvokeModel": _answer,
+        "InvokeModelWithResponseStream": _stream,
         "CountTokens": _count_tokens,
         "GetInferenceProfile": _get_profile,
     }
+
+
+def _dialect(operation: str, rules: ModelRules) -> Dialect:
+    return CONVERSE if operation in ("Converse", "ConverseStream") else _invoked(rules)
+
+
+def _invoked(rules: ModelRules) -> Dialect:
+    if rules.body not in _BODIES:
+        text = "cachepoint.emulator knows the InvokeModel bodies of Claude and of Nova, not this model's."
+        raise _RefusedError(invalid(text))
+    return _BODIES[rules.body]
+
+
+_BODIES = {"messages": MESSAGES, "nova": NOVA}
+
+
+def _read(call: _Call, dialect: Dialect) -> tuple[Any, dict[str, Any]]:
+    """The body, and what else says how to answer it."""
+    if dialect is CONVERSE:
+        return call.present, {}
+    if len(call.incoming.body) > _MOST_INVOKED:
+        raise _RefusedError(_TOO_LONG)
+    return call.request, _settings(call.incoming)
+
+
+def _settings(incoming: Incoming) -> dict[str, Any]:
+    """What InvokeModel has in its headers and Converse in its body."""
+    said = incoming.headers
+    guardrail = {
+        name: said[header] for name, header in _GUARDRAIL_HEADERS.items() if said.get(header) is not None
+    }
+    latency = said.get("x-amzn-bedrock-performanceconfig-latency")
+    return {
+        **({"guardrailConfig": guardrail} if guardrail else {}),
+        **({"performanceConfig": {"latency": latency}} if latency else {}),
+    }
+
+
+_GUARDRAIL_HEADERS = {
+    "guardrailIdentifier": "x-amzn-bedrock-guardrailidentifier",
+    "guardrailVersion": "x-amzn-bedrock-guardrailversion",
+    "trace": "x-amzn-bedrock-trace",
+}
 
 
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
@@ -228,7 +312,3 @@ def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
 def _raise(refusal: Refusal | None) -> None:
     if refusal:
         raise _RefusedError(refusal)
-
-
-def _dump(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

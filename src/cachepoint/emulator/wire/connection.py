@@ -17,7 +17,6 @@ from cachepoint.emulator.wire.eventstream import encode
 
 __all__ = ["Server"]
 
-_DEFAULT_REGION = "us-east-1"
 _ERROR_NAMESPACE = "http://internal.amazon.com/coral/com.amazon.bedrock/"
 _SCOPE_PARTS = 4  # key, date, region and the rest
 _IDLE_SECONDS = 300.0
@@ -109,7 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body, refusal = self._body()
-        incoming = Incoming(self.command, self.path, self._region(), body)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        incoming = Incoming(self.command, self.path, self._region(), body, headers)
         self.connection.settimeout(_REQUEST_SECONDS)
         service = self.server.service
         answer = service.refuse(incoming, refusal) if refusal else service.answer(incoming)
@@ -137,10 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _region(self) -> str:
         # AWS4-HMAC-SHA256 Credential=key/date/region/service/aws4_request, …
         scope = self.headers.get("Authorization", "").partition("Credential=")[2].split("/", 3)
-        return scope[2] if len(scope) == _SCOPE_PARTS and scope[2] else _DEFAULT_REGION
+        return scope[2] if len(scope) == _SCOPE_PARTS else ""
 
     def _send(self, answer: Answer) -> None:
-        self._head(answer.status, "application/json")
+        self._head(answer, "application/json")
         if answer.error:
             self.send_header("x-amzn-ErrorType", f"{answer.error}:{_ERROR_NAMESPACE}")
         if self.close_connection:
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def _stream(self, answer: Answer) -> None:
-        self._head(answer.status, "application/vnd.amazon.eventstream")
+        self._head(answer, "application/vnd.amazon.eventstream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for piece in map(encode, answer.stream or ()):
@@ -158,7 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
 
-    def _head(self, status: int, content_type: str) -> None:
-        self.send_response(status)
+    def _head(self, answer: Answer, content_type: str) -> None:
+        self.send_response(answer.status)
         self.send_header("Content-Type", content_type)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
         self.send_header("x-amzn-RequestId", str(uuid.uuid4()))

@@ -1,7 +1,7 @@
 """The emulator itself: HTTP on 127.0.0.1 around the service, and its clock."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock, Thread
 from typing import Self
 
@@ -9,6 +9,7 @@ from cachepoint.emulator.cache.engine import CacheEngine
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
 from cachepoint.emulator.service.calls import CallLog, EmulatedCall
+from cachepoint.emulator.service.guardrails import Guardrail
 from cachepoint.emulator.service.operations import Service
 from cachepoint.emulator.wire.connection import Server
 
@@ -29,6 +30,8 @@ class BedrockEmulator:
         reroute: Probability, 0 to 1, that a call on a cross-region profile meets another Region's cache.
         seed: Of the choice which calls are re-routed.
         profiles: Application inference profile ARNs and the model behind each.
+        guardrails: Guardrail ids and what each does; others are refused.
+        access_keys: The access key ids and bearer tokens that are let in; all are if None.
         delay: Seconds before every answer begins.
         max_calls: How many calls `calls` holds; the oldest go first.
         max_bytes: How many bytes of them, request bodies included; the oldest go first here too, the newest
@@ -48,6 +51,8 @@ class BedrockEmulator:
         reroute: float = 0.0,
         seed: int = 0,
         profiles: Mapping[str, str] | None = None,
+        guardrails: Mapping[str, Guardrail] | None = None,
+        access_keys: Collection[str] | None = None,
         delay: float = 0.0,
         max_calls: int = _MAX_CALLS,
         max_bytes: int = _MAX_BYTES,
@@ -66,6 +71,8 @@ class BedrockEmulator:
             responder=responder or AutoResponder(),
             sizer=sizer or default_sizer,
             profiles=dict(profiles or {}),
+            guardrails=dict(guardrails or {}),
+            access_keys=None if access_keys is None else frozenset(access_keys),
             record=self._calls.append,
             delay=delay,
         )

@@ -20,7 +20,14 @@ NO_FIELDS: Mapping[str, Any] = {}
 
 # Measured on Bedrock (CacheCanary 0.4.0, Sonnet 4.6, 2026-10): a change of thinking or effort loses
 # everything, the system included; absent, disabled and effort "high" are the same.
-_EFFORT_FIELDS = ("thinking", "reasoning_config", "reasoningConfig", "output_config", "effort")
+_EFFORT_FIELDS = (
+    "thinking",
+    "reasoning_config",
+    "reasoningConfig",
+    "output_config",
+    "output_format",
+    "effort",
+)
 
 
 class UnreadableError(ValueError):

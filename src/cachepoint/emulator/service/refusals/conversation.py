@@ -121,6 +121,17 @@ def _prefill(checked: Checked) -> Refusal | None:
     return model_error(f"{text} The conversation must end with a user message.")
 
 
+def _prefill_with_tools(checked: Checked) -> Refusal | None:
+    # collmbo#12, 2024-10; llama_index#17616
+    prefilled = checked.messages[-1]["role"] == "assistant" and checked.tools
+    if checked.rules.family != "claude" or not prefilled:
+        return None
+    return model_error(
+        "Your API request included an `assistant` message in the final position, which would pre-fill the"
+        " `assistant` response. When using tools, pre-filling the `assistant` response is not supported."
+    )
+
+
 def _prefill_end(checked: Checked) -> Refusal | None:
     # langchain-aws#599, 2025-08; aws-sdk-net#4015, 2025-09
     last = checked.messages[-1]
@@ -140,4 +151,10 @@ CHECKS: tuple[Check, ...] = (
     _text_beside_result,
 )
 # What the model itself refuses comes after what Bedrock refuses before it.
-MODEL_CHECKS: tuple[Check, ...] = (_white_text, _empty_result, _prefill, _prefill_end)
+MODEL_CHECKS: tuple[Check, ...] = (
+    _white_text,
+    _empty_result,
+    _prefill,
+    _prefill_with_tools,
+    _prefill_end,
+)

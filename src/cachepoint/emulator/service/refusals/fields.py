@@ -6,6 +6,7 @@ from cachepoint.emulator.service.refusals.shape import (
     Anything,
     AtLeast,
     Choice,
+    Closed,
     ListOf,
     Name,
     OneOf,
@@ -16,10 +17,11 @@ from cachepoint.emulator.service.refusals.shape import (
     stripped,
 )
 
-__all__ = ["input_fault", "shape_fault", "without_nulls"]
+__all__ = ["input_fault", "nova_fault", "shape_fault", "without_nulls"]
 
 _TEXT, _OBJECT, _ANY = Scalar("String", (str,)), Scalar("JSONObject", (dict,)), Anything()
 _BOOLEAN = Scalar("Boolean", (bool,))
+_NOVA_KEYS = ("text", "image", "document", "video", "audio", "toolUse", "toolResult", "reasoningContent")
 _ID, _TOOL_NAME = Name(64, "[a-zA-Z0-9_.:-]+"), Name(64, "[a-zA-Z0-9_-]+")
 _CACHE_POINT = Struct({"type": Choice(("default",)), "ttl": Choice(("5m", "1h"))}, ("type",))
 _SOURCE = Struct({"bytes": _TEXT, "text": _TEXT, "s3Location": _OBJECT})
@@ -99,6 +101,15 @@ _INFERENCE = Struct(
         "stopSequences": ListOf(_TEXT),
     }
 )
+_GUARDRAIL = Struct(
+    {
+        "guardrailIdentifier": _TEXT,
+        "guardrailVersion": _TEXT,
+        "trace": Choice(("enabled", "disabled", "enabled_full")),
+        "streamProcessingMode": Choice(("sync", "async")),
+    },
+    ("guardrailIdentifier", "guardrailVersion"),
+)
 _JSON_SCHEMA = Struct({"schema": _TEXT, "name": _TEXT, "description": _TEXT}, ("schema",))
 _TEXT_FORMAT = Struct(
     {"type": Choice(("json_schema",)), "structure": Struct({"jsonSchema": _JSON_SCHEMA})},
@@ -109,13 +120,18 @@ _PROMPT: dict[str, Shape] = {
     "system": ListOf(_SYSTEM),
     "toolConfig": Struct({"tools": ListOf(_TOOL), "toolChoice": _TOOL_CHOICE}, ("tools",)),
     "additionalModelRequestFields": Struct(
-        {"thinking": _OBJECT, "reasoning_config": _OBJECT, "output_config": _OBJECT}
+        {
+            "thinking": _OBJECT,
+            "reasoning_config": _OBJECT,
+            "output_config": _OBJECT,
+            "anthropic_beta": ListOf(_TEXT),
+        }
     ),
 }
 _FIELDS: dict[str, Shape] = {
     **_PROMPT,
     "inferenceConfig": _INFERENCE,
-    "guardrailConfig": _OBJECT,
+    "guardrailConfig": _GUARDRAIL,
     "promptVariables": _OBJECT,
     "additionalModelResponseFieldPaths": ListOf(_TEXT),
     "requestMetadata": _OBJECT,
@@ -130,6 +146,36 @@ _COUNT_INPUT = OneOf(
     {"converse": Struct(_PROMPT, ("messages",)), "invokeModel": Struct({"body": _TEXT}, ("body",))},
 )
 _COUNT = Struct({"input": _COUNT_INPUT}, ("input",))
+# Where `cachePoint` is a key is told apart by the place: LiteLLM 1.109.1, 2026-11.
+_NOVA_POINT: dict[str, Shape] = {"cachePoint": _CACHE_POINT}
+_NOVA_BLOCKS = {key: shape for key, shape in _CONTENT.keys.items() if key in _NOVA_KEYS}
+_NOVA_BODY = Closed(
+    {
+        "schemaVersion": Choice(("messages-v1",)),
+        "messages": ListOf(
+            Closed(
+                {
+                    "role": Choice(("user", "assistant")),
+                    "content": ListOf(Closed({**_NOVA_BLOCKS, **_NOVA_POINT})),
+                },
+                ("role", "content"),
+            )
+        ),
+        "system": ListOf(Closed({"text": _TEXT, **_NOVA_POINT}, ("text",))),
+        "inferenceConfig": Closed(
+            {
+                **_INFERENCE.fields,
+                "topK": AtLeast((int,), 0, 128),
+                "max_new_tokens": AtLeast((int,), 1),
+                "top_p": AtLeast((int, float), 0, 1),
+            }
+        ),
+        "toolConfig": Closed({"tools": ListOf(_OBJECT), "toolChoice": _TOOL_CHOICE}, ("tools",)),
+        "reasoningConfig": _OBJECT,
+        "additionalModelRequestFields": _OBJECT,
+    },
+    ("messages",),
+)
 _ANY_BODY = Struct({**_CONVERSE.fields, **_COUNT.fields})
 
 
@@ -144,6 +190,11 @@ def shape_fault(body: Any, *, brings_messages: bool = False) -> str | None:
 def input_fault(body: Any) -> str | None:
     """The same for a CountTokens body."""
     return fault_of(body, _COUNT)
+
+
+def nova_fault(body: Any) -> str | None:
+    """The same for Nova's body of InvokeModel."""
+    return fault_of(body, _NOVA_BODY)
 
 
 def without_nulls(body: Any) -> Any:

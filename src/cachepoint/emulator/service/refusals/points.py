@@ -7,7 +7,7 @@ from cachepoint.emulator.cache.prompt import Prompt
 from cachepoint.emulator.cache.rules import ModelRules
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
 
-__all__ = ["CHECKS", "too_many", "ttl_order"]
+__all__ = ["CHECKS", "MODEL_CHECKS", "too_many", "ttl_order"]
 
 _REMOVE = "Please remove the invalid cache point and try again."
 _NOTHING = f"There is nothing available to cache. {_REMOVE}"
@@ -85,27 +85,41 @@ def _nova_tools(checked: Checked) -> Refusal | None:
     return invalid(_EXTRANEOUS.format(f"{point.path}/{max(0, point.carrier)}")) if point else None
 
 
+def _nova_media(checked: Checked) -> Refusal | None:
+    # generative-ai-use-cases#1077: behind an image. The words are those for tool blocks: the point becomes a
+    # key of the block before it, which only a text has.
+    if checked.rules.family != "nova":
+        return None
+    point = next((point for point in checked.points if _MEDIA & point.before.keys()), None)
+    return invalid(_EXTRANEOUS.format(f"{point.path}/{point.carrier}")) if point else None
+
+
+_MEDIA = frozenset(("image", "document", "video", "audio"))
+
+
 def _nova_ttl(checked: Checked) -> Refusal | None:
     extended = checked.rules.family == "nova" and any(point.ttl == "1h" for point in checked.points)
     return invalid(_EXTENDED_TTL) if extended else None
 
 
 def _latency(checked: Checked) -> Refusal | None:
-    # boto3#4626
+    # boto3#4626, 2025-09
     optimized = (checked.body.get("performanceConfig") or {}).get("latency") == "optimized"
     if not optimized or not checked.points:
         return None
     point = checked.points[0]
     at = point.path.replace("toolConfig/", "").replace("/", ".")
-    return invalid(f"{at}.{max(0, point.carrier)}.cache_control: Extra inputs are not permitted")
+    return model_error(f"{at}.{max(0, point.carrier)}.cache_control: Extra inputs are not permitted")
 
 
 CHECKS: tuple[Check, ...] = (
     _unsupported_model,
     _nova_tools,
+    _nova_media,
     _nothing_before,
     _after_reasoning,
     _after_document,
     _nova_ttl,
     _latency,
 )
+MODEL_CHECKS: tuple[Check, ...] = (_latency,)

@@ -16,6 +16,15 @@ def _forced_tool(checked: Checked) -> Refusal | None:
     return model_error("Thinking may not be enabled when tool_choice forces tool use.")
 
 
+def _budget(checked: Checked) -> Refusal | None:
+    # anthropics/claude-code#49238, 2026-04, on Opus 4.7
+    wanted = thinking(checked.body) or {}
+    if checked.rules.thinking_budget or wanted.get("type") != "enabled":
+        return None
+    text = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+    return model_error(f'"thinking.type.enabled" is not supported for this model. {text}')
+
+
 def _unsigned(checked: Checked) -> Refusal | None:
     # Absent: llama_index#20851, 2026-03. Empty: bifrost#6942, 2026-09. Other models take it unsigned.
     if checked.rules.family != "claude":
@@ -36,4 +45,4 @@ def _reasoning(checked: Checked) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"messages.{index}.content.{number}", text
 
 
-CHECKS: tuple[Check, ...] = (_forced_tool, _unsigned)
+CHECKS: tuple[Check, ...] = (_forced_tool, _budget, _unsigned)

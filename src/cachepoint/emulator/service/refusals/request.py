@@ -1,22 +1,26 @@
 """A request on its way through the checks, and what a check gives."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from cachepoint.emulator.cache.rules import ModelRules
 
-__all__ = ["Check", "Checked", "Point", "Refusal", "invalid", "model_error"]
+__all__ = ["Check", "Checked", "Point", "Refusal", "invalid", "model_error", "through_converse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error answer: HTTP status, error code and text."""
+    """An error answer: HTTP status, error code and text.
+
+    `of_model` is whether it is the model's own API that found the fault, which Converse says in front of it.
+    """
 
     status: int
     code: str
     message: str
+    of_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +92,10 @@ def invalid(message: str) -> Refusal:
 
 def model_error(message: str) -> Refusal:
     """The same, where it is the model's own API that found the fault."""
-    return invalid(f"The model returned the following errors: {message}")
+    return Refusal(400, "ValidationException", message, of_model=True)
+
+
+def through_converse(refusal: Refusal) -> Refusal:
+    """A refusal as Converse passes it on."""
+    said = "The model returned the following errors: "
+    return replace(refusal, message=said + refusal.message, of_model=False) if refusal.of_model else refusal

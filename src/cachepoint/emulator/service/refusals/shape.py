@@ -11,6 +11,7 @@ __all__ = [
     "Anything",
     "AtLeast",
     "Choice",
+    "Closed",
     "ListOf",
     "Name",
     "OneOf",
@@ -81,6 +82,14 @@ class Struct:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """An object of these fields and no others, as a JSON schema has it."""
+
+    fields: Mapping[str, Shape]
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OneOf:
     """A union: exactly one of `keys`, which are checked as deep as the cache needs."""
 
@@ -93,7 +102,7 @@ class Anything:
     """Any JSON at all."""
 
 
-Shape = Scalar | Name | Choice | AtLeast | ListOf | Struct | OneOf | Anything
+Shape = Scalar | Name | Choice | AtLeast | ListOf | Struct | Closed | OneOf | Anything
 
 _ANYTHING = Anything()
 
@@ -175,6 +184,24 @@ def _struct(value: Any, shape: Struct, path: _Path) -> str | None:
     return _members(value, shape.fields, path)
 
 
+def _closed(value: Any, shape: Closed, path: _Path) -> str | None:
+    # Nova's words: aws-samples/amazon-bedrock-client-for-mac#59 and rollwagen/bods#51, 2024-12
+    if not isinstance(value, dict):
+        return _wrong_type(path, "JSONObject", value)
+    missing = next((name for name in shape.required if value.get(name) is None), None)
+    if missing is not None:
+        return _malformed(path, f"required key [{missing}] not found")
+    extra = next((name for name in value if name not in shape.fields), None)
+    if extra is not None:
+        return _malformed(path, f"extraneous key [{extra}] is not permitted")
+    return _members(value, shape.fields, path)
+
+
+def _malformed(path: _Path, what: str) -> str:
+    at = "/".join(("#", *map(str, path)))
+    return f"Malformed input request: {at}: {what}, please reformat your input and try again."
+
+
 def _one_of(value: Any, shape: OneOf, path: _Path) -> str | None:
     if not isinstance(value, dict):
         return _wrong_type(path, "JSONObject", value)
@@ -221,6 +248,7 @@ _FAULTS: dict[type, Callable[[Any, Any, _Path], str | None]] = {
     AtLeast: _at_least,
     ListOf: _list,
     Struct: _struct,
+    Closed: _closed,
     OneOf: _one_of,
     Anything: _anything,
 }

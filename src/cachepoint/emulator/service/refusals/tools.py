@@ -8,7 +8,7 @@ from cachepoint.emulator.responders.schema_form import is_schema
 from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "MODEL_CHECKS"]
 
 
 def _tools_undefined(checked: Checked) -> Refusal | None:
@@ -48,6 +48,21 @@ def _tool_schema_form(checked: Checked) -> Refusal | None:
     return None
 
 
+def _strict_tool(checked: Checked) -> Refusal | None:
+    # lobehub#19876, 2026-09, on Opus 5.5 and Fable 5.1; Opus 5 and Fable 5 take it
+    specs = [tool["toolSpec"] for tool in checked.tools if "toolSpec" in tool]
+    strict = next((index for index, spec in enumerate(specs) if "strict" in spec), None)
+    if checked.rules.strict_tools or strict is None:
+        return None
+    return model_error(f"tools.{strict}.custom.strict: Extra inputs are not permitted")
+
+
+def _refused_schema(checked: Checked) -> Refusal | None:
+    # models.dev#1765, 2026-05, and vercel/ai#19988, 2026-08: from 4.7 on; vercel/ai#17719, 2026-07: Sonnet 4
+    refused = checked.rules.refused_schema if text_format(checked.body) else ""
+    return model_error(f"{refused}: Extra inputs are not permitted") if refused else None
+
+
 def _output_schema(checked: Checked) -> Refusal | None:
     at = "outputConfig.textFormat.structure.jsonSchema.schema"
     text = f"The format of the value at {at} is invalid. Provide a json object for the field and try again."
@@ -73,6 +88,20 @@ def _empty_error_result(checked: Checked) -> Refusal | None:
             result = block.get("toolResult") or {}
             if result.get("status") == "error" and not result.get("content"):
                 return invalid(text.format(i, j))
+    return None
+
+
+def _result_json(checked: Checked) -> Refusal | None:
+    # bifrost#5762, 2026-08
+    text = (
+        "The format of the value at messages.{}.content.{}.toolResult.content.{}.json is invalid."
+        " Provide a json object for the field and try again."
+    )
+    for i, message in enumerate(checked.messages):
+        for j, block in enumerate(message["content"]):
+            for k, part in enumerate((block.get("toolResult") or {}).get("content", ())):
+                if not isinstance(part.get("json", {}), dict):
+                    return invalid(text.format(i, j, k))
     return None
 
 
@@ -117,8 +146,9 @@ CHECKS: tuple[Check, ...] = (
     _tools_undefined,
     _tool_choice,
     _tool_schema,
-    _tool_schema_form,
     _output_schema,
     _empty_error_result,
+    _result_json,
     _tool_pairs,
 )
+MODEL_CHECKS: tuple[Check, ...] = (_strict_tool, _refused_schema, _tool_schema_form)
