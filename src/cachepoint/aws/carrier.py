@@ -11,7 +11,7 @@ from cachepoint.aws.profiles import Profiles
 from cachepoint.aws.streams import REPORT_KEY, Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
 from cachepoint.aws.waiting import awaited, longest, waited
-from cachepoint.aws.warming import cheapest
+from cachepoint.aws.warming import cheapest, untold
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
@@ -130,10 +130,8 @@ class Carrier:
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
         """The report of a response; of one that could not be planned, its usage alone."""
         report = metadata_of(response).get(REPORT_KEY)
-        if isinstance(report, CallReport):
-            return report
-        plain = self._cache.prepare(request, str(request.get("modelId") or "unknown"), policy="off")
-        return self._cache.settle(plain, response)
+        named = str(request.get("modelId", ""))
+        return report if isinstance(report, CallReport) else untold(self._cache, named, response)
 
     def _again(self, plain: Call | None) -> Call | None:
         return plain and replace(plain, request=passable(self._client, plain.request))

@@ -1,8 +1,11 @@
 """Calls that are made for what they write: what is asked, and what stands for an answer nobody needs."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.cache import PromptCache
 from cachepoint.core.prompt.dialects import converse
 
 # Converse wants a question: a conversation ends with its user, and newer models refuse any other end.
@@ -11,6 +14,7 @@ _QUESTION = {"role": "user", "content": [{"text": "."}]}
 # (Anthropic's documentation on extended thinking, 2026).
 _BUDGETS = ("thinking", "reasoning_config")
 _BUDGET = "budget_tokens"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def cheapest(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +37,11 @@ def _least(request: Mapping[str, Any]) -> dict[str, int]:
     budgets = [(fields.get(name) or {}).get(_BUDGET) or 0 for name in _BUDGETS]
     # boto3 takes no 0.
     return {"maxTokens": max(budgets) + 1}
+
+
+def untold(cache: PromptCache, model_id: str, response: Mapping[str, Any] = NOTHING) -> CallReport:
+    """The report of a call that could not be planned: its usage, where there is one."""
+    return cache.settle(cache.prepare({}, model_id or "unknown", policy="off"), response)
 
 
 class Unsent(dict[str, Any]):
