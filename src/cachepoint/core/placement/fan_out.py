@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cachepoint.core.memory.protocol import Keys, Recollection
-from cachepoint.core.memory.records import Place, Table
+from cachepoint.core.memory.records import NEVER, Place, Table
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
@@ -13,6 +13,7 @@ from cachepoint.core.policy import CachePolicy
 # Nobody waits longer, and nobody for a write that began longer ago: by then the answer has begun (time to
 # first token on Bedrock: 0.5 to 3 s), or the writer is gone.
 WAIT_SECONDS = 10.0
+_UNKNOWN = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,14 @@ def standing(
     """
     for digest, place in found.items():
         theirs = place.holder != token and place.held(then + waited)
-        before = known.get(digest)
-        if before is None and not theirs and not place.live(then + waited):
+        before = known.get(digest, _UNKNOWN)
+        if before is _UNKNOWN and not theirs and not place.live(then + waited):
             continue
         yield (
             digest,
             replace(
-                before or Place(seen=then),
+                before,
+                seen=before.seen if before.seen > NEVER else then,
                 tokens=place.tokens,
                 ttl=place.ttl,
                 expires=place.expires and place.expires - waited,

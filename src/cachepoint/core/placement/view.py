@@ -14,7 +14,7 @@ class View:
 
     Attributes:
         now: Seconds.
-        entries: The places that an earlier call noted.
+        entries: The places that an earlier call noted or is writing.
         awaited: The places whose coming back was to be counted.
     """
 
@@ -28,7 +28,7 @@ class View:
         if not places:
             return cls(now)
         known = {i: places[d] for i, d in enumerate(prefix.digests) if d in places}
-        noted = {i: place for i, place in known.items() if place.seen > NEVER}
+        noted = {i: place for i, place in known.items() if place.seen > NEVER or place.held(now)}
         return cls(now, noted, {i: place for i, place in known.items() if place.awaited})
 
     @once
