@@ -62,7 +62,7 @@ def _nothing() -> Unsent:
     return Unsent(
         output={"message": {"role": "assistant", "content": [{"text": ""}]}},
         stopReason="max_tokens",
-        usage={"inputTokens": 0, "outputTokens": 0, "totalTokens": 0},
+        usage={},
         metrics={"latencyMs": 0},
         ResponseMetadata={},
     )
