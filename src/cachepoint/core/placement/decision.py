@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts, Returned, Tried
-from cachepoint.core.memory.deeds import Await, CameBack, Claim, Seen
+from cachepoint.core.memory.deeds import Await, CameBack, Claim, Release, Seen
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Place, Table, Texts, Trace
 from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.placement.fan_out import Write, to_wait_for
 from cachepoint.core.placement.forecast import Forecast, Kind
 from cachepoint.core.placement.landmarks import Landmarks
 from cachepoint.core.placement.outlook import Watch, foresee
@@ -64,6 +65,8 @@ class Decision:
         watches: The prefixes whose return is counted.
         back: What was awaited and is back.
         writing: Blocks whose entry it is about to write.
+        wait_for: What another call is writing that is worth a wait; None: nothing.
+        found: What was remembered of it.
     """
 
     plan: Plan
@@ -80,6 +83,13 @@ class Decision:
     watches: tuple[Watch, ...]
     back: tuple["Back", ...]
     writing: tuple[int, ...]
+    wait_for: Write | None
+    found: Recollection
+
+    @property
+    def claims(self) -> tuple[int, ...]:
+        """What nobody else is to write. Who waits holds nothing, so that no two wait for each other."""
+        return () if self.wait_for else self.writing
 
 
 def decide(question: Question, found: Recollection) -> Decision:
@@ -121,6 +131,8 @@ def decide(question: Question, found: Recollection) -> Decision:
         watches=tuple(watches),
         back=back,
         writing=tuple(c.index for c in decided.checkpoints if c.index not in view.live),
+        wait_for=to_wait_for(prefix.digests, view, guessed, rules, question.policy),
+        found=found,
     )
 
 
@@ -149,6 +161,20 @@ def changes(question: Question, decision: Decision, holder: bytes) -> Changes:
             Change(Table.LAST, question.conversation(decision.prefix), decision.trace),
         ),
     )
+
+
+def moved(decision: Decision, holder: bytes, given: Iterable[bytes], now: float) -> Changes:
+    """What a decision leaves in the memory that counts for nothing: claims, and where texts are cut.
+
+    Args:
+        decision: What was decided.
+        holder: The token of the call.
+        given: Places that it no longer writes.
+        now: Seconds.
+    """
+    freed = (Change(Table.PLACES, digest, Release(holder)) for digest in given)
+    cuts = (Change(Table.CUTS, key, cut) for key, cut in decision.split.decided.items())
+    return Changes(now, (*freed, *_claimed(decision, holder, now), *cuts))
 
 
 def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
@@ -200,7 +226,7 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
 
 def _claimed(decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
     digests = decision.prefix.digests
-    return (Change(Table.PLACES, digests[i], Claim(holder, now)) for i in decision.writing)
+    return (Change(Table.PLACES, digests[i], Claim(holder, now)) for i in decision.claims)
 
 
 def _awaited(question: Question, decision: Decision) -> Iterator[Change]:

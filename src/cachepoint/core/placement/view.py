@@ -15,7 +15,7 @@ class View:
 
     Attributes:
         now: Seconds.
-        entries: The places that an earlier call noted, in order.
+        entries: The places that an earlier call noted or is writing, in order.
     """
 
     now: float
@@ -28,7 +28,8 @@ class View:
             return cls(now)
         digests = prefix.digests
         noted = compress(count(), map(places.__contains__, digests))
-        return cls(now, {i: place for i in noted if (place := places[digests[i]]).seen > NEVER})
+        found = ((i, places[digests[i]]) for i in noted)
+        return cls(now, {i: place for i, place in found if place.seen > NEVER or place.held(now)})
 
     @once
     def live(self) -> tuple[int, ...]:

@@ -1,0 +1,102 @@
+"""Of calls under way at once: which write to wait for, and how things stand once it has ended."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from cachepoint.core.memory.protocol import Keys, Recollection
+from cachepoint.core.memory.records import NEVER, Place, Table
+from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.placement.sizes import Sizes
+from cachepoint.core.placement.view import View
+from cachepoint.core.policy import CachePolicy
+
+# Nobody waits longer, and nobody for a write that began longer ago: by then the answer has begun (time to
+# first token on Bedrock: 0.5 to 3 s), or the writer is gone.
+WAIT_SECONDS = 10.0
+_UNKNOWN = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What another call is writing: the digest of the prefix, and the token of that call."""
+
+    place: bytes
+    holder: bytes
+
+    def over(self, found: Recollection, now: float) -> bool:
+        """Whether that claim has ended."""
+        place = found.get(Table.PLACES, {}).get(self.place)
+        return place is None or place.holder != self.holder or not _young(place, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Asks of places alone."""
+
+    now: float
+    places: Collection[bytes]
+
+    @property
+    def keys(self) -> Keys:
+        """The places."""
+        return {Table.PLACES: self.places}
+
+    def more(self, found: Recollection) -> Keys:  # noqa: ARG002
+        """Nothing."""
+        return {}
+
+
+def to_wait_for(
+    digests: tuple[bytes, ...], view: View, sizes: Sizes, rules: ModelRules, policy: CachePolicy
+) -> Write | None:
+    """The deepest write of another call that is worth a wait; None: nothing is to be waited for.
+
+    What it adds to what can be read already must be as much as could be cached alone.
+    """
+    if policy.fan_out != "warm_first":
+        return None
+    anchor = view.anchor
+    index = max(
+        (i for i, place in view.entries.items() if i > anchor and _young(place, view.now)), default=-1
+    )
+    if index < 0 or (anchor >= 0 and sizes.at(index) - sizes.at(anchor) < rules.min_tokens):
+        return None
+    return Write(digests[index], view.entries[index].holder)
+
+
+def standing(
+    known: Mapping[bytes, Place], found: Mapping[bytes, Place], token: bytes, then: float, waited: float
+) -> Iterator[tuple[bytes, Place]]:
+    """The places as they stand now, for a call that was counted when it came.
+
+    What is there and who writes it is as of now, told as if it were `then`; how often and how soon
+    things came back is as it was.
+
+    Args:
+        known: What was remembered then.
+        found: What is remembered now.
+        token: The call's own: what it holds itself is free.
+        then: When it came, in seconds.
+        waited: Seconds since.
+    """
+    for digest, place in found.items():
+        theirs = place.holder != token and place.held(then + waited)
+        before = known.get(digest, _UNKNOWN)
+        if before is _UNKNOWN and not theirs and not place.live(then + waited):
+            continue
+        yield (
+            digest,
+            before._replace(
+                seen=before.seen if before.seen > NEVER else then,
+                tokens=place.tokens,
+                ttl=place.ttl,
+                expires=place.expires and place.expires - waited,
+                holder=place.holder if theirs else b"",
+                since=place.since - waited,
+                failed=place.failed,
+            ),
+        )
+
+
+def _young(place: Place, now: float) -> bool:
+    return place.held(now) and now - place.since <= WAIT_SECONDS
