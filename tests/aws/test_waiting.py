@@ -1,6 +1,7 @@
 """The clients wait for another call's write: for its first event or its answer, never for long, never in vain."""
 
 import asyncio
+import gc
 import os
 import pickle
 import subprocess
@@ -16,6 +17,8 @@ from builders import SONNET, text, user
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.aws import AsyncCachingClient, CachingClient, waiting
 from cachepoint.core import flights
+from cachepoint.core.memory.local import LocalMemory
+from cachepoint.core.memory.records import Table
 from tests.aws.stubs import Awaited, answer, events, streamed
 
 FIRST = CachePolicy(fan_out="warm_first")
@@ -32,7 +35,7 @@ def request(number=0):
 
 
 def writes(sent):
-    return "cachePoint" in sent["system"][-1]
+    return sent is not None and "cachePoint" in sent["system"][-1]
 
 
 class Gated:
@@ -208,6 +211,96 @@ def test_nobody_waits_longer_than_for_an_answer(cache, pool):
     assert report.seconds >= 0.5
 
 
+class Stuck(Configured):
+    """No answer comes until all have asked, however long they waited."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.meeting = threading.Barrier(calls)
+
+    def converse(self, **request):
+        self.sent.append(request)
+        self.arrived.release()
+        self.meeting.wait(LONG)
+        return answer()
+
+
+def test_of_threads_that_wait_no_longer_one_writes(cache, pool):
+    gated = Stuck(7)
+    client = CachingClient(gated, cache=cache)
+    writer = begun(pool, gated, client)
+    others = [pool.submit(client.converse, **request(n)) for n in range(1, 7)]
+    reports = [other.result(SOON)["ResponseMetadata"]["cachepoint"] for other in (writer, *others)]
+    assert sum(map(writes, gated.sent)) == 2
+    assert sum(bool(report.plan.checkpoints) for report in reports) == 2
+
+
+class AwaitedStuck(AwaitedGated):
+    """The same for a loop."""
+
+    meta = Configured.meta
+
+    def __init__(self, calls):
+        super().__init__()
+        self.meeting = asyncio.Barrier(calls)
+
+    async def converse(self, **request):
+        self.sent.append(request)
+        self.arrived.set()
+        await asyncio.wait_for(self.meeting.wait(), LONG)
+        return answer()
+
+
+async def test_of_tasks_that_wait_no_longer_one_writes(cache):
+    gated = AwaitedStuck(7)
+    client = AsyncCachingClient(gated, cache=cache)
+    writer = asyncio.create_task(client.converse(**request()))
+    await asyncio.wait_for(gated.arrived.wait(), SOON)
+    await asyncio.wait_for(asyncio.gather(*(client.converse(**request(n)) for n in range(1, 7))), SOON)
+    await writer
+    assert sum(map(writes, gated.sent)) == 2
+
+
+class Forgetful(LocalMemory):
+    """Keeps what the first call records, and nothing of what is recorded after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.recorded = 0
+        self.recalls = 0
+
+    def recall(self, question, timeout):
+        self.recalls += 1
+        return super().recall(question, timeout)
+
+    def record(self, changes, timeout):
+        self.recorded += 1
+        if self.recorded == 1:
+            return super().record(changes, timeout)
+        table, keys = Table.PLACES, [c.key for c in changes.all if c.table == Table.PLACES]
+        return {table: self._tables[table].find(keys, changes.now)}
+
+
+@pytest.mark.parametrize("end", ["abandon", "drop"])
+def test_a_claim_that_nobody_ends_is_not_waited_for(end, pool):
+    """Its call ended or was dropped, and the memory was not told; nor does it hear of who takes it over."""
+    memory = Forgetful()
+    cache = PromptCache(FIRST, memory=memory)
+    gated = Gated()
+    gated.sent.append(None)
+    client = CachingClient(gated, cache=cache)
+    call = pool.submit(client._prepare, request(), None).result(SOON)
+    if end == "abandon":
+        cache.abandon(call)
+    else:
+        del call
+        gc.collect()
+    started = time.monotonic()
+    pool.submit(client.converse, **request(1)).result(SOON)
+    assert time.monotonic() - started < 1.0
+    assert memory.recalls < 10
+
+
 @pytest.mark.parametrize(("given", "seconds"), [(60, 10.0), (3, 3), (None, 10.0)])
 def test_ten_seconds_at_most(given, seconds):
     class Client:
@@ -336,7 +429,7 @@ def elsewhere(cache):
     """Another process's cache over the same memory, whose calls are in no hands here."""
     theirs = PromptCache(FIRST, memory=cache.memory, key=cache._key)
     call = CachingClient(Gated(), cache=theirs)._prepare(request(), None)
-    flights._aloft.pop(call.token)
+    flights._aloft.anew()
     return theirs, call
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from builders import SONNET, text, usage, user
@@ -11,6 +12,7 @@ from cachepoint.core import flights
 from cachepoint.core.memory.deeds import Claim, Release
 from cachepoint.core.memory.local import LocalMemory
 from cachepoint.core.memory.records import Table
+from cachepoint.core.placement.fan_out import Standing
 
 HEAD = 10_000
 REQUEST = {"system": [text(HEAD)], "messages": [user(text(5))]}
@@ -117,8 +119,91 @@ def test_what_never_ends_is_over_after_ten_seconds(cache, clock):
     assert cache.ready(second)
     second = cache.again(second)
     assert second.wait_for is None
-    assert second.plan.checkpoints
-    assert prepare(cache, asks(3)).wait_for is None
+    assert second.claimed
+    assert prepare(cache, asks(3)).wait_for.holder == second.token
+
+
+def test_who_comes_when_nobody_waits_any_more_writes_and_is_waited_for(cache, clock):
+    prepare(cache, asks(1))
+    clock.now += 10.1
+    late, later = prepare(cache, asks(2)), prepare(cache, asks(3))
+
+    assert late.wait_for is None
+    assert late.claimed
+    assert later.wait_for.holder == late.token
+    assert not later.plan.checkpoints
+
+
+@pytest.mark.parametrize(("seconds", "give_up"), [(10.1, False), (10.1, True), (2.0, True), (0.1, True)])
+def test_of_those_who_wait_no_longer_one_takes_it_over(cache, clock, seconds, give_up):
+    prepare(cache, asks(0))
+    waiters = [prepare(cache, asks(n)) for n in range(1, 6)]
+    clock.now += seconds
+    taker, *others = [cache.again(call, give_up=give_up) for call in waiters]
+
+    assert taker.claimed
+    assert taker.wait_for is None
+    assert {call.wait_for.holder for call in others} == {taker.token}
+    assert not any(call.plan.checkpoints or call.writing for call in others)
+
+
+def test_of_those_who_give_up_at_once_one_takes_it_over(cache, memory):
+    """All recall before any records."""
+    writer = prepare(cache, asks(0))
+    waiters = [prepare(cache, asks(n)) for n in range(1, 9)]
+    meeting = threading.Barrier(len(waiters))
+    recall = memory.recall
+
+    def slow(question, timeout):
+        found = recall(question, timeout)
+        meeting.wait(5)
+        return found
+
+    memory.recall = slow
+    with ThreadPoolExecutor(len(waiters)) as pool:
+        calls = list(pool.map(lambda call: cache.again(call, give_up=True), waiters))
+
+    (taker,) = (call for call in calls if call.claimed)
+    assert [bool(call.plan.checkpoints) for call in calls].count(True) == 1
+    assert all(call.wait_for.holder == taker.token for call in calls if call is not taker)
+    assert writer.token not in {call.token for call in calls}
+
+
+def test_who_is_out_of_time_does_not_write_beside_who_took_over(cache, clock):
+    """However long that took already: what it waits for goes unmarked."""
+    prepare(cache, asks(0))
+    taker, other = prepare(cache, asks(1)), prepare(cache, asks(2))
+    clock.now += 10.1
+    taker = cache.again(taker)
+    clock.now += 5
+    other = cache.again(other)
+
+    assert other.wait_for.holder == taker.token
+    assert not other.plan.checkpoints
+
+
+@pytest.mark.parametrize("ends", ["settle", "abandon"])
+def test_one_that_was_given_up_ends_after_all(cache, clock, ends):
+    """What it wrote is read; what it did not write stays with who took it over."""
+    writer = prepare(cache, asks(0))
+    taker, other = prepare(cache, asks(1)), prepare(cache, asks(2))
+    clock.now += 10.1
+    taker, other = cache.again(taker), cache.again(other)
+    cache.settle(writer, usage(write=HEAD)) if ends == "settle" else cache.abandon(writer)
+
+    assert cache.ready(other) is (ends == "settle")
+    other = cache.again(other)
+    assert bool(other.plan.expected_read_tokens) is (ends == "settle")
+    assert (other.wait_for is None) is (ends == "settle")
+
+
+@pytest.mark.parametrize("fan_out", ["single_flight", "off"])
+def test_others_give_no_claim_up(cache, memory, clock, fan_out):
+    first = prepare(cache, asks(0))
+    clock.now += 30
+    cache.prepare(asks(1), model_id=SONNET, policy={"fan_out": fan_out})
+    place = memory.recall(Standing(clock.now, first.case.prefix.digests), 1)[Table.PLACES]
+    assert place[first.case.prefix.digests[0]].holder == first.token
 
 
 def test_who_waits_holds_nothing(cache):
@@ -288,6 +373,9 @@ def test_a_dropped_call_is_in_no_hands(cache):
     call = prepare(cache)
     token = call.token
     assert flights.find(token) is call.flight
+    assert not flights.is_lost(token)
     del call
     gc.collect()
     assert flights.find(token) is None
+    assert flights.is_lost(token)
+    assert not flights.is_lost(b"of another process")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Never, Self
 
 from cachepoint.aws import checks
@@ -93,16 +94,23 @@ class Carrier:
         """The call with its checkpoints."""
         base = self._base_model_id or self._profiles.base_model(str(request["modelId"]))
         call = self._cache.prepare(**self._question(request, policy, base))
-        # Who is awaited holds up no loop.
-        seconds = 0.0 if self.awaited else longest(self._client)
-        return self._finish(guard(WAITING, lambda: waited(self._cache, call, seconds), call))
+        if call.wait_for is not None:
+            call = guard(WAITING, partial(self._waited, call), call)
+        return self._finish(call)
 
     async def _aprepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
         """As `_prepare`, with an awaited memory."""
         base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))
         call = await self._cache.aprepare(**self._question(request, policy, base))
-        seconds = longest(self._client)
-        return self._finish(await guard.awaited(WAITING, lambda: awaited(self._cache, call, seconds), call))
+        if call.wait_for is not None:
+            call = await guard.awaited(WAITING, partial(self._awaited, call), call)
+        return self._finish(call)
+
+    def _waited(self, call: Call) -> Call:
+        return waited(self._cache, call, longest(self._client))
+
+    async def _awaited(self, call: Call) -> Call:
+        return await awaited(self._cache, call, longest(self._client))
 
     def _question(self, request: dict[str, Any], policy: PolicyLike, base: str | None) -> dict[str, Any]:
         """What `PromptCache.prepare` is asked."""

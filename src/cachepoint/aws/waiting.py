@@ -1,6 +1,7 @@
 """Waits for what another call is writing: the one place where a call of ours is held up.
 
 A call of this process wakes those who wait for it. What another process does is asked for at intervals.
+Who waits no longer takes the write over, where nobody did so before.
 """
 
 import asyncio
@@ -13,10 +14,11 @@ from typing import Any
 
 from cachepoint.core import flights
 from cachepoint.core.cache import Call, PromptCache
-from cachepoint.core.flights import Flight
-from cachepoint.core.placement.fan_out import WAIT_SECONDS
+from cachepoint.core.placement.fan_out import WAIT_SECONDS, Write
 
+# How often the memory is asked about a call that can't wake us, and about one that can.
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 1.0
 
 
 def longest(client: Any) -> float:
@@ -33,55 +35,99 @@ def waited(cache: PromptCache, call: Call, seconds: float) -> Call:
         call: The call. It is returned as it is where what it waits for can't go on meanwhile.
         seconds: The longest wait, in all.
     """
-    ends = time.monotonic() + seconds
-    while (write := call.wait_for) is not None and (left := ends - time.monotonic()) > 0:
-        flight = flights.find(write.holder)
-        if flight is None:
-            _poll(cache, call, ends)
-        elif flight.stands_behind(awaited=False):
+    waiting = _Waiting(call, seconds, awaited=False)
+    while (write := waiting.on(call)) is not None:
+        if not _over(cache, call, write, waiting.ends) and not waiting.gives_up(write):
             return call
-        else:
-            landed = Event()
-            with flight.waking(landed.set):
-                landed.wait(left)
-        call = cache.again(call)
+        call = cache.again(call, give_up=True)
     return call
 
 
 async def awaited(cache: PromptCache, call: Call, seconds: float) -> Call:
     """As `waited`, while the event loop goes on."""
-    ends = time.monotonic() + seconds
-    while (write := call.wait_for) is not None and (left := ends - time.monotonic()) > 0:
-        flight = flights.find(write.holder)
-        if flight is None:
-            await _apoll(cache, call, ends)
-        elif flight.stands_behind(awaited=True):
+    waiting = _Waiting(call, seconds, awaited=True)
+    while (write := waiting.on(call)) is not None:
+        if not await _aover(cache, call, write, waiting.ends) and not waiting.gives_up(write):
             return call
-        else:
-            with suppress(TimeoutError), _landing(flight) as landed:
-                await asyncio.wait_for(landed.wait(), left)
-        call = await cache.aagain(call)
+        call = await cache.aagain(call, give_up=True)
     return call
 
 
-@contextmanager
-def _landing(flight: Flight) -> Iterator[asyncio.Event]:
+class _Waiting:
+    """How long a call waits, and for whom."""
+
+    def __init__(self, call: Call, seconds: float, *, awaited: bool) -> None:
+        self.ends = time.monotonic() + seconds
+        self._awaited = awaited
+        self._first = call.wait_for and call.wait_for.holder
+        self._over: set[bytes] = set()
+
+    def on(self, call: Call) -> Write | None:
+        """What to wait for: of each call once, and of none that can't go on meanwhile."""
+        write = call.wait_for
+        if write is None or write.holder in self._over:
+            return None
+        self._over.add(write.holder)
+        flight = flights.find(write.holder)
+        return None if flight is not None and flight.stands_behind(awaited=self._awaited) else write
+
+    def gives_up(self, write: Write) -> bool:
+        """Whether one who is out of time takes a write over: where it waited for nothing else."""
+        return write.holder == self._first
+
+
+def _over(cache: PromptCache, call: Call, write: Write, ends: float) -> bool:
+    """Wait until a write has ended; False: the time is up."""
+    landed = Event()
+    with _landing(write, landed.set) as pause:
+        while not landed.wait(_next(pause, ends)):
+            if cache.ready(call):
+                return True
+            if time.monotonic() >= ends:
+                return False
+    return True
+
+
+async def _aover(cache: PromptCache, call: Call, write: Write, ends: float) -> bool:
     landed = asyncio.Event()
-    with flight.waking(partial(_set, asyncio.get_running_loop(), landed)):
-        yield landed
+    with _landing(write, partial(_set, asyncio.get_running_loop(), landed)) as pause:
+        while not await _within(landed, _next(pause, ends)):
+            if await cache.aready(call):
+                return True
+            if time.monotonic() >= ends:
+                return False
+    return True
+
+
+@contextmanager
+def _landing(write: Write, wake: flights.Wake) -> Iterator[float]:
+    """Within the block, `wake()` is called when a write has ended, where it is of this process.
+
+    Yields:
+        Seconds after which to ask the memory.
+    """
+    flight = flights.find(write.holder)
+    if flight is not None:
+        with flight.waking(wake):
+            yield LOOK_SECONDS
+        return
+    if flights.is_lost(write.holder):
+        wake()
+    yield POLL_SECONDS
+
+
+def _next(pause: float, ends: float) -> float:
+    return max(0.0, min(pause, ends - time.monotonic()))
+
+
+async def _within(landed: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await landed.wait()
+    return landed.is_set()
 
 
 def _set(loop: asyncio.AbstractEventLoop, landed: asyncio.Event) -> None:
     # A loop that is closed holds nobody who waits.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(landed.set)
-
-
-def _poll(cache: PromptCache, call: Call, ends: float) -> None:
-    while not cache.ready(call) and (left := ends - time.monotonic()) > 0:
-        time.sleep(min(POLL_SECONDS, left))
-
-
-async def _apoll(cache: PromptCache, call: Call, ends: float) -> None:
-    while not await cache.aready(call) and (left := ends - time.monotonic()) > 0:  # noqa: ASYNC110
-        await asyncio.sleep(min(POLL_SECONDS, left))

@@ -16,18 +16,26 @@ Asked = Question | Standing | Changes
 Asking = Generator[Asked, Recollection, tuple[Decision, Recollection]]
 
 
-def again(call: Call, now: float) -> Asking:
-    """Decide a call anew with what stands now. It was counted when it came; only its claims move."""
+def again(call: Call, now: float, *, give_up: bool = False) -> Asking:
+    """Decide a call anew with what stands now. It was counted when it came; only its claims move.
+
+    Args:
+        call: The call.
+        now: Seconds.
+        give_up: Whether it waits no longer, though what it waits for may not have ended.
+    """
     asked, case = call.question, call.case
     assert asked is not None  # noqa: S101
     assert case is not None  # noqa: S101
     fresh = yield Standing(now, case.prefix.digests)
     waited = now - asked.now
     known = call.found.get(Table.PLACES, {})
-    places = dict(standing(known, fresh.get(Table.PLACES, {}), call.token, asked.now, waited))
+    gone = call.wait_for.holder if give_up and call.wait_for else b""
+    places = dict(standing(known, fresh.get(Table.PLACES, {}), call.token, asked.now, waited, gone))
     decision = decide(asked, {**call.found, Table.PLACES: places})
     given = _given(call.writing, case.prefix, decision)
-    return (yield from agreed(asked, decision, moved(decision, call.token, given, now), call.token, waited))
+    leaving = moved(asked, decision, call.token, given, now)
+    return (yield from agreed(asked, decision, leaving, call.token, waited))
 
 
 def agreed(

@@ -9,10 +9,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from random import getrandbits
 from typing import Any, Self
 
-from cachepoint.core import agreeing, checks, flights, listeners, steps
+from cachepoint.core import agreeing, flights, listeners, options, steps
 from cachepoint.core.accounting.advice import advice
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
@@ -37,7 +36,6 @@ logger = logging.getLogger("cachepoint")
 
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
-_TOKEN = 64
 
 
 class PromptCache(Driven):
@@ -79,12 +77,12 @@ class PromptCache(Driven):
             warnings.warn("PromptCache(store=...) is memory=... now", DeprecationWarning, stacklevel=2)
         self.policy = CachePolicy.of(policy)
         self.observers: list[Observer] = list(listeners.checked(observers))
-        self.memory: Memory = checks.memory(memory if store is None else store)
+        self.memory: Memory = options.memory_of(memory if store is None else store)
         self.guard = Guard(within=guard)
         self.namespace = namespace
         self._clock = clock
-        self._key = checks.key(key)
-        self._timeout = checks.timeout(memory_timeout)
+        self._key = options.key_of(key)
+        self._timeout = options.timeout_of(memory_timeout)
         self._digester = Digester(self._key)
         self._transcripts = Transcripts()
         self._said: dict[object, None] = {}
@@ -157,18 +155,29 @@ class PromptCache(Driven):
         asking = replace(call, allowance=Allowance(self._timeout))
         return await self._arun("looking for a write", asking, self._looking(call), True)
 
-    def again(self, call: Call) -> Call:
+    def again(self, call: Call, *, give_up: bool = False) -> Call:
         """Decide a call anew that waited, with what Bedrock holds and who writes now.
 
-        It is not counted a second time. It may have to wait for another then.
+        It is not counted a second time.
+
+        Args:
+            call: The call.
+            give_up: Wait no longer for what it waits for, ended or not. Of those who give the same write
+                up, the first takes it over.
+
+        Returns:
+            The call as it is to be sent. It may have something else to wait for; where it can't, it is
+            sent as it is, without the checkpoints that another call writes.
         """
         call = replace(call, allowance=Allowance(self._timeout))
-        return self._run("planning again", call, self._again(call), replace(call, wait_for=None))
+        again = self._again(call, give_up=give_up)
+        return self._run("planning again", call, again, replace(call, wait_for=None))
 
-    async def aagain(self, call: Call) -> Call:
+    async def aagain(self, call: Call, *, give_up: bool = False) -> Call:
         """As `again`, with an awaited memory."""
         call = replace(call, allowance=Allowance(self._timeout))
-        return await self._arun("planning again", call, self._again(call), replace(call, wait_for=None))
+        again = self._again(call, give_up=give_up)
+        return await self._arun("planning again", call, again, replace(call, wait_for=None))
 
     def began(self, call: Call) -> None:
         """The answer began: what the call writes can be read from now on, and is written by nobody else.
@@ -260,7 +269,7 @@ class PromptCache(Driven):
             dialect=dialect,
             original=request,
             allowance=Allowance(self._timeout),
-            token=getrandbits(_TOKEN).to_bytes(_TOKEN // 8),
+            token=flights.token(),
         )
 
     def _preparing(
@@ -295,11 +304,11 @@ class PromptCache(Driven):
         found = yield Standing(now, (write.place,))
         return write.over(found, now)
 
-    def _again(self, call: Call) -> Steps[Call]:
+    def _again(self, call: Call, *, give_up: bool) -> Steps[Call]:
         if call.question is None or call.case is None:
             return call
         now = self._clock()
-        decision, held = yield from agreeing.again(call, now)
+        decision, held = yield from agreeing.again(call, now, give_up=give_up)
         waited = replace(call, waited=now - call.question.now)
         return _departed(steps.written(waited, call.question, decision, held))
 

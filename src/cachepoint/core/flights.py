@@ -1,14 +1,19 @@
 """The calls of this process that are writing something, and whom their end wakes."""
 
 import asyncio
+import secrets
+from asyncio.events import _get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from random import getrandbits
 from threading import get_ident
 from weakref import WeakValueDictionary
 
 from cachepoint.core.forks import at_fork
 
 Wake = Callable[[], None]
+_BITS = 64
+_OURS = 4
 
 
 class Flight:
@@ -54,9 +59,27 @@ class Flight:
                 self._wakes.remove(wake)
 
 
-_aloft: WeakValueDictionary[bytes, Flight] = WeakValueDictionary()
-# In a forked child none of them goes on.
-at_fork(_aloft.clear)
+class _Aloft(WeakValueDictionary[bytes, Flight]):
+    """The flights of this process by the token of their call, which tells that it is of this process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ours = b""
+        self.anew()
+
+    def anew(self) -> None:
+        """In a forked child none of them goes on: what is under way in the parent is another process's."""
+        self.clear()
+        self.ours = secrets.token_bytes(_OURS)
+
+
+_aloft = _Aloft()
+at_fork(_aloft.anew)
+
+
+def token() -> bytes:
+    """A new call's."""
+    return _aloft.ours + getrandbits(_BITS).to_bytes(_BITS // 8)
 
 
 def depart(token: bytes, flight: Flight) -> None:
@@ -69,9 +92,14 @@ def find(token: bytes) -> Flight | None:
     return _aloft.get(token)
 
 
+def is_lost(token: bytes) -> bool:
+    """Whether a call of this process is in no hands any more: nobody will say how it ended."""
+    return token.startswith(_aloft.ours) and token not in _aloft
+
+
 def _task() -> int | None:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
+    # Asked without a loop, `current_task` raises, which costs ten times as much.
+    if _get_running_loop() is None:
         return None
+    task = asyncio.current_task()
     return None if task is None else id(task)

@@ -82,7 +82,7 @@ def decided(asked: Question, found: Recollection, token: bytes, *, counted: bool
         counted: Whether it tells what such calls come to.
     """
     decision = decide(asked, found)
-    leaving = changes(asked, decision, token) if counted else moved(decision, token, (), asked.now)
+    leaving = changes(asked, decision, token) if counted else moved(asked, decision, token, (), asked.now)
     return (yield from agreed(asked, decision, leaving, token))
 
 

@@ -14,7 +14,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Place, Table, Texts, Trace
 from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.placement.fan_out import Write, to_wait_for
+from cachepoint.core.placement.fan_out import Write, given_up, to_wait_for
 from cachepoint.core.placement.forecast import Forecast, Kind
 from cachepoint.core.placement.landmarks import Landmarks
 from cachepoint.core.placement.outlook import Watch, foresee
@@ -155,7 +155,7 @@ def changes(question: Question, decision: Decision, holder: bytes) -> Changes:
         (
             *_came_back(decision),
             *_noted(decision, question.now),
-            *_claimed(decision, holder, question.now),
+            *_claimed(question, decision, holder, question.now),
             *_awaited(question, decision),
             *_cut(decision),
             Change(Table.LAST, question.conversation(decision.prefix), decision.trace),
@@ -163,10 +163,13 @@ def changes(question: Question, decision: Decision, holder: bytes) -> Changes:
     )
 
 
-def moved(decision: Decision, holder: bytes, given: Iterable[bytes], now: float) -> Changes:
+def moved(
+    question: Question, decision: Decision, holder: bytes, given: Iterable[bytes], now: float
+) -> Changes:
     """What a decision leaves in the memory that counts for nothing: claims, and where texts are cut.
 
     Args:
+        question: What was asked.
         decision: What was decided.
         holder: The token of the call.
         given: Places that it no longer writes.
@@ -174,7 +177,7 @@ def moved(decision: Decision, holder: bytes, given: Iterable[bytes], now: float)
     """
     freed = (Change(Table.PLACES, digest, Release(holder)) for digest in given)
     cuts = (Change(Table.CUTS, key, cut) for key, cut in decision.split.decided.items())
-    return Changes(now, (*freed, *_claimed(decision, holder, now), *cuts))
+    return Changes(now, (*freed, *_claimed(question, decision, holder, now), *cuts))
 
 
 def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
@@ -224,9 +227,10 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
     return (Change(Table.PLACES, digests[i], Seen(now)) for i in sorted(i for i in noted if i is not None))
 
 
-def _claimed(decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
-    digests = decision.prefix.digests
-    return (Change(Table.PLACES, digests[i], Claim(holder, now)) for i in decision.claims)
+def _claimed(question: Question, decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
+    for i in decision.claims:
+        claim = Claim(holder, now, given_up(decision.view, i, question.policy))
+        yield Change(Table.PLACES, decision.prefix.digests[i], claim)
 
 
 def _awaited(question: Question, decision: Decision) -> Iterator[Change]:

@@ -1,6 +1,6 @@
 """Of calls under way at once: which write to wait for, and how things stand once it has ended."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from cachepoint.core.memory.protocol import Keys, Recollection
@@ -13,6 +13,8 @@ from cachepoint.core.policy import CachePolicy
 # Nobody waits longer, and nobody for a write that began longer ago: by then the answer has begun (time to
 # first token on Bedrock: 0.5 to 3 s), or the writer is gone.
 WAIT_SECONDS = 10.0
+# A claim that is given up looks as old as this.
+_OLD = 2 * WAIT_SECONDS
 _UNKNOWN = Place()
 
 
@@ -24,9 +26,9 @@ class Write:
     holder: bytes
 
     def over(self, found: Recollection, now: float) -> bool:
-        """Whether that claim has ended."""
+        """Whether that claim has ended, or what it was for is there."""
         place = found.get(Table.PLACES, {}).get(self.place)
-        return place is None or place.holder != self.holder or not _young(place, now)
+        return place is None or place.holder != self.holder or place.live(now) or not young(place, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,27 @@ def to_wait_for(
     if policy.fan_out != "warm_first":
         return None
     anchor = view.anchor
-    index = max(
-        (i for i, place in view.entries.items() if i > anchor and _young(place, view.now)), default=-1
-    )
+    index = max((i for i, place in view.entries.items() if i > anchor and young(place, view.now)), default=-1)
     if index < 0 or (anchor >= 0 and sizes.at(index) - sizes.at(anchor) < rules.min_tokens):
         return None
     return Write(digests[index], view.entries[index].holder)
 
 
+def given_up(view: View, index: int, policy: CachePolicy) -> bytes:
+    """The call whose claim on a block is so old that who waits takes it over; empty: there is none."""
+    place = view.entries.get(index)
+    if policy.fan_out != "warm_first" or place is None or young(place, view.now):
+        return b""
+    return place.holder
+
+
 def standing(
-    known: Mapping[bytes, Place], found: Mapping[bytes, Place], token: bytes, then: float, waited: float
+    known: Mapping[bytes, Place],
+    found: Mapping[bytes, Place],
+    token: bytes,
+    then: float,
+    waited: float,
+    gone: bytes = b"",
 ) -> Iterator[tuple[bytes, Place]]:
     """The places as they stand now, for a call that was counted when it came.
 
@@ -78,6 +91,7 @@ def standing(
         token: The call's own: what it holds itself is free.
         then: When it came, in seconds.
         waited: Seconds since.
+        gone: The token of a call that is given up; empty: none is.
     """
     for digest, place in found.items():
         theirs = place.holder != token and place.held(then + waited)
@@ -92,11 +106,21 @@ def standing(
                 ttl=place.ttl,
                 expires=place.expires and place.expires - waited,
                 holder=place.holder if theirs else b"",
-                since=place.since - waited,
+                since=place.since - waited - (_OLD if theirs and place.holder == gone else 0.0),
                 failed=place.failed,
             ),
         )
 
 
-def _young(place: Place, now: float) -> bool:
+def young(place: Place, now: float) -> bool:
+    """Whether a call began to write it so lately that others wait for that."""
     return place.held(now) and now - place.since <= WAIT_SECONDS
+
+
+IS_WRITTEN: Mapping[str, Callable[[Place, float], bool]] = {
+    "off": lambda _, __: False,
+    "single_flight": Place.writing,
+    # Who is out of time does not write beside the one who took it over.
+    "warm_first": young,
+}
+"""By `fan_out`: whether what a call is writing now is not to be written by another."""
