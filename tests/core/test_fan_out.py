@@ -197,6 +197,22 @@ def test_one_that_was_given_up_ends_after_all(cache, clock, ends):
     assert (other.wait_for is None) is (ends == "settle")
 
 
+def test_a_claim_that_can_be_seen_is_in_hands(cache, memory):
+    """Else whoever sees it before its call came back from `prepare` would take it over."""
+    seen, record = [], memory.record
+
+    def spying(changes, timeout):
+        seen.extend(flights.is_lost(c.deed.holder) for c in changes.all if isinstance(c.deed, Claim))
+        return record(changes, timeout)
+
+    memory.record = spying
+    first, second = prepare(cache), prepare(cache)
+    cache.abandon(first)
+    assert cache.again(second).claimed
+    assert seen
+    assert not any(seen)
+
+
 @pytest.mark.parametrize("fan_out", ["single_flight", "off"])
 def test_others_give_no_claim_up(cache, memory, clock, fan_out):
     first = prepare(cache, asks(0))

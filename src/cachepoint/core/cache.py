@@ -292,9 +292,11 @@ class PromptCache(Driven):
             call = replace(call, rules=rules)
             if (why := steps.stands_aside(call, chosen)) is not None:
                 return replace(call, plan=Plan(note=why))
+        # Before anyone can see its claims: what is in no hands is taken over.
+        flights.depart(call.token, call.flight)
         decision, held = yield from steps.decided(question, found, call.token, counted=not warm)
         self._advise(call, decision)
-        return _departed(steps.written(call, question, decision, held))
+        return steps.written(call, question, decision, held)
 
     def _looking(self, call: Call) -> Steps[bool]:
         write = call.wait_for
@@ -310,7 +312,7 @@ class PromptCache(Driven):
         now = self._clock()
         decision, held = yield from agreeing.again(call, now, give_up=give_up)
         waited = replace(call, waited=now - call.question.now)
-        return _departed(steps.written(waited, call.question, decision, held))
+        return steps.written(waited, call.question, decision, held)
 
     def _settling(
         self, call: Call, response: Mapping[str, Any], first_token: float | None
@@ -363,13 +365,6 @@ class PromptCache(Driven):
         while len(self._said) > _TOPICS:
             self._said.pop(next(iter(self._said)), None)
         logger.log(level, message, *values)
-
-
-def _departed(call: Call) -> Call:
-    """The call, which others of this process may wait for from here on."""
-    if call.writing:
-        flights.depart(call.token, call.flight)
-    return call
 
 
 def _restored(cls: type[PromptCache], policy: Any, clock: Any, options: Mapping[str, Any]) -> PromptCache:

@@ -28,8 +28,12 @@ class View:
             return cls(now)
         digests = prefix.digests
         noted = compress(count(), map(places.__contains__, digests))
-        found = ((i, places[digests[i]]) for i in noted)
-        return cls(now, {i: place for i, place in found if place.seen > NEVER or place.held(now)})
+        known = {
+            i: place
+            for i in noted
+            if (place := places[digests[i]]).seen > NEVER or (place.holder and place.held(now))
+        }
+        return cls(now, known)
 
     @once
     def live(self) -> tuple[int, ...]:
