@@ -27,12 +27,14 @@ def again(call: Call, now: float, *, give_up: bool = False) -> Asking:
     asked, case = call.question, call.case
     assert asked is not None  # noqa: S101
     assert case is not None  # noqa: S101
-    fresh = yield Standing(now, case.prefix.digests)
+    fresh = yield Standing(now, case.prefix.digests, (asked.ratio,))
     waited = now - asked.now
-    known = call.found.get(Table.PLACES, {})
+    known, counts = call.found.get(Table.PLACES, {}), call.found.get(Table.COUNTS, {})
     gone = call.wait_for.holder if give_up and call.wait_for else b""
     places = dict(standing(known, fresh.get(Table.PLACES, {}), call.token, asked.now, waited, gone))
-    decision = decide(asked, {**call.found, Table.PLACES: places})
+    # What turned out to be too small is not tried by one after the other.
+    counts = {**counts, **fresh.get(Table.COUNTS, {})}
+    decision = decide(asked, {**call.found, Table.PLACES: places, Table.COUNTS: counts})
     given = _given(call.writing, case.prefix, decision)
     leaving = moved(asked, decision, call.token, given, now)
     return (yield from agreed(asked, decision, leaving, call.token, waited))

@@ -33,15 +33,16 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Asks of places alone."""
+    """Asks what is there, and what sizes were found to be."""
 
     now: float
     places: Collection[bytes]
+    ratios: Collection[bytes] = ()
 
     @property
     def keys(self) -> Keys:
-        """The places."""
-        return {Table.PLACES: self.places}
+        """The places, and the counts of bytes per token."""
+        return {Table.PLACES: self.places, Table.COUNTS: self.ratios}
 
     def more(self, found: Recollection) -> Keys:  # noqa: ARG002
         """Nothing."""
