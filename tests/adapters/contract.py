@@ -110,5 +110,10 @@ class Adapter(Protocol):
     ) -> Answer:
         """Make one call; `mode` "" is the plain one, `policy` that of this call alone."""
 
+    def warm(
+        self, model: Any, messages: Sequence[Any], *, tools: Sequence[Any] = (), awaited: bool = False
+    ) -> Any:
+        """Write a prefix; the CallReport."""
+
     def meter(self) -> AbstractContextManager[Meter]:
         """Count the calls made in the block."""

@@ -46,6 +46,10 @@ class LangChainAdapter:
         call = {} if policy is None else {"cache_policy": policy}
         return _answer(_WAYS[mode or "invoke"](runnable, messages, call))
 
+    def warm(self, model, messages, *, tools=(), awaited=False):
+        runnable = model.bind_tools(tools) if tools else model
+        return asyncio.run(runnable.awarm(messages)) if awaited else runnable.warm(messages)
+
     @contextmanager
     def meter(self):
         with get_cache_usage_callback() as usage:

@@ -74,6 +74,11 @@ class LlamaIndexAdapter:
             call["allow_parallel_tool_calls"] = True
         return _answer(way(getattr(model, with_tools), list(tools), chat_history=messages, **call))
 
+    def warm(self, model, messages, *, tools=(), awaited=False):
+        if awaited:
+            return asyncio.run(model.awarm(messages, tools=list(tools)))
+        return model.warm(messages, tools=list(tools))
+
     @contextmanager
     def meter(self):
         with get_cache_usage_callback() as usage:

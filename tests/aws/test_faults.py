@@ -1,6 +1,9 @@
 """Every function of ours that a call through boto3 reaches is made to raise, one by one: no call fails."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import pytest
 from botocore.exceptions import ClientError
@@ -8,6 +11,7 @@ from builders import marks
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.aws import AsyncCachingClient, CachingClient
+from cachepoint.core import flights
 from cachepoint.emulator import BedrockEmulator, EmulatedError, Reply, TextResponder
 from tests.aws.stubs import (
     APP_PROFILE,
@@ -61,10 +65,12 @@ def emulators():
 class Carried:
     """A client of boto3, as it is or in one of ours, and how many requests came of it."""
 
+    policy = CachePolicy(ttl="1h")
+
     def __init__(self, bedrock, client, wrap=lambda client, _: client):
         self._bedrock = bedrock
         self._before = len(bedrock.calls)
-        self.client = wrap(client, {"cache": PromptCache(CachePolicy(ttl="1h"))})
+        self.client = wrap(client, {"cache": PromptCache(self.policy)})
 
     @property
     def sent(self):
@@ -198,6 +204,75 @@ def test_a7_a_fault_of_ours_never_fails_a_call_through_an_old_botocore(
     monkeypatch.setattr("cachepoint.aws.carrier.say_old", lambda: None)
     bedrock, _ = emulators
     never_fails(bedrock, old_boto(bedrock.url, tmp_path, monkeypatch, forget), converse, sync, converse)
+
+
+class Beside(Carried):
+    """One in whose cache another call is writing the same prefix. It fails while ours waits for it."""
+
+    policy = CachePolicy(ttl="1h", fan_out="warm_first")
+
+    def __init__(self, bedrock, client, wrap, *, elsewhere):
+        super().__init__(bedrock, client, wrap)
+        with ThreadPoolExecutor(1) as pool:
+            self._call = pool.submit(self.client._prepare, ASK, None).result()
+        if elsewhere:
+            flights._aloft.anew()
+
+    @contextmanager
+    def failing(self):
+        """Within the block, it fails."""
+        other = threading.Timer(0.02, self._fail)
+        other.start()
+        try:
+            yield
+        finally:
+            other.join()
+
+    def _fail(self):
+        with suppress(RuntimeError):
+            self.client._cache.abandon(self._call)
+
+
+def waiting(run):
+    def beside(carried):
+        with carried.failing():
+            return run(carried)
+
+    return beside
+
+
+# What a call that waits reaches beyond one that does not.
+WAITING = ("cachepoint.aws", "cachepoint.core.flights", "cachepoint.core.agreeing", "cachepoint.core.cache")
+
+
+@pytest.mark.parametrize(
+    ("way", "wrap", "elsewhere", "modules"),
+    [
+        (converse, sync, False, MODULES),
+        (converse, sync, True, WAITING),
+        (running(aconverse), awaited, False, WAITING),
+        (running(aconverse), awaited, True, WAITING),
+    ],
+    ids=["sync, here", "sync, elsewhere", "async, here", "async, elsewhere"],
+)
+def test_a5_a_fault_of_ours_never_fails_a_call_that_waits_for_another(
+    emulators, way, wrap, elsewhere, modules, monkeypatch
+):
+    """A5: with `warm_first`, also where who is waited for fails to say that it has ended."""
+    monkeypatch.setattr("cachepoint.aws.waiting.WAIT_SECONDS", 0.15)
+    monkeypatch.setattr("cachepoint.aws.waiting.POLL_SECONDS", 0.01)
+    bedrock, _ = emulators
+    client = boto(bedrock.url)
+    places = check(
+        waiting(way),
+        converse(Carried(bedrock, client)),
+        make=lambda: Beside(bedrock, client, wrap, elsewhere=elsewhere),
+        modules=modules,
+        entries=ENTRIES,
+    )
+    reached = {str(place) for place in places}
+    assert f"cachepoint.aws.waiting:{'waited' if wrap is sync else 'awaited'}" in reached
+    assert "cachepoint.core.agreeing:again" in reached
 
 
 def each_raising(run, make, modules):

@@ -62,3 +62,18 @@ def test_deadline_runs(monkeypatch):
 
     assert found["plain"]["call"] > 0
     assert all(found[f"{name}, 1 ms"]["sleep"] >= 0.001 for name in deadline.LATE)
+
+
+@pytest.mark.parametrize("fan_out", ["warm_first", "single_flight", "off"])
+@pytest.mark.parametrize("way", ["LangChain abatch", "LlamaIndex workers", "LlamaIndex achat", "threads"])
+def test_what_twenty_calls_at_once_pay_for_their_prefix(way, fan_out):
+    """The one benchmark whose figures are promised: 1.25 + 19 * 0.1, 1.25 + 19, 20 * 1.25."""
+    pytest.importorskip("llama_index.llms.bedrock_converse")
+    pytest.importorskip("langchain_aws")
+    import fan_out as benchmark
+
+    found = benchmark.measure(way, fan_out, delay=1.0)
+
+    assert found["prefix"] <= benchmark.BOUNDS[fan_out]
+    assert found["writers"] == (20 if fan_out == "off" else 1)
+    assert found["then"] == pytest.approx(0.1)

@@ -21,7 +21,7 @@ POLICIES = st.builds(
     CachePolicy,
     ttl=st.sampled_from(["auto", "5m", "1h"]),
     head_ttl=st.sampled_from([None, "auto", "5m", "1h"]),
-    fan_out=st.sampled_from(["single_flight", "off"]),
+    fan_out=st.sampled_from(["single_flight", "warm_first", "off"]),
     tail=st.sampled_from(["auto", "always", "never"]),
     split=st.sampled_from(["learned", "documents", "off"]),
     documents=st.sampled_from(["auto", "shared", "off"]),

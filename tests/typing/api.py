@@ -8,7 +8,7 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 
-from cachepoint import CachePolicy, PromptCache, Usage
+from cachepoint import CachePolicy, CallReport, PromptCache, Usage
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
     CacheUsageCallbackHandler,
@@ -31,6 +31,9 @@ binding: RunnableBinding[LanguageModelInput, AIMessage] = bound
 tooled: Runnable[LanguageModelInput, AIMessage] = bound.bind_tools([])
 assert_type(bound.invoke("hi"), AIMessage)
 assert_type(llm.with_config(tags=["a"]).bind(stop=["x"]).invoke("hi"), AIMessage)
+
+assert_type(llm.warm("hi"), CallReport)
+assert_type(llm.bind(stop=["x"]).warm("hi"), CallReport)
 
 handler = CacheUsageCallbackHandler()
 assert_type(handler.total, Usage)

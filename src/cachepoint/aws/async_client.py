@@ -1,5 +1,6 @@
 """CachingClient for the clients of aioboto3 and aiobotocore."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from cachepoint.aws.carrier import (
     FAILING,
     PREPARING,
     REPORTING,
+    SENDING,
     Carrier,
     PolicyLike,
     is_of,
@@ -16,8 +18,11 @@ from cachepoint.aws.carrier import (
 )
 from cachepoint.aws.inside import heard
 from cachepoint.aws.streams import REPORT_KEY, AsyncSettlingStream
+from cachepoint.aws.warming import Unsent, asent
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
+from cachepoint.core.steps import unread
 
 
 class AsyncCachingClient(Carrier):
@@ -52,7 +57,8 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send(self._client.converse, request, cache_policy)
+        send = guard(SENDING, self._sender, self._client.converse)
+        call, response = await self._send(send, request, cache_policy)
         await guard.awaited(REPORTING, lambda: self._report(call, response), None)
         return response
 
@@ -69,6 +75,29 @@ class AsyncCachingClient(Carrier):
         """
         call, response = await self._send(self._client.converse_stream, request, cache_policy)
         return guard(REPORTING, lambda: self._watched(call, response), response)
+
+    async def warm(self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None) -> CallReport:
+        """Write a prefix before traffic comes, at its price and that of as few output tokens as may be.
+
+        All of the request is written, whatever is expected of it: tools, system prompt, and messages, of
+        which there may be none. Thinking stays as it is, since it is part of what is cached; it may use its
+        budget. Where nothing would be written, as another call writes it already or nothing can be cached,
+        no call is made. What is written already is read, which lets it live on.
+
+        Args:
+            request: What `client.converse` takes.
+            cache_policy: The policy of this call alone.
+
+        Returns:
+            The report; the observers get it too. `usage` is None where no call was made, and `plan.note`
+            says why.
+
+        Raises:
+            ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
+            botocore.exceptions.ClientError: As `converse`.
+        """
+        response = await self.warming().converse(**request, cache_policy=cache_policy)
+        return self._told(request, response)
 
     async def _send(self, send: Any, request: dict[str, Any], policy: PolicyLike) -> tuple[Call | None, Any]:
         call = await guard.awaited(PREPARING, lambda: self._prepared(request, policy), None)
@@ -94,11 +123,15 @@ class AsyncCachingClient(Carrier):
             await self._cache.aabandon(call)
         return self._again(refused or None)
 
+    def _sender(self) -> Any:
+        return partial(asent, self._client.converse) if self._warms else self._client.converse
+
     async def _report(self, call: Call | None, response: Any) -> None:
         """Settle a call, unless it was when its answer was heard."""
         metadata = metadata_of(response)
         if call is not None and not is_of(call, metadata.get(REPORT_KEY)):
-            metadata[REPORT_KEY] = await self._cache.asettle(call, response)
+            spared = isinstance(response, Unsent)
+            metadata[REPORT_KEY] = unread(call) if spared else await self._cache.asettle(call, response)
 
 
 __all__ = ["AsyncCachingClient"]

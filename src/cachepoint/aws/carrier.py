@@ -2,15 +2,20 @@
 
 import time
 from collections.abc import Mapping, MutableMapping
+from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar, Never
+from functools import partial
+from typing import Any, ClassVar, Never, Self
 
 from cachepoint.aws import checks
 from cachepoint.aws.profiles import Profiles
-from cachepoint.aws.streams import Settling
+from cachepoint.aws.streams import REPORT_KEY, Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
+from cachepoint.aws.waiting import awaited, longest, waited
+from cachepoint.aws.warming import cheapest, untold
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
+from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import known_as
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import CachePolicy
@@ -18,6 +23,8 @@ from cachepoint.core.policy import CachePolicy
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
 PREPARING = "preparing a call"
+WAITING = "waiting for another call"
+SENDING = "finding how to send a call"
 FAILING = "looking at an error"
 REPORTING = "reporting a call"
 
@@ -59,6 +66,16 @@ class Carrier:
         self._given = cache
         self._base_model_id = base_model_id
         self._profiles = Profiles(control)
+        self._warms = False
+
+    def warming(self) -> Self:
+        """A client that writes all that its calls ask, and has them answered with as little as may be.
+
+        A call that would write nothing, as another is writing it or nothing can be cached, is not made.
+        """
+        twin = copy(self)
+        twin._warms = True  # noqa: SLF001
+        return twin
 
     @property
     def _cache(self) -> PromptCache:
@@ -76,21 +93,34 @@ class Carrier:
     def _prepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
         """The call with its checkpoints."""
         base = self._base_model_id or self._profiles.base_model(str(request["modelId"]))
-        return self._finish(self._cache.prepare(**self._question(request, policy, base)))
+        call = self._cache.prepare(**self._question(request, policy, base))
+        if call.wait_for is not None:
+            call = guard(WAITING, partial(self._waited, call), call)
+        return self._finish(call)
 
     async def _aprepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
         """As `_prepare`, with an awaited memory."""
         base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))
-        return self._finish(await self._cache.aprepare(**self._question(request, policy, base)))
+        call = await self._cache.aprepare(**self._question(request, policy, base))
+        if call.wait_for is not None:
+            call = await guard.awaited(WAITING, partial(self._awaited, call), call)
+        return self._finish(call)
+
+    def _waited(self, call: Call) -> Call:
+        return waited(self._cache, call, longest(self._client))
+
+    async def _awaited(self, call: Call) -> Call:
+        return await awaited(self._cache, call, longest(self._client))
 
     def _question(self, request: dict[str, Any], policy: PolicyLike, base: str | None) -> dict[str, Any]:
         """What `PromptCache.prepare` is asked."""
         chosen = CachePolicy.layered(self._policy, CachePolicy.of(policy))
         return {
-            "request": self._arrange(request),
+            "request": self._arrange(cheapest(request) if self._warms else request),
             "model_id": known_as(str(request["modelId"]), base),
             "policy": chosen if knows_points(self._client) else "off",
             "region": called_by(self._client),
+            "warm": self._warms,
         }
 
     def _fitted(self, call: Call) -> Call:
@@ -101,6 +131,12 @@ class Carrier:
             return call
         say_old()
         return replace(call, plan=Plan(note="this botocore knows no prompt caching"))
+
+    def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
+        """The report of a response; of one that could not be planned, its usage alone."""
+        report = metadata_of(response).get(REPORT_KEY)
+        named = str(request.get("modelId", ""))
+        return report if isinstance(report, CallReport) else untold(self._cache, named, response)
 
     def _again(self, plain: Call | None) -> Call | None:
         return plain and replace(plain, request=passable(self._client, plain.request))

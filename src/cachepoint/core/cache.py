@@ -5,30 +5,27 @@ and async callers take the same steps. The only I/O is the memory's; nothing her
 """
 
 import logging
-import secrets
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from hashlib import blake2b
-from random import getrandbits
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from cachepoint.core import listeners, steps
+from cachepoint.core import agreeing, flights, listeners, options, steps
 from cachepoint.core.accounting.advice import advice
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.call import Call
-from cachepoint.core.guard import Guard, InvalidOptionError, guard
+from cachepoint.core.driving import Driven, Steps
+from cachepoint.core.guard import Guard, guard
 from cachepoint.core.listeners import Observer
 from cachepoint.core.memory.allowance import Allowance
-from cachepoint.core.memory.local import LocalMemory
-from cachepoint.core.memory.protocol import NOTHING, Memory, Recollection
+from cachepoint.core.memory.protocol import Memory
 from cachepoint.core.memory.records import Changes
 from cachepoint.core.models.rules import UNKNOWN, shown
 from cachepoint.core.placement.decision import Decision, strict
+from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.planner import Plan
-from cachepoint.core.placement.question import Question
 from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.transcripts import Transcripts
@@ -37,16 +34,11 @@ __all__ = ["MEMORY_TIMEOUT", "Call", "PromptCache"]
 
 logger = logging.getLogger("cachepoint")
 
-T = TypeVar("T")
-# What an operation yields, what it is sent, and what it comes to.
-Steps = Generator[Question | Changes, Recollection, T]
-
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
-_TOKEN = 64
 
 
-class PromptCache:
+class PromptCache(Driven):
     """Plans the checkpoints of requests and learns from their answers. Knows no framework, sends nothing.
 
     Safe under threads, event loops and forks. Any number of calls may be prepared before the first is
@@ -85,12 +77,12 @@ class PromptCache:
             warnings.warn("PromptCache(store=...) is memory=... now", DeprecationWarning, stacklevel=2)
         self.policy = CachePolicy.of(policy)
         self.observers: list[Observer] = list(listeners.checked(observers))
-        self.memory: Memory = _memory(memory if store is None else store)
+        self.memory: Memory = options.memory_of(memory if store is None else store)
         self.guard = Guard(within=guard)
         self.namespace = namespace
         self._clock = clock
-        self._key = _valid_key(key)
-        self._timeout = _valid_timeout(memory_timeout)
+        self._key = options.key_of(key)
+        self._timeout = options.timeout_of(memory_timeout)
         self._digester = Digester(self._key)
         self._transcripts = Transcripts()
         self._said: dict[object, None] = {}
@@ -112,6 +104,7 @@ class PromptCache:
         dialect: str = "converse",
         policy: CachePolicy | Mapping[str, Any] | str | None = None,
         region: str = "",
+        warm: bool = False,
     ) -> Call:
         """Plan the checkpoints of a request.
 
@@ -122,15 +115,17 @@ class PromptCache:
             dialect: `"converse"` or `"messages"` (InvokeModel).
             policy: The policy of this call alone.
             region: The endpoint or Region called; entries are never shared between them.
+            warm: Write all of it, whatever is expected of it; it tells nothing of other calls.
 
         Returns:
-            The call; send `call.request`, which has the keys that `request` had.
+            The call; send `call.request`, which has the keys that `request` had. Where it names
+            something to `wait_for`, it is cheaper to wait until `ready` and send what `again` gives.
 
         Raises:
             ValueError: Where no model is named, or a dialect or an option is unknown.
         """
         plain = self._plain(request, model_id, dialect)
-        return self._run("planning", plain, self._preparing(plain, model_id, policy, region), plain)
+        return self._run("planning", plain, self._preparing(plain, model_id, policy, region, warm), plain)
 
     async def aprepare(
         self,
@@ -140,10 +135,49 @@ class PromptCache:
         dialect: str = "converse",
         policy: CachePolicy | Mapping[str, Any] | str | None = None,
         region: str = "",
+        warm: bool = False,
     ) -> Call:
         """As `prepare`, with an awaited memory."""
         plain = self._plain(request, model_id, dialect)
-        return await self._arun("planning", plain, self._preparing(plain, model_id, policy, region), plain)
+        preparing = self._preparing(plain, model_id, policy, region, warm)
+        return await self._arun("planning", plain, preparing, plain)
+
+    def ready(self, call: Call) -> bool:
+        """Whether what the call waits for has ended, in whatever process that was.
+
+        It does not wait: one look into the memory. True as well where the call waits for nothing.
+        """
+        asking = replace(call, allowance=Allowance(self._timeout))
+        return self._run("looking for a write", asking, self._looking(call), True)
+
+    async def aready(self, call: Call) -> bool:
+        """As `ready`, with an awaited memory."""
+        asking = replace(call, allowance=Allowance(self._timeout))
+        return await self._arun("looking for a write", asking, self._looking(call), True)
+
+    def again(self, call: Call, *, give_up: bool = False) -> Call:
+        """Decide a call anew that waited, with what Bedrock holds and who writes now.
+
+        It is not counted a second time.
+
+        Args:
+            call: The call.
+            give_up: Wait no longer for what it waits for, ended or not. Of those who give the same write
+                up, the first takes it over.
+
+        Returns:
+            The call as it is to be sent. It may have something else to wait for; where it can't, it is
+            sent as it is, without the checkpoints that another call writes.
+        """
+        call = replace(call, allowance=Allowance(self._timeout))
+        again = self._again(call, give_up=give_up)
+        return self._run("planning again", call, again, replace(call, wait_for=None))
+
+    async def aagain(self, call: Call, *, give_up: bool = False) -> Call:
+        """As `again`, with an awaited memory."""
+        call = replace(call, allowance=Allowance(self._timeout))
+        again = self._again(call, give_up=give_up)
+        return await self._arun("planning again", call, again, replace(call, wait_for=None))
 
     def began(self, call: Call) -> None:
         """The answer began: what the call writes can be read from now on, and is written by nobody else.
@@ -235,10 +269,12 @@ class PromptCache:
             dialect=dialect,
             original=request,
             allowance=Allowance(self._timeout),
-            token=getrandbits(_TOKEN).to_bytes(_TOKEN // 8),
+            token=flights.token(),
         )
 
-    def _preparing(self, call: Call, model_id: str | None, policy: Any, region: str) -> Steps[Call]:
+    def _preparing(
+        self, call: Call, model_id: str | None, policy: Any, region: str, warm: bool
+    ) -> Steps[Call]:
         # A stream may be settled where the context of its caller is lost.
         priced_as, rules = steps.named(call, model_id)
         call = replace(call, priced_as=priced_as, rules=rules, sessions=listeners.of_context())
@@ -246,6 +282,7 @@ class PromptCache:
         if (why := steps.stands_aside(call, chosen)) is not None:
             self._advise_model(call)
             return replace(call, plan=Plan(note=why))
+        chosen = chosen.but(tail="always") if warm else chosen
         where = f"{self.namespace}|{call.dialect}|{region}"
         question = steps.question(call, chosen, self._digester, self._transcripts, where)
         if question.reading.refusal is not None:
@@ -255,9 +292,27 @@ class PromptCache:
             call = replace(call, rules=rules)
             if (why := steps.stands_aside(call, chosen)) is not None:
                 return replace(call, plan=Plan(note=why))
-        decision, held = yield from steps.decided(question, found, call.token)
+        # Before anyone can see its claims: what is in no hands is taken over.
+        flights.depart(call.token, call.flight)
+        decision, held = yield from steps.decided(question, found, call.token, counted=not warm)
         self._advise(call, decision)
         return steps.written(call, question, decision, held)
+
+    def _looking(self, call: Call) -> Steps[bool]:
+        write = call.wait_for
+        if write is None:
+            return True
+        now = self._clock()
+        found = yield Standing(now, (write.place,))
+        return write.over(found, now)
+
+    def _again(self, call: Call, *, give_up: bool) -> Steps[Call]:
+        if call.question is None or call.case is None:
+            return call
+        now = self._clock()
+        decision, held = yield from agreeing.again(call, now, give_up=give_up)
+        waited = replace(call, waited=now - call.question.now)
+        return steps.written(waited, call.question, decision, held)
 
     def _settling(
         self, call: Call, response: Mapping[str, Any], first_token: float | None
@@ -267,6 +322,7 @@ class PromptCache:
         learned = self.guard("learning", lambda: steps.learned(call, usage), None)
         if learned is not None:
             yield learned
+        call.flight.land()
         seconds = self.guard("reading the clock", lambda: steps.since(call, self._clock()), None)
         tier = self.guard("reading the service tier", lambda: tier_of(response, call.original), None)
         report = steps.report(call, usage, miss, seconds, first_token, tier)
@@ -275,9 +331,12 @@ class PromptCache:
         return report
 
     def _recording(self, changes: Callable[[Call], Changes | None], call: Call) -> Steps[None]:
-        asked = changes(call)
-        if asked is not None:
-            yield asked
+        try:
+            asked = changes(call)
+            if asked is not None:
+                yield asked
+        finally:
+            call.flight.land()
 
     def _refusing(self, call: Call, message: str) -> Steps[Call | None]:
         facts = steps.disproved(call, message)
@@ -287,46 +346,8 @@ class PromptCache:
             "Bedrock refused a checkpoint on %s; the call is sent again without", shown(call.model_id)
         )
         yield steps.refused(call, facts)
+        call.flight.land()
         return steps.without_ours(call)
-
-    def _run(self, doing: str, call: Call, operation: Steps[T], otherwise: T) -> T:
-        return self.guard(doing, lambda: self._driven(operation, call.allowance), otherwise)
-
-    async def _arun(self, doing: str, call: Call, operation: Steps[T], otherwise: T) -> T:
-        return await self.guard.awaited(doing, lambda: self._adriven(operation, call.allowance), otherwise)
-
-    def _driven(self, operation: Steps[T], allowance: Allowance) -> T:
-        answer: Any = None
-        while True:
-            try:
-                asked = operation.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = self.guard("remembering", lambda: self._asked(asked, allowance), NOTHING)  # noqa: B023
-
-    async def _adriven(self, operation: Steps[T], allowance: Allowance) -> T:
-        answer: Any = None
-        while True:
-            try:
-                asked = operation.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            asking = lambda: self._aasked(asked, allowance)  # noqa: B023, E731
-            answer = await self.guard.awaited("remembering", asking, NOTHING)
-
-    def _asked(self, asked: Question | Changes, allowance: Allowance) -> Recollection:
-        with allowance as left:
-            if isinstance(asked, Changes):
-                return self.memory.record(asked, left)
-            return self.memory.recall(asked, left) if left else NOTHING
-
-    async def _aasked(self, asked: Question | Changes, allowance: Allowance) -> Recollection:
-        with allowance as left:
-            if isinstance(asked, Changes):
-                return await self.memory.arecord(asked, left)
-            return await self.memory.arecall(asked, left) if left else NOTHING
 
     def _advise(self, call: Call, decision: Decision) -> None:
         for said in advice(call.model_id, call.rules, decision):
@@ -348,27 +369,3 @@ class PromptCache:
 
 def _restored(cls: type[PromptCache], policy: Any, clock: Any, options: Mapping[str, Any]) -> PromptCache:
     return cls(policy, clock, **options)
-
-
-def _memory(memory: Memory | None) -> Memory:
-    if memory is None:
-        return LocalMemory()
-    if not (callable(getattr(memory, "recall", None)) and callable(getattr(memory, "record", None))):
-        raise InvalidOptionError(f"memory is {type(memory).__name__!r}; give a cachepoint.memory.Memory")
-    return memory
-
-
-def _valid_key(key: bytes | None) -> bytes:
-    if key is None:
-        return secrets.token_bytes(32)
-    if not 1 <= len(key) <= blake2b.MAX_KEY_SIZE:
-        raise InvalidOptionError(
-            f"the key of the digests has {len(key)} bytes; use 1 to {blake2b.MAX_KEY_SIZE}"
-        )
-    return key
-
-
-def _valid_timeout(seconds: float) -> float:
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= 60:  # noqa: PLR2004
-        raise InvalidOptionError(f"memory_timeout is {seconds!r}; use 0 to 60 seconds")
-    return float(seconds)

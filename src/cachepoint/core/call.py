@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cachepoint.core.accounting.diagnosis import Case
+from cachepoint.core.flights import Flight
 from cachepoint.core.listeners import Observer
 from cachepoint.core.memory.allowance import Allowance
+from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.decision import Back
+from cachepoint.core.placement.fan_out import Write
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
 
@@ -26,6 +29,8 @@ class Call:
         priced_as: The model whose prices hold; behind an ARN, the one that was named or resolved.
         dialect: `"converse"` or `"messages"`.
         claimed: Blocks whose entry this call is the one to write.
+        wait_for: What another call is writing that is worth a wait: then `PromptCache.again`. None: nothing.
+        waited: Seconds from `prepare` to the last `again`.
     """
 
     request: dict[str, Any] = field(repr=False)
@@ -44,8 +49,12 @@ class Call:
     writing: tuple[int, ...] = field(default=(), repr=False)
     claimed: frozenset[int] = field(default=frozenset(), repr=False)
     back: tuple[Back, ...] = field(default=(), repr=False)
+    wait_for: Write | None = None
+    waited: float = 0.0
+    found: Recollection = field(default_factory=dict, repr=False)
+    flight: Flight = field(default_factory=Flight, repr=False)
 
     @property
     def at(self) -> float:
-        """`started`, for what is only done where it is known."""
-        return self.started or 0.0
+        """When it was decided last, for what is only done where that is known."""
+        return (self.started or 0.0) + self.waited

@@ -1,10 +1,14 @@
-"""Options of ours that were misspelt: the frameworks would send them to AWS as fields of the model."""
+"""Options of ours that hold no valid value, or were misspelt: these would be sent as fields of the model."""
 
+import secrets
 from collections.abc import Collection, Iterable
 from dataclasses import fields
 from difflib import get_close_matches
+from hashlib import blake2b
 
 from cachepoint.core.guard import InvalidOptionError
+from cachepoint.core.memory.local import LocalMemory
+from cachepoint.core.memory.protocol import Memory
 from cachepoint.core.policy import CachePolicy
 
 OURS = ("cache_policy", "prompt_cache")
@@ -29,6 +33,45 @@ def refuse_misspelt(names: Iterable[str], known: Collection[str], *, otherwise: 
     for name in names:
         if name not in known and (hint := _hint(name.lower(), otherwise)) is not None:
             raise InvalidOptionError(f"{name!r} is no option here: {hint}")
+
+
+def memory_of(given: Memory | None) -> Memory:
+    """The memory that a `PromptCache` is built with; None: one of this process.
+
+    Raises:
+        ValueError: Where it is none.
+    """
+    if given is None:
+        return LocalMemory()
+    if not (callable(getattr(given, "recall", None)) and callable(getattr(given, "record", None))):
+        raise InvalidOptionError(f"memory is {type(given).__name__!r}; give a cachepoint.memory.Memory")
+    return given
+
+
+def key_of(given: bytes | None) -> bytes:
+    """The key of the digests; None: a random one.
+
+    Raises:
+        ValueError: Where it is too long or empty.
+    """
+    if given is None:
+        return secrets.token_bytes(32)
+    if not 1 <= len(given) <= blake2b.MAX_KEY_SIZE:
+        raise InvalidOptionError(
+            f"the key of the digests has {len(given)} bytes; use 1 to {blake2b.MAX_KEY_SIZE}"
+        )
+    return given
+
+
+def timeout_of(seconds: float) -> float:
+    """Seconds that a call may wait for its memory.
+
+    Raises:
+        ValueError: Where it is no number from 0 to 60.
+    """
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= 60:  # noqa: PLR2004
+        raise InvalidOptionError(f"memory_timeout is {seconds!r}; use 0 to 60 seconds")
+    return float(seconds)
 
 
 def _hint(name: str, otherwise: str) -> str | None:

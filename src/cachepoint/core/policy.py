@@ -18,7 +18,7 @@ Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
 Reorder = Literal["off", "stable_first"]
 Split = Literal["learned", "documents", "off"]
-FanOut = Literal["single_flight", "off"]
+FanOut = Literal["single_flight", "warm_first", "off"]
 Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
@@ -66,7 +66,9 @@ class CachePolicy(_Given):
             put them the other way round). It changes what the model sees, so it is `"off"` unless
             asked for.
         fan_out: What calls do that start with a prefix which another call is writing and which can't
-            be read yet. `"single_flight"`: they do not write it again; `"off"`: they do.
+            be read yet. `"single_flight"`: they do not write it again; `"warm_first"`: the clients wait
+            for the first event of that call's stream, or for its answer where it does not stream, at
+            most ten seconds, and then read it; `"off"`: they write it again.
 
     Attributes:
         given: The options that were named. Of a policy that was made of all its fields at once, as

@@ -1,6 +1,6 @@
 """The steps of one call, each a function of values: what is asked, decided, written, learned and said."""
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -9,6 +9,7 @@ from cachepoint.core.accounting.diagnosis import Case, Miss, diagnose
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.agreeing import Asking, agreed
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.deeds import Forget, Learned, Release, Unread
@@ -16,7 +17,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Deed, Row, Table
 from cachepoint.core.models.refusals import read_refusal
 from cachepoint.core.models.rules import ModelRules, known_as, rules_for
-from cachepoint.core.placement.decision import Decision, changes, decide
+from cachepoint.core.placement.decision import Decision, changes, decide, moved
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
 from cachepoint.core.placement.sizes import measured
@@ -33,7 +34,6 @@ _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
 }
 # Less than this share of what was expected is no read: sizes are estimated, and entries evicted early.
 _READ = 0.5
-Asking = Generator[Question | Changes, Recollection, tuple[Decision, Recollection]]
 
 
 def named(call: Call, model_id: str | None) -> tuple[str, ModelRules]:
@@ -74,44 +74,25 @@ def question(
     )
 
 
-def decided(asked: Question, found: Recollection, token: bytes) -> Asking:
+def decided(asked: Question, found: Recollection, token: bytes, *, counted: bool = True) -> Asking:
     """Decide, and leave in the memory what is to be remembered.
 
-    Where another worker cut one of the texts first, or writes one of the prefixes already, it is decided
-    once more, with that.
+    Args:
+        asked: The request, the rules, the policy and the time.
+        found: What is remembered of it.
+        token: The call's.
+        counted: Whether it tells what such calls come to.
     """
     decision = decide(asked, found)
-    held = yield changes(asked, decision, token)
-    cuts, places = _lost(decision, held, token)
-    if cuts or places:
-        known: Recollection = {
-            **found,
-            Table.CUTS: {**found.get(Table.CUTS, {}), **cuts},
-            Table.PLACES: {**found.get(Table.PLACES, {}), **places},
-        }
-        claimed, decision = decision, decide(asked, known)
-        given = [claimed.prefix.digests[i] for i in claimed.writing if i not in decision.writing]
-        yield Changes(asked.now, tuple(Change(Table.PLACES, digest, Release(token)) for digest in given))
-    return decision, held
-
-
-def _lost(
-    decision: Decision, held: Recollection, token: bytes
-) -> tuple[Mapping[bytes, Any], Mapping[bytes, Any]]:
-    """What others decided first: texts that are cut otherwise, and places that they are writing."""
-    cuts = held.get(Table.CUTS, {})
-    lost = any(cuts.get(text, cut) != cut for text, cut in decision.split.decided.items())
-    places = held.get(Table.PLACES, {})
-    writing = {decision.prefix.digests[i] for i in decision.writing}
-    theirs = {d: places[d] for d in writing if d in places and places[d].holder not in {b"", token}}
-    return cuts if lost else {}, theirs
+    leaving = changes(asked, decision, token) if counted else moved(asked, decision, token, (), asked.now)
+    return (yield from agreed(asked, decision, leaving, token))
 
 
 def written(call: Call, asked: Question, decision: Decision, held: Recollection) -> Call:
     """The call with its checkpoints in the request."""
     places = held.get(Table.PLACES, {})
     digests = decision.prefix.digests
-    ours = (i for i in decision.writing if digests[i] in places and places[digests[i]].holder == call.token)
+    ours = (i for i in decision.claims if digests[i] in places and places[digests[i]].holder == call.token)
     return replace(
         call,
         plan=decision.plan,
@@ -119,9 +100,11 @@ def written(call: Call, asked: Question, decision: Decision, held: Recollection)
         case=_case(decision),
         question=asked,
         request=_request(call, decision),
-        writing=decision.writing,
+        writing=decision.claims,
         claimed=frozenset(ours),
         back=decision.back,
+        wait_for=decision.wait_for,
+        found=decision.found,
     )
 
 

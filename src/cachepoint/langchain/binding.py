@@ -6,6 +6,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
 from cachepoint.langchain.options import ByRote, laid_over, refuse_in_config, to_bind, told_apart
 
@@ -60,6 +61,24 @@ class BoundModel(_Binding):
         carrier: Any = guard("binding a schema", self._carrier, self.bound)
         structured: Runnable[LanguageModelInput, Any] = carrier.with_structured_output(schema, **kwargs)
         return structured
+
+    def warm(
+        self, messages: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> CallReport:
+        """The model's `warm`, with what is bound."""
+        model: Any = self.bound
+        report: CallReport = model.warm(messages, self._merge_configs(config), **{**self.kwargs, **kwargs})
+        return report
+
+    async def awarm(
+        self, messages: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> CallReport:
+        """The model's `awarm`, with what is bound."""
+        model: Any = self.bound
+        report: CallReport = await model.awarm(
+            messages, self._merge_configs(config), **{**self.kwargs, **kwargs}
+        )
+        return report
 
     def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         named = laid_over(self.kwargs, told_apart(to_bind(kwargs)))

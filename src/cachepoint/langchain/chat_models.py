@@ -16,19 +16,21 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from cachepoint.aws.client import REPORT_KEY, CachingClient
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import base_model, rules_for
 from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.langchain.binding import BoundModel
 from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
+from cachepoint.langchain.warming import Warms
 
 logger = logging.getLogger("cachepoint")
 
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
 
-class CachedChatBedrockConverse(ChatBedrockConverse):
+class CachedChatBedrockConverse(Warms, ChatBedrockConverse):
     """`ChatBedrockConverse` with prompt caching: every call carries the right checkpoints.
 
     Takes all that `ChatBedrockConverse` takes, and two options more. Caching needs no change to
@@ -105,6 +107,8 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
     prompt_cache: PromptCache | None = Field(default=None, exclude=True, repr=False)
 
     _binding: BoundModel | None = PrivateAttr(default=None)
+    # Of the copy that warms: what its one call comes to.
+    _warmed: list[CallReport] | None = PrivateAttr(default=None)
 
     def __init__(self, **values: Any) -> None:
         # Not in a validator: pydantic would print the input, credentials among it, beside our message.
@@ -209,7 +213,7 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
         result = super(CachedChatBedrockConverse, model)._generate(
             list(messages), stop, run_manager, **theirs
         )
-        guard("reporting a call", lambda: _lift_reports(result), None)
+        guard("reporting a call", lambda: self._lift_reports(result), None)
         return result
 
     def _stream(
@@ -235,6 +239,12 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
             return self._binding.bind(**kwargs)
         return BoundModel(bound=self, kwargs=told_apart(to_bind(kwargs)), config={})
 
+    def _lift_reports(self, result: ChatResult) -> None:
+        for generation in result.generations:
+            report = _lift_report(generation.message)
+            if report is not None and self._warmed is not None:
+                self._warmed.append(report)
+
     def _caching(self, policy: PolicyLike, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """This model with a caching client for the length of one call, and upstream's part of the options."""
         refuse_misspelt(kwargs, OF_A_CALL)
@@ -245,7 +255,7 @@ class CachedChatBedrockConverse(ChatBedrockConverse):
             CachePolicy.layered(self.cache_policy, CachePolicy.of(policy)), behind or called, kwargs
         )
         client = CachingClient(self.client, policy=chosen, cache=self.prompt_cache, base_model_id=behind)
-        update: dict[str, Any] = {"client": client}
+        update: dict[str, Any] = {"client": client if self._warmed is None else client.warming()}
         if self.raw_blocks is not None and theirs.get("cache_control"):
             # Upstream would add its points to the caller's own blocks.
             update["raw_blocks"] = deepcopy(self.raw_blocks)
@@ -289,16 +299,11 @@ def _as_data(policy: CachePolicy | None) -> dict[str, Any]:
     return {} if policy is None else {"cache_policy": policy.options()}
 
 
-def _lift_reports(result: ChatResult) -> None:
-    for generation in result.generations:
-        _lift_report(generation.message)
-
-
-def _lift_report(message: BaseMessage) -> None:
+def _lift_report(message: BaseMessage) -> CallReport | None:
     """Move the report from among the HTTP metadata to where people look, as plain data."""
     metadata = message.response_metadata.get("ResponseMetadata")
     if not isinstance(metadata, dict) or REPORT_KEY not in metadata:
-        return
+        return None
     rest = dict(metadata)
     report = rest.pop(REPORT_KEY)
     if rest:
@@ -306,6 +311,7 @@ def _lift_report(message: BaseMessage) -> None:
     else:
         del message.response_metadata["ResponseMetadata"]
     message.response_metadata[REPORT_KEY] = report.as_dict()
+    return cast("CallReport", report)
 
 
 @cache

@@ -18,6 +18,7 @@ from llama_index.llms.bedrock_converse import BedrockConverse
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
 from cachepoint.aws import client as aws
+from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import is_hidden, rules_for
@@ -33,6 +34,7 @@ from cachepoint.llama_index.seam import (
     Setting,
     reported,
 )
+from cachepoint.llama_index.warming import Warms
 
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
@@ -50,7 +52,7 @@ def _in_one_span(method: _F) -> _F:
     return method
 
 
-class CachedBedrockConverse(BedrockConverse):
+class CachedBedrockConverse(Warms, BedrockConverse):
     """`BedrockConverse` with prompt caching: every call carries the right checkpoints.
 
     Takes all that `BedrockConverse` takes, and two options more. `CachePoint` blocks keep their TTL and
@@ -92,6 +94,8 @@ class CachedBedrockConverse(BedrockConverse):
     # Of the copy that one call runs on.
     _reports: Reports | None = PrivateAttr(default=None)
     _model_of_call: str | None = PrivateAttr(default=None)
+    # Of the copy that warms: what its one call comes to.
+    _warmed: list[CallReport] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -307,6 +311,7 @@ class CachedBedrockConverse(BedrockConverse):
             rules=rules_for(named),
             system_flag=self.system_prompt_caching,
             tools_flag=self.tool_caching,
+            warmed=self._warmed,
         )
 
     def _prepare_chat_with_tools(

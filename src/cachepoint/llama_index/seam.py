@@ -69,6 +69,7 @@ class Setting:
     rules: ModelRules
     system_flag: bool
     tools_flag: bool
+    warmed: list[CallReport] | None = None
     reports: Reports = field(default_factory=Reports)
 
     @property
@@ -83,6 +84,7 @@ class _ForOneCall(Carrier):
     def __init__(self, client: Any, setting: Setting) -> None:
         super().__init__(client, policy=setting.policy, cache=setting.cache, base_model_id=setting.model)
         self._setting = setting
+        self._warms = setting.warmed is not None
         # Upstream streams async calls in a thread that has lost the context.
         self._sessions = listeners.of_context()
         self._arranged: Arranged | None = None
@@ -122,13 +124,14 @@ def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arra
     return Arranged(with_system_point(arranged.request, ttl))
 
 
-def without_report(response: Mapping[str, Any], reports: Reports) -> Mapping[str, Any]:
+def without_report(response: Mapping[str, Any], setting: Setting) -> Mapping[str, Any]:
     """Bedrock's own response; the report goes, or will come, to where it is taken from.
 
     Args:
         response: What the client returned; it stays as it is.
-        reports: Where the report is laid down.
+        setting: It says where the report is laid down.
     """
+    reports = setting.reports
     metadata = response.get("ResponseMetadata")
     if not isinstance(metadata, Mapping):
         return response
@@ -137,6 +140,8 @@ def without_report(response: Mapping[str, Any], reports: Reports) -> Mapping[str
         reports.expect(metadata)
         return response
     reports.expect({REPORT_KEY: metadata[REPORT_KEY]})
+    if setting.warmed is not None:
+        setting.warmed.append(metadata[REPORT_KEY])
     return {**response, "ResponseMetadata": {k: v for k, v in metadata.items() if k != REPORT_KEY}}
 
 
@@ -146,12 +151,12 @@ class CallClient(_ForOneCall, CachingClient):
     def converse(self, **request: Any) -> Any:
         """`client.converse`; the report is laid down, and not in the response."""
         response = super().converse(**request)
-        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
+        return guard(_LAYING, lambda: without_report(response, self._setting), response)
 
     def converse_stream(self, **request: Any) -> Any:
         """`client.converse_stream`; the report is laid down when the usage comes."""
         response = super().converse_stream(**request)
-        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
+        return guard(_LAYING, lambda: without_report(response, self._setting), response)
 
 
 class AsyncCallClient(_ForOneCall, AsyncCachingClient):
@@ -160,12 +165,12 @@ class AsyncCallClient(_ForOneCall, AsyncCachingClient):
     async def converse(self, **request: Any) -> Any:
         """`client.converse`; the report is laid down, and not in the response."""
         response = await super().converse(**request)
-        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
+        return guard(_LAYING, lambda: without_report(response, self._setting), response)
 
     async def converse_stream(self, **request: Any) -> Any:
         """`client.converse_stream`; the report is laid down when the usage comes."""
         response = await super().converse_stream(**request)
-        return guard(_LAYING, lambda: without_report(response, self._setting.reports), response)
+        return guard(_LAYING, lambda: without_report(response, self._setting), response)
 
 
 class CallSession:

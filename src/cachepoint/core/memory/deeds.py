@@ -32,15 +32,21 @@ class Seen(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A call is about to write this. `holder` is that call's token, `at` its start."""
+    """A call is about to write this.
+
+    `holder` is that call's token, `at` its start, `instead` that of a call whose claim is given up.
+    """
 
     holder: bytes
     at: float
+    instead: bytes = b""
 
     def over(self, old: Place | None) -> Place:
-        """Held by whoever came first, for as long as a claim lives."""
+        """Held by whoever came first, for as long as a claim lives; of those who give one up, too."""
         old = old or Place()
-        return old if old.held(self.at) else old._replace(holder=self.holder, since=self.at)
+        if old.held(self.at) and old.holder != self.instead:
+            return old
+        return old._replace(holder=self.holder, since=self.at)
 
 
 class Release(NamedTuple):

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts, Returned, Tried
-from cachepoint.core.memory.deeds import Await, CameBack, Claim, Seen
+from cachepoint.core.memory.deeds import Await, CameBack, Claim, Release, Seen
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Place, Table, Texts, Trace
 from cachepoint.core.models.refusals import stricter
 from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.placement.fan_out import Write, given_up, to_wait_for
 from cachepoint.core.placement.forecast import KNOWN_HEAD, REPEATED, Forecast, Kind
 from cachepoint.core.placement.landmarks import Landmarks
 from cachepoint.core.placement.outlook import Watch, foresee
@@ -71,6 +72,8 @@ class Decision:
         watches: The prefixes whose return is counted.
         back: What was awaited and is back.
         writing: Blocks whose entry it is about to write.
+        wait_for: What another call is writing that is worth a wait; None: nothing.
+        found: What was remembered of it.
     """
 
     plan: Plan
@@ -88,6 +91,13 @@ class Decision:
     watches: tuple[Watch, ...]
     back: tuple["Back", ...]
     writing: tuple[int, ...]
+    wait_for: Write | None
+    found: Recollection
+
+    @property
+    def claims(self) -> tuple[int, ...]:
+        """What nobody else is to write. Who waits holds nothing, so that no two wait for each other."""
+        return () if self.wait_for else self.writing
 
 
 def decide(question: Question, found: Recollection) -> Decision:
@@ -142,6 +152,8 @@ def decide(question: Question, found: Recollection) -> Decision:
         watches=tuple(watches),
         back=back,
         writing=tuple(c.index for c in decided.checkpoints if not view.lives(c.index)),
+        wait_for=to_wait_for(prefix.digests, view, guessed, rules, question.policy),
+        found=found,
     )
 
 
@@ -164,12 +176,29 @@ def changes(question: Question, decision: Decision, holder: bytes) -> Changes:
         (
             *_came_back(decision),
             *_noted(decision, question.now),
-            *_claimed(decision, holder, question.now),
+            *_claimed(question, decision, holder, question.now),
             *_awaited(question, decision),
             *_cut(decision),
             Change(Table.LAST, question.conversation(decision.prefix), decision.trace),
         ),
     )
+
+
+def moved(
+    question: Question, decision: Decision, holder: bytes, given: Iterable[bytes], now: float
+) -> Changes:
+    """What a decision leaves in the memory that counts for nothing: claims, and where texts are cut.
+
+    Args:
+        question: What was asked.
+        decision: What was decided.
+        holder: The token of the call.
+        given: Places that it no longer writes.
+        now: Seconds.
+    """
+    freed = (Change(Table.PLACES, digest, Release(holder)) for digest in given)
+    cuts = (Change(Table.CUTS, key, cut) for key, cut in decision.split.decided.items())
+    return Changes(now, (*freed, *_claimed(question, decision, holder, now), *cuts))
 
 
 def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
@@ -222,9 +251,10 @@ def _noted(decision: Decision, now: float) -> Iterator[Change]:
     return (Change(Table.PLACES, digests[i], Seen(now)) for i in sorted(i for i in noted if i is not None))
 
 
-def _claimed(decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
-    digests = decision.prefix.digests
-    return (Change(Table.PLACES, digests[i], Claim(holder, now)) for i in decision.writing)
+def _claimed(question: Question, decision: Decision, holder: bytes, now: float) -> Iterator[Change]:
+    for i in decision.claims:
+        claim = Claim(holder, now, given_up(decision.view, i, question.policy))
+        yield Change(Table.PLACES, decision.prefix.digests[i], claim)
 
 
 def _awaited(question: Question, decision: Decision) -> Iterator[Change]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, Ttl
+from cachepoint.core.placement.fan_out import IS_WRITTEN
 from cachepoint.core.placement.forecast import Chance, Prices
 from cachepoint.core.placement.scene import Scene
 from cachepoint.core.prompt.prefix import Prefix
@@ -198,7 +199,7 @@ def _depths(
 
 def _is_written(scene: Scene, index: int) -> bool:
     place = scene.view.entries.get(index)
-    return scene.policy.fan_out != "off" and place is not None and place.writing(scene.view.now)
+    return place is not None and IS_WRITTEN[scene.policy.fan_out](place, scene.view.now)
 
 
 def _wanted(

@@ -15,7 +15,7 @@ class View:
 
     Attributes:
         now: Seconds.
-        entries: The places that an earlier call noted, in order.
+        entries: The places that an earlier call noted or is writing, in order.
         size: How many blocks there are.
     """
 
@@ -30,8 +30,12 @@ class View:
             return cls(now)
         digests = prefix.digests
         noted = compress(count(), map(places.__contains__, digests))
-        entries = {i: place for i in noted if (place := places[digests[i]]).seen > NEVER}
-        return cls(now, entries, len(digests))
+        known = {
+            i: place
+            for i in noted
+            if (place := places[digests[i]]).seen > NEVER or (place.holder and place.held(now))
+        }
+        return cls(now, known, len(digests))
 
     def lives(self, index: int) -> bool:
         """Whether a block ends a live entry."""
