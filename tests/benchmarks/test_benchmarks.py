@@ -68,8 +68,8 @@ def test_deadline_runs(monkeypatch):
 @pytest.mark.parametrize("way", ["LangChain abatch", "LlamaIndex workers", "LlamaIndex achat", "threads"])
 def test_what_twenty_calls_at_once_pay_for_their_prefix(way, fan_out):
     """The one benchmark whose figures are promised: 1.25 + 19 * 0.1, 1.25 + 19, 20 * 1.25."""
-    pytest.importorskip("llama_index.llms.bedrock_converse")
-    pytest.importorskip("langchain_aws")
+    pytest.importorskip("llama_index.llms.bedrock_converse", reason="the LlamaIndex extra is not installed")
+    pytest.importorskip("langchain_aws", reason="the LangChain extra is not installed")
     import fan_out as benchmark
 
     found = benchmark.measure(way, fan_out, delay=1.0)

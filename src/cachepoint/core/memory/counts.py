@@ -9,7 +9,7 @@ from cachepoint.core.models.rules import TTL_SECONDS
 # Rough bytes of a record without what varies.
 _OBJECT = 320
 # How many tries are believed at most: of a kind of call, and of one place.
-FADE = 16.0
+FADE = 14.0
 PLACE_FADE = 8.0
 # Seconds after which what comes back soon does, before any did.
 PACE = 60.0

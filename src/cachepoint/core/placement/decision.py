@@ -260,9 +260,10 @@ def _claimed(question: Question, decision: Decision, holder: bytes, now: float) 
 def _awaited(question: Question, decision: Decision) -> Iterator[Change]:
     now = question.now
     history = decision.landmarks.history
+    goes_on = decision.parts is None and decision.view.anchor >= decision.prefix.head
     for watch in decision.watches:
-        # Only what is written there tells whether it comes back; nobody notes it else.
-        if watch.index == history and history not in decision.writing:
+        # Where a conversation is read and goes on, its end tells more; nobody notes what is in between.
+        if watch.index == history and goes_on and history not in decision.writing:
             continue
         tried = tuple(Change(Table.COUNTS, key, Tried(name, now)) for key, name in watch.kinds)
         yield Change(Table.PLACES, decision.prefix.digests[watch.index], Await(watch.kinds, now), tried)

@@ -80,7 +80,7 @@ LATE = 0.25
 # from an hour for as long as it is in use: a new one is written for the hour, where such were seen to come
 # soon and nothing is known of their pauses.
 HEAD_LATE = 0.5
-HEAD_SOON = 0.6
+HEAD_SOON = 0.8
 # Seconds, beyond five minutes, after which what comes late does.
 LATE_PACE = 900.0
 # How many visits the chance of its kind weighs beside what was seen of one place, or one conversation.
