@@ -77,3 +77,23 @@ def test_what_twenty_calls_at_once_pay_for_their_prefix(way, fan_out):
     assert found["prefix"] <= benchmark.BOUNDS[fan_out]
     assert found["writers"] == (20 if fan_out == "off" else 1)
     assert found["then"] == pytest.approx(0.1)
+
+
+def test_placement_is_never_far_above_the_best_of_the_layouts():
+    """Agents and single calls: what is learned there must not cost."""
+    import placement
+
+    agent, letters = (placement.ratios(name, seed=3) for name in ("agent", "letters"))
+
+    assert agent["cachepoint"] <= 1.005 * min(agent.values())
+    assert letters["cachepoint"] <= 1.005
+    assert letters["system and tail"] > 1.2
+
+
+def test_what_a_retriever_does_not_announce_is_found():
+    import placement
+
+    found = placement.ratios("examples", seed=3)
+
+    assert found["cachepoint"] <= 0.2
+    assert min(ratio for name, ratio in found.items() if name != "cachepoint") >= 1
