@@ -16,6 +16,7 @@ from cachepoint.core.models.rules import rules_for
 from cachepoint.core.prompt.dialects import DIALECTS, converse, messages
 from cachepoint.core.prompt.dialects.reading import UnreadableError
 from cachepoint.core.prompt.rewriting import rewriting
+from tests.work import work
 
 CLAUDE = rules_for(SONNET)
 EPHEMERAL = {"type": "ephemeral"}
@@ -450,3 +451,13 @@ def test_d3_reading_is_linear_in_the_number_of_blocks(dialect):
 
     assert best(2_000) < 8 * best(500)
     assert best(333) < 0.02
+
+
+def test_cuts_are_written_in_one_pass():
+    def written(count):
+        request = {"messages": [{"role": "user", "content": [{"text": "a" * 100}]} for _ in range(count)]}
+        cuts = {("messages", (i, 0)): (10,) for i in range(count)}
+        touched = {("messages", i) for i in range(count)}
+        return work(lambda: converse.write(request, {}, touched, cuts))
+
+    assert written(400) < 5 * written(100)

@@ -245,15 +245,11 @@ def _is_touched(touched: Touched, *place: str | int) -> bool:
 def _rewrite(
     layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
 ) -> list[Any]:
-    depth = len(stem)
-    here = (path for where, path in (*marks, *cuts) if where == layer and path[:depth] == stem)
-    chosen = {path[depth] for path in here}
     out: list[Any] = []
     for i, item in enumerate(items):
-        if CACHE_POINT in item:
-            continue
-        clean = _without_nested(item) if "toolResult" in item else item
-        out += _placed(clean, layer, (*stem, i), marks, cuts) if i in chosen else (clean,)
+        if CACHE_POINT not in item:
+            clean = _without_nested(item) if "toolResult" in item else item
+            out += _placed(clean, layer, (*stem, i), marks, cuts)
     return out
 
 
