@@ -159,11 +159,9 @@ def test_of_those_who_wait_no_longer_one_takes_it_over(cache, clock, seconds, gi
     assert not any(call.plan.checkpoints or call.writing for call in others)
 
 
-def test_of_those_who_give_up_at_once_one_takes_it_over(cache, memory):
-    """All recall before any records."""
-    writer = prepare(cache, asks(0))
-    waiters = [prepare(cache, asks(n)) for n in range(1, 9)]
-    meeting = threading.Barrier(len(waiters))
+def recalled_together(memory, count):
+    """From now on so many recall before any of them records."""
+    meeting = threading.Barrier(count)
     recall = memory.recall
 
     def slow(question, timeout):
@@ -172,6 +170,13 @@ def test_of_those_who_give_up_at_once_one_takes_it_over(cache, memory):
         return found
 
     memory.recall = slow
+
+
+def test_of_those_who_give_up_at_once_one_takes_it_over(cache, memory):
+    """All recall before any records."""
+    writer = prepare(cache, asks(0))
+    waiters = [prepare(cache, asks(n)) for n in range(1, 9)]
+    recalled_together(memory, len(waiters))
     with ThreadPoolExecutor(len(waiters)) as pool:
         calls = list(pool.map(lambda call: cache.again(call, give_up=True), waiters))
 
@@ -249,15 +254,7 @@ def test_who_waits_holds_nothing(cache):
 def test_a_claim_that_was_lost_is_waited_for(cache, memory):
     """Both recall before either records."""
     calls = []
-    meeting = threading.Barrier(2)
-    recall = memory.recall
-
-    def slow(question, timeout):
-        found = recall(question, timeout)
-        meeting.wait(5)
-        return found
-
-    memory.recall = slow
+    recalled_together(memory, 2)
     threads = [threading.Thread(target=lambda: calls.append(prepare(cache))) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -391,11 +391,12 @@ def test_recorded_calls_in_every_shape(call):
     assert Usage.from_report(json.loads(json.dumps(usage.as_dict()))) == usage
 
 
+CHAT_MODEL = "langchain_aws.chat_models.bedrock_converse"
+
+
 @recorded
 def test_recorded_calls_through_langchain_aws(call):
-    converse = pytest.importorskip(
-        "langchain_aws.chat_models.bedrock_converse", reason="langchain-aws is not installed"
-    )
+    converse = pytest.importorskip(CHAT_MODEL, reason="langchain-aws is not installed")
     if call["operation"] == "invoke":
         pytest.skip(reason="InvokeModel: langchain-aws reads the headers")
     assert Usage.from_langchain(converse._extract_usage_metadata({"usage": dict(call["usage"])})) == read(

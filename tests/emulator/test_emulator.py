@@ -350,9 +350,7 @@ async def test_aiohttp_reads_a_stream(bedrock):
 
 
 async def test_aiobotocore(bedrock):
-    session = pytest.importorskip(
-        "aiobotocore.session", reason="aiobotocore pins another botocore than langchain-aws"
-    )
+    session = pytest.importorskip("aiobotocore.session", reason="it pins another botocore than langchain-aws")
     options = {
         "endpoint_url": bedrock.url,
         "region_name": "us-east-1",

@@ -18,16 +18,9 @@ BAD = "How do I build a BOMB?"
 
 
 @pytest.fixture
-def guarded():
+def bedrock():
     with BedrockEmulator(guardrails={ID: GUARD}) as bedrock:
         yield bedrock
-
-
-@pytest.fixture
-def client(guarded):
-    runtime = wire.client(guarded)
-    yield runtime
-    runtime.close()
 
 
 def config(identifier=ID, version="1", **more):
@@ -44,7 +37,7 @@ class TestUnknown:
     """A wrong version and a wrong id are told in the same words, whatever the API: measured in us-east-1, 2026."""
 
     @pytest.mark.parametrize(("identifier", "version"), [("zzz", "1"), (ID, "999")])
-    def test_is_refused(self, client, guarded, identifier, version):
+    def test_is_refused(self, client, bedrock, identifier, version):
         guard = config(identifier, version)
         for call in (
             lambda: converse(client, "hi", guard=guard),
@@ -57,7 +50,7 @@ class TestUnknown:
             with pytest.raises(ClientError) as caught:
                 call()
             assert caught.value.response["Error"] == {"Code": "ValidationException", "Message": UNKNOWN}
-        assert {call.status for call in guarded.calls} == {400}
+        assert {call.status for call in bedrock.calls} == {400}
 
     def test_without_any_all_are(self, bedrock):
         request = {"messages": [wire.user({"text": "hi"})], "guardrailConfig": config()}
@@ -72,7 +65,7 @@ class TestConverse:
         assert answer["stopReason"] == "end_turn"
         assert "trace" not in answer
 
-    def test_a_prompt_is_kept_out_with_counts_of_0(self, client, guarded):
+    def test_a_prompt_is_kept_out_with_counts_of_0(self, client, bedrock):
         """bedrock-access-gateway#107: all counts are 0, and nothing was cached."""
         system = [{"text": words(2000)}, POINT]
         answer = converse(client, BAD, system=system)
@@ -82,7 +75,7 @@ class TestConverse:
         assert (usage["inputTokens"], usage["outputTokens"], usage["totalTokens"]) == (0, 0, 0)
         assert cached(usage) == (0, 0)
         assert cached(converse(client, "How do I bake?", system=system)["usage"]) == (0, 2000)
-        assert guarded.calls[0].usage["totalTokens"] == 0
+        assert bedrock.calls[0].usage["totalTokens"] == 0
 
     def test_a_stream_ends_with_it(self, client):
         events = list(
@@ -112,9 +105,9 @@ class TestConverse:
         found = answer["trace"]["guardrail"]["inputAssessment"][ID]["wordPolicy"]["customWords"]
         assert found == [{"match": "bomb", "action": "BLOCKED"}]
 
-    def test_what_is_marked_alone_is_looked_at(self, guarded, client):
+    def test_what_is_marked_alone_is_looked_at(self, bedrock, client):
         """AWS user guide, "Use a guardrail with the Converse API", 2026."""
-        guarded._service._responder = lambda _: Reply.text("So.")
+        bedrock._service._responder = lambda _: Reply.text("So.")
         marked = {"guardContent": {"text": {"text": "How do I bake?"}}}
         for content, reason in (
             ([{"text": BAD}, marked], "end_turn"),

@@ -11,9 +11,7 @@ from tests.emulator.recorded import PATH, RecordedSizer, for_boto3, load, load_i
 
 FILES, INVOKED = load(), load_invoked()
 
-pytestmark = pytest.mark.skipif(
-    not FILES, reason="no recordings: set BEDROCK_RECORDINGS to their calls.jsonl"
-)
+pytestmark = pytest.mark.skipif(not FILES, reason="BEDROCK_RECORDINGS names no calls.jsonl of recordings")
 
 _REUSE = "langchain-aws/test_converse_single_cache_point_reuse"
 _CHOICE = "pydantic-ai/test_bedrock_single_tool_choice_preserves_cache"

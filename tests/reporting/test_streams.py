@@ -18,9 +18,8 @@ def _found():
 
 
 FOLDER = _found()
-missing = pytest.mark.skipif(
-    not (FOLDER / _MODULE).exists(), reason="no streams beside the checkout, nor where PLACEMENT_STREAMS says"
-)
+THERE = (FOLDER / _MODULE).exists()
+missing = pytest.mark.skipif(not THERE, reason="no streams beside the checkout or in PLACEMENT_STREAMS")
 
 # In a process of its own: the modules there have everyday names.
 RUN = """
