@@ -52,9 +52,10 @@ class TestUnknown:
             assert caught.value.response["Error"] == {"Code": "ValidationException", "Message": UNKNOWN}
         assert {call.status for call in bedrock.calls} == {400}
 
-    def test_without_any_all_are(self, bedrock):
+    def test_without_any_all_are(self):
         request = {"messages": [wire.user({"text": "hi"})], "guardrailConfig": config()}
-        assert wire.post(bedrock, request)[2]["message"] == UNKNOWN
+        with BedrockEmulator() as bare:
+            assert wire.post(bare, request)[2]["message"] == UNKNOWN
 
 
 class TestConverse:
