@@ -80,6 +80,9 @@ def test_a12_a_response_can_be_copied_and_pickled(report, copied, looked):
     assert again == report
     assert again.plan.checkpoints == report.plan.checkpoints
     assert json.dumps(again) == json.dumps(report)
+    # What was sent is for whoever adds up the calls; kept messages hold none of it.
+    assert report.sent is not None
+    assert again is report or again.sent is None
 
 
 def test_a12_threads_may_look_at_once(report):

@@ -15,7 +15,7 @@ from memories import Empty, Full, Late, Raising
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core import cache as core
-from cachepoint.core.memory.counts import Count, Counts
+from cachepoint.core.memory.counts import FADE, Count, Counts, Returned, Tried
 from cachepoint.core.memory.deeds import Claim, Forget, Learned, Release, Seen
 from cachepoint.core.memory.records import CLAIM_SECONDS, Change, Changes, Cut, Row, Texts, Trace
 from cachepoint.core.prompt import digests
@@ -294,7 +294,7 @@ class TestRecords:
         for _ in range(200):
             counts = Counts({"a": Count(1, 1)}).over(counts)
 
-        assert counts.by_name["a"].tries <= 24
+        assert counts.by_name["a"].tries == pytest.approx(FADE)
         assert counts.by_name["a"].hits == counts.by_name["a"].tries
 
     def test_names_of_counts_are_bounded(self):
@@ -304,6 +304,15 @@ class TestRecords:
 
         assert len(counts.by_name) == 256
         assert "again:1999" in counts.by_name
+
+    def test_what_counts_weigh_is_kept_up_to_date(self):
+        counts = Counts({})
+        for n in range(600):
+            counts = Tried(f"again:{n % 300}", float(n)).over(counts)
+            counts = Returned(f"again:{n % 300}", float(n), 5.0).over(counts) if n % 3 else counts
+
+        assert len(counts.by_name) == 256
+        assert counts.weight == Counts(counts.by_name).weight
 
     def test_the_first_cut_stays(self):
         assert Cut(7, "documents").over(Cut(5, "stable")).at == 5
@@ -571,6 +580,29 @@ class TestWork:
         assert digests_of(cache, before) != digests_of(cache, now)
         assert digests_of(cache, now) == digests_of(fresh, now)
 
+    def test_d4_what_came_later_is_compared_exactly_as_well(self, clock):
+        """D4: of what a transcript grew by, and not only of what it began with."""
+
+        def messages(value):
+            called = {"toolUse": {"toolUseId": "t", "name": "a", "input": {"x": value}}}
+            yield user(text(2_000))
+            yield from (assistant(called), user(result("t", 30)), assistant(text(9)), user(text(9)))
+
+        def digests_of(cache, value, count=5):
+            request = {"messages": [*messages(value)][:count]}
+            return cache.prepare(request, model_id=SONNET).case.prefix.digests
+
+        cache = made(clock)
+        for count in (1, 3, 5):
+            ones = digests_of(cache, 1, count)
+
+        # Where a request parts from the transcript, what stood behind that is not looked for in it.
+        other = {"messages": [*[*messages(1)][:1], assistant(text(9)), user(text(9))]}
+        assert cache.prepare(other, model_id=SONNET).case.prefix.digests[0] == ones[0]
+        assert cache.faults == 0
+        assert digests_of(cache, True) != ones
+        assert digests_of(cache, True) == digests_of(made(clock), True)
+
     def test_d4_what_goes_on_is_as_if_it_were_read_afresh(self, clock):
         """D4: all that is known of a prefix, and not its digests alone."""
         paper = {"document": {"format": "pdf", "name": "d", "source": {"bytes": b"x" * 9_000}}}
@@ -605,6 +637,21 @@ class TestWork:
             return done
 
         assert turn(200) < 5 * turn(50)
+
+    def test_a_turn_that_is_read_leaves_one_place_in_the_memory(self, clock):
+        """What is in between two turns was awaited as well, and never told of anything."""
+        memory = LocalMemory()
+        cache, messages, held = made(clock, memory), [], []
+        for n in range(30):
+            messages.append(user(text(100, f"q{n}")))
+            clock[0] += 20
+            call = cache.prepare({"system": [text(3_000)], "messages": list(messages)}, model_id=SONNET)
+            read = call.plan.expected_read_tokens or 0
+            cache.settle(call, usage(read=read, write=call.plan.checkpoints[-1].tokens - read))
+            messages.append(assistant(text(100, f"a{n}")))
+            held.append(memory.sizes()[Table.PLACES][0])
+
+        assert held[-1] - held[9] == 20
 
     def test_d4_a_large_file_is_compared_not_hashed_again(self, clock, monkeypatch):
         """D4: a PDF in every call, in new bytes each time."""

@@ -141,6 +141,9 @@ class TestInvokeModel:
         assert (said["stop_reason"], said["amazon-bedrock-guardrailAction"]) == ("end_turn", "INTERVENED")
         assert said["usage"]["input_tokens"] == said["usage"]["output_tokens"] == 0
         assert ID in said["amazon-bedrock-trace"]["guardrail"]["inputAssessment"]
+        # InvokeModel writes it in capitals, Converse does not.
+        silent = invoke(client, SONNET, body(user(BAD)), **config(), trace="DISABLED")
+        assert "amazon-bedrock-trace" not in silent
 
     def test_so_is_a_stream(self, client):
         events = stream(client, SONNET, body(user(BAD)), **config())

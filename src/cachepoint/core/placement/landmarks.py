@@ -35,7 +35,7 @@ class Landmarks(NamedTuple):
         """Those of a request."""
         count, head = len(prefix.blocks), prefix.head
         system = _system(prefix)
-        newest = _newest(prefix)
+        newest = opening(prefix, count - 1) if count > head else count
         return cls(
             tools=_markable(prefix, system - 1, 0),
             head=_head(prefix, system),
@@ -61,10 +61,10 @@ def _system(prefix: Prefix) -> int:
     return i
 
 
-def _newest(prefix: Prefix) -> int:
-    """The first block of the newest message."""
-    blocks, i = prefix.blocks, len(prefix.blocks)
-    while i > prefix.head and blocks[i - 1].path[0] == blocks[-1].path[0]:
+def opening(prefix: Prefix, index: int) -> int:
+    """The first block of the message that a block is in."""
+    blocks, i = prefix.blocks, index
+    while i > prefix.head and blocks[i - 1].path[0] == blocks[index].path[0]:
         i -= 1
     return i
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.once import once
-from cachepoint.core.placement.landmarks import Landmarks
+from cachepoint.core.placement.landmarks import Landmarks, opening
 from cachepoint.core.placement.sizes import Sizes
 from cachepoint.core.placement.view import View
 from cachepoint.core.policy import CachePolicy
@@ -48,7 +48,7 @@ class Scene:
         previous = self.landmarks.previous
         if self.parts is None or previous is None:
             return 0
-        return self.lost if self._opening(previous) <= self.parts + 1 <= previous + 1 else 0
+        return self.lost if opening(self.prefix, previous) <= self.parts + 1 <= previous + 1 else 0
 
     @once
     def stays(self) -> int | None:
@@ -57,14 +57,7 @@ class Scene:
         if not self.gone or self.parts != previous:
             return None
         i = len(blocks) - 1 - self.gone
-        return i if i >= self._opening(len(blocks) - 1) and blocks[i].markable else None
-
-    def _opening(self, index: int) -> int:
-        """The first block of the message that a block is in."""
-        blocks, i = self.prefix.blocks, index
-        while i > self.prefix.head and blocks[i - 1].path[0] == blocks[index].path[0]:
-            i -= 1
-        return i
+        return i if i >= opening(self.prefix, len(blocks) - 1) and blocks[i].markable else None
 
     def ending(self, what: Ends) -> list[int]:
         """The blocks at which it ends."""
