@@ -15,6 +15,7 @@ from builders import SONNET, text, usage, user
 import cachepoint
 from cachepoint import PromptCache, Usage
 from cachepoint.reporting import session as sessions
+from cachepoint.reporting.bound.models import Bounds
 from cachepoint.reporting.session import current
 
 
@@ -83,6 +84,12 @@ def test_it_prints_as_a_table_a_picture_and_json(ask):
     assert figures["usage"]["write_tokens"] == 2_000
     assert Decimal(str(figures["cost_usd"])) == s.cost
     assert "calls=1" in repr(s)
+
+
+def test_a_repr_computes_no_bound(monkeypatch):
+    """It takes seconds for many calls, and a repr stands in logs and debuggers."""
+    monkeypatch.setattr(Bounds, "by_model", property(lambda _: 1 / 0))
+    assert repr(sessions.Session("night")).startswith("Session('night', calls=0")
 
 
 def test_nested_sessions_count_each(ask):

@@ -214,10 +214,8 @@ class Session:
         return json.dumps(self.as_dict(), indent=2)
 
     def __repr__(self) -> str:
-        return (
-            f"Session({self.name!r}, calls={self.calls}, usage={self.usage!r}, saved={self.saved!r}, "
-            f"cost_over_bound={self.cost_over_bound!r})"
-        )
+        # Without the bound: a repr in a log or a debugger must not take seconds.
+        return f"Session({self.name!r}, calls={self.calls}, usage={self.usage!r}, saved={self.saved!r})"
 
     def __str__(self) -> str:
         bound = self.bound
