@@ -20,20 +20,15 @@ from cachepoint.core.prompt.documents import Announced
 from cachepoint.core.prompt.prefix import Ends, RawBlock
 from cachepoint.core.prompt.sketches import MIN_PIECE, Outline, Parting, Sketch, part
 
-# A pattern begins with a set of characters, which is looked for without the expression's machine; that
-# no word ends in front of it is asked behind the first.
 # What changes by the call, as it looks (CacheCanary 0.4.0 `lint`, 2026-10). A date alone may be part
-# of the instructions and is left to be seen changing.
+# of the instructions and is left to be seen changing. A pattern begins with its rarest character, which is
+# looked for without the expression's machine; what stands in front of that is asked behind it, as the line
+# of a match is all that counts.
 CLOCKS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "a time of day",
-        re.compile(
-            r"[0-9](?<!\w.)\d?:\d{2}(?::\d{2})?(?:\.\d+)?(?:\s?[AaPp][Mm]\b|\s?Z\b|[+-]\d{2}:?\d{2})?"
-        ),
-    ),
+    ("a time of day", re.compile(r":(?:(?<=(?<!\w)[0-9]:)|(?<=(?<!\w)[0-9]\d:))\d{2}")),
     (
         "a UUID",
-        re.compile(r"[0-9a-fA-F](?<!\w.)[0-9a-fA-F]{7}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
+        re.compile(r"-(?<=(?<!\w)[0-9a-fA-F]{8}-)(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"),
     ),
     ("a unix time", re.compile(r"1(?<!\w.)[5-9]\d{8}(?:\d{3})?\b")),
 )

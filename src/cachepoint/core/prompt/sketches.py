@@ -22,7 +22,8 @@ _MOST = 768
 _BYTES = 4
 # A sentence ends a stretch where so many characters are before it since the last.
 _SENTENCE = 256
-_BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +")
+# It begins with a set of characters, which is looked for without the expression's machine.
+_BOUNDARY = re.compile(r"[\n ](?:(?<=\n)\n*|(?<=[.!?] ) *)")
 _LINE = re.compile(r"\n+")
 # What stands behind all that others share, such as a question, is looked for in so many characters.
 _TAIL = 32_768
