@@ -217,7 +217,7 @@ def test_a_subclass_arranges_the_request_and_finishes_the_call():
     for client in made:
         (sent,) = client.requests
         # A point behind each block of the system prompt: the first is free.
-        assert marks(sent) == ["system", "system", "messages[0]"]
+        assert marks(sent) == ["system@1h", "system@1h", "messages[0]"]
         assert sent["system"][-2]["text"].startswith("arranged")
         assert sent["inferenceConfig"] == {"maxTokens": 7}
 

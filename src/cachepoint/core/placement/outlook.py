@@ -6,7 +6,19 @@ from typing import Literal
 
 from cachepoint.core.memory.counts import Count
 from cachepoint.core.memory.records import Place
-from cachepoint.core.placement.forecast import KNOWN_HEAD, OWN, SURE, Chance, Forecast, Kind, Prices, blended
+from cachepoint.core.placement.forecast import (
+    HEAD_SOON,
+    KNOWN_HEAD,
+    LIGHT_HEAD,
+    LIGHT_SOON,
+    OWN,
+    SURE,
+    Chance,
+    Forecast,
+    Kind,
+    Prices,
+    blended,
+)
 from cachepoint.core.placement.planner import Candidate, Outlook
 from cachepoint.core.placement.scene import Scene
 from cachepoint.core.placement.sizes import Sizes
@@ -143,7 +155,8 @@ def _head_chance(scene: Scene, forecast: Forecast, index: int) -> Chance:
     chance = forecast.chance((scene.scope, "head"))
     if known.passed or min(scene.view.entries, default=index) < index:
         return chance.paced(known, OWN)
-    return chance.unhasty()
+    light = scene.landmarks.tools is None and scene.sizes.at(index) <= LIGHT_HEAD
+    return chance.unhasty(LIGHT_SOON if light else HEAD_SOON)
 
 
 def _known_head(scene: Scene) -> Kind:
