@@ -25,9 +25,9 @@ _MB = 1 << 20
 # An entry lives for an hour at most; that a head was seen is worth knowing for longer. Refusals are
 # asked about again after an hour: a model may have learned, and one refusal costs one call sent twice.
 LIMITS: Mapping[Table, Limit] = {
-    Table.PLACES: Limit(32_768, _DAY, 16 * _MB),
+    Table.PLACES: Limit(24_576, _DAY, 8 * _MB),
     Table.COUNTS: Limit(2_048, 7 * _DAY, 4 * _MB),
-    Table.CUTS: Limit(8_192, _DAY, 4 * _MB),
+    Table.CUTS: Limit(4_096, _DAY, 2 * _MB),
     Table.TEXTS: Limit(512, _DAY, 4 * _MB),
     Table.LAST: Limit(2_048, _DAY, 4 * _MB),
     Table.ROWS: Limit(256, 3_600.0, _MB),

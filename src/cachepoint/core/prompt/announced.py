@@ -68,7 +68,7 @@ class Announced:
 
     def __init__(
         self,
-        capacity: int = 8_192,
+        capacity: int = 4_096,
         max_age: float = 86_400.0,
         clock: Callable[[], float] = time.monotonic,
         *,
