@@ -64,6 +64,14 @@ class Awaited:
         response = self._client.converse_stream(**request)
         return {**response, "stream": AwaitedStream(response["stream"])}
 
+    async def invoke_model(self, **request):
+        response = self._client.invoke_model(**request)
+        return {**response, "body": AwaitedBody(response["body"])}
+
+    async def invoke_model_with_response_stream(self, **request):
+        response = self._client.invoke_model_with_response_stream(**request)
+        return {**response, "body": AwaitedStream(response["body"])}
+
     async def get_inference_profile(self, **request):
         return self._client.get_inference_profile(**request)
 
@@ -78,6 +86,16 @@ class AwaitedStream:
 
     def close(self):
         self._stream.close()
+
+
+class AwaitedBody:
+    """As aiobotocore's, without what it proxies."""
+
+    def __init__(self, body):
+        self._body = body
+
+    async def read(self, amt=None):
+        return self._body.read(amt)
 
 
 class Answering:

@@ -47,10 +47,9 @@ CACHE_CONTROL = "cache_control"
 def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     """The blocks of an InvokeModel body in cache order.
 
-    The service tier is no part of a body (InvokeModel has it as a parameter).
-
     Args:
-        request: The body as a dict: `tools`, `system`, `messages`, …
+        request: The body as a dict: `tools`, `system`, `messages`, …; beside these, `serviceTier` and
+            `performanceConfigLatency`, which InvokeModel has as parameters.
         rules: The row of the model. Only Claude speaks this form; others get no checkpoint.
 
     Raises:
@@ -64,15 +63,23 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     # behind the last block, which counts as one of the four (Anthropic docs, 2026-10).
     automatic = request.get(CACHE_CONTROL)
     behind = None if automatic is None else _ttl(fields_of(automatic).get("ttl"))
+    tier = request.get("serviceTier")
     return Reading(
         raw=raw,
         invalidates=effort_settings(request),
         turn="forced" if choice in ("any", "tool") else "",
         orphans=0,
-        refusal=None if behind is None else "automatic caching is on",
+        refusal=_refusal(request),
         slots=MAX_CHECKPOINTS - (behind is not None),
         behind=behind,
+        tier=tier if isinstance(tier, str) else None,
     )
+
+
+def _refusal(request: Mapping[str, Any]) -> str | None:
+    if "messages" not in request:
+        return "no body with messages was read"
+    return None if request.get(CACHE_CONTROL) is None else "automatic caching is on"
 
 
 def _ttl(asked: Any) -> str:
