@@ -8,7 +8,7 @@ import pytest
 from cachepoint.aws import AsyncCachingClient, CachingClient
 from tests.aws.stubs import Awaited, boto
 from tests.emulator.bodies import assistant, body, user, words
-from tests.emulator.wire import SONNET
+from tests.emulator.wire import NOVA, SONNET
 
 
 @pytest.fixture
@@ -88,3 +88,21 @@ def test_what_another_api_wrote_is_not_expected(bedrock, client):
     again = client.invoke_model(**chat("a"))
     again["body"].read()
     assert report_of(again).plan.expected_read_tokens == pytest.approx(2_540, rel=0.02)
+
+
+def test_novas_bodies_are_cached_too(bedrock, client):
+    system = [{"text": words(2_500)}]
+    request = {"messages": [{"role": "user", "content": [{"text": words(40, "a")}]}], "system": system}
+    reports = []
+    for turn in "bcd":
+        response = client.invoke_model(modelId=NOVA, body=json.dumps(request))
+        answer = json.load(response["body"])
+        reports.append(report_of(response))
+        assert reports[-1].usage.read_tokens == answer["usage"]["cacheReadInputTokenCount"]
+        request["messages"] += [answer["output"]["message"], {"role": "user", "content": [{"text": turn}]}]
+    streamed = client.invoke_model_with_response_stream(modelId=NOVA, body=json.dumps(request))
+    assert list(streamed["body"])
+    reports.append(report_of(streamed))
+    assert [r.usage.read_tokens > 2_400 for r in reports] == [False, True, True, True]
+    assert reports[-1].usage.write_tokens is not None
+    assert bedrock.calls[0].request["system"][0]["cachePoint"] == {"type": "default"}

@@ -11,8 +11,9 @@ from cachepoint.core.models.rules import rules_for
 
 # Parameters beside a body that say how it is served; what is planned is a body with these in it.
 BESIDE = ("serviceTier", "performanceConfigLatency")
-# By the provider of the model: the form of its bodies, and what all bodies in that form have.
-_FORMS: Mapping[str, tuple[str, str]] = {"anthropic": ("messages", "anthropic_version")}
+# By the provider of the model: the dialect of its bodies, and whether they say their version.
+_FORMS: Mapping[str, tuple[str, bool]] = {"anthropic": ("messages", True), "amazon": ("nova", False)}
+_VERSION = "anthropic_version"
 
 # No body holds it, so that numbers can be put back behind json's back.
 _SIGN = token_hex(16)
@@ -52,9 +53,9 @@ def read(request: Mapping[str, Any], model_id: str) -> dict[str, Any] | None:
     Returns:
         None where the body is no JSON that can be written again as it is, or none of the model's form.
     """
-    _, known_by = _FORMS[rules_for(model_id).provider]
+    _, versioned = _FORMS[rules_for(model_id).provider]
     body = parsed(_bytes(request.get("body")))
-    if body is None or known_by not in body or not body.keys().isdisjoint(BESIDE):
+    if body is None or (_VERSION in body) is not versioned or not body.keys().isdisjoint(BESIDE):
         return None
     return {**body, **beside(request)}
 
