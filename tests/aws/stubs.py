@@ -112,14 +112,14 @@ class Answering:
             raise answer
         return answer
 
-    converse_stream = converse
+    converse_stream = invoke_model = invoke_model_with_response_stream = converse
 
 
 class AwaitedAnswering(Answering):
     async def converse(self, **request):
         return super().converse(**request)
 
-    converse_stream = converse
+    converse_stream = invoke_model = invoke_model_with_response_stream = converse
 
 
 def chat(*turns, model=SONNET):

@@ -60,7 +60,7 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        send = guard(SENDING, self._sender, self._client.converse)
+        send = guard(SENDING, partial(self._sender, self._client.converse), self._client.converse)
         call, response = await self._send(send, request, cache_policy, self._report)
         await guard.awaited(REPORTING, lambda: self._report(call, response), None)
         return response
@@ -95,9 +95,9 @@ class AsyncCachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         hear = guard(SENDING, self._opener, _unheard)
-        call, response = await self._send(
-            self._client.invoke_model, request, cache_policy, hear, "InvokeModel"
-        )
+        stock = self._client.invoke_model
+        send = guard(SENDING, partial(self._sender, stock), stock)
+        call, response = await self._send(send, request, cache_policy, hear, "InvokeModel")
         return await guard.awaited(REPORTING, lambda: hear(call, response), response)
 
     async def invoke_model_with_response_stream(
@@ -126,7 +126,7 @@ class AsyncCachingClient(Carrier):
         no call is made. What is written already is read, which lets it live on.
 
         Args:
-            request: What `client.converse` takes.
+            request: What `client.converse` takes, or `client.invoke_model`.
             cache_policy: The policy of this call alone.
 
         Returns:
@@ -137,7 +137,12 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As `converse`.
         """
-        response = await self.warming().converse(**request, cache_policy=cache_policy)
+        warming = self.warming()
+        if "body" not in request:
+            response = await warming.converse(**request, cache_policy=cache_policy)
+            return self._told(request, response)
+        response = await warming.invoke_model(**request, cache_policy=cache_policy)
+        await response["body"].read()
         return self._told(request, response)
 
     async def _send(
@@ -185,11 +190,14 @@ class AsyncCachingClient(Carrier):
         """The response, with a body that settles the call; what it writes can be read from now on."""
         if call is None or not opening.is_new(call, response):
             return response
+        if isinstance(response, Unsent):
+            metadata_of(response)[REPORT_KEY] = unread(call)
+            return response
         await self._cache.abegan(call)
         return opening.open(call, response, metadata_of(response))
 
-    def _sender(self) -> Any:
-        return partial(asent, self._client.converse) if self._warms else self._client.converse
+    def _sender(self, send: Any) -> Any:
+        return partial(asent, send) if self._warms else send
 
     async def _report(self, call: Call | None, response: Any) -> None:
         """Settle a call, unless it was when its answer was heard."""

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
 from cachepoint.core.call import Call
 from cachepoint.core.models.rules import rules_for
+from cachepoint.core.prompt.dialects import DIALECTS
 
 # Parameters beside a body that say how it is served; what is planned is a body with these in it.
 BESIDE = ("serviceTier", "performanceConfigLatency")
@@ -60,14 +61,21 @@ def read(request: Mapping[str, Any], model_id: str) -> dict[str, Any] | None:
     return {**body, **beside(request)}
 
 
-def written(request: Mapping[str, Any], call: Call) -> dict[str, Any]:
+def points(request: Mapping[str, Any]) -> Sequence[Any]:
+    """The checkpoints in the body of a request."""
+    body = parsed(_bytes(request.get("body"))) or {}
+    return DIALECTS["messages" if _VERSION in body else "nova"].points(body)  # type: ignore[no-any-return]
+
+
+def written(request: Mapping[str, Any], call: Call, *, anew: bool = False) -> dict[str, Any]:
     """The keyword arguments that are sent: those that were given, where the body stays as it is.
 
     Args:
         request: What was given.
         call: Its plan.
+        anew: Whether what was planned is another body than that which was given.
     """
-    if call.request == call.original:
+    if call.request == call.original and not anew:
         return dict(request)
     body = {name: value for name, value in call.request.items() if name not in BESIDE}
     return {**request, "body": dumped(body)}

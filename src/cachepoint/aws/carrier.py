@@ -12,7 +12,7 @@ from cachepoint.aws.profiles import Profiles
 from cachepoint.aws.streams import REPORT_KEY, Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
 from cachepoint.aws.waiting import awaited, longest, waited
-from cachepoint.aws.warming import cheapest, untold
+from cachepoint.aws.warming import cheapest, cheapest_body, untold
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
@@ -147,10 +147,9 @@ class Carrier:
         dialect = bodies.dialect_of(named)
         aside = dialect is None or resolved(self._cache.policy, chosen).mode == "off"
         body = None if aside else bodies.read(request, named)
-        return {
-            "request": bodies.beside(request) if body is None else body,
-            "dialect": dialect or "messages",
-        }
+        if dialect is None or body is None:
+            return {"request": bodies.beside(request), "dialect": "messages"}
+        return {"request": cheapest_body(body, dialect) if self._warms else body, "dialect": dialect}
 
     def _fitted(self, call: Call, operation: Operation) -> Call:
         """The call as this client's botocore takes it; it looks into no body."""
@@ -165,8 +164,9 @@ class Carrier:
 
     def _sent(self, request: dict[str, Any], call: Call, operation: Operation) -> Sent:
         fitted = self._fitted(call, operation)
-        is_body = operation == "InvokeModel"
-        return Sent(fitted, bodies.written(request, fitted) if is_body else fitted.request)
+        if operation == "InvokeModel":
+            return Sent(fitted, bodies.written(request, fitted, anew=self._warms))
+        return Sent(fitted, fitted.request)
 
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
         """The report of a response; of one that could not be planned, its usage alone."""

@@ -63,7 +63,7 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        send = guard(SENDING, self._sender, self._client.converse)
+        send = guard(SENDING, partial(self._sender, self._client.converse), self._client.converse)
         call, response = self._send(send, request, cache_policy, self._report)
         guard(REPORTING, lambda: self._report(call, response), None)
         return response
@@ -98,7 +98,9 @@ class CachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         hear = guard(SENDING, self._opener, _unheard)
-        call, response = self._send(self._client.invoke_model, request, cache_policy, hear, "InvokeModel")
+        stock = self._client.invoke_model
+        send = guard(SENDING, partial(self._sender, stock), stock)
+        call, response = self._send(send, request, cache_policy, hear, "InvokeModel")
         return guard(REPORTING, lambda: hear(call, response), response)
 
     def invoke_model_with_response_stream(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
@@ -125,7 +127,7 @@ class CachingClient(Carrier):
         no call is made. What is written already is read, which lets it live on.
 
         Args:
-            request: What `client.converse` takes.
+            request: What `client.converse` takes, or `client.invoke_model`.
             cache_policy: The policy of this call alone.
 
         Returns:
@@ -136,7 +138,12 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As `converse`.
         """
-        response = self.warming().converse(**request, cache_policy=cache_policy)
+        warming = self.warming()
+        if "body" not in request:
+            response = warming.converse(**request, cache_policy=cache_policy)
+            return self._told(request, response)
+        response = warming.invoke_model(**request, cache_policy=cache_policy)
+        response["body"].read()
         return self._told(request, response)
 
     def _send(
@@ -185,11 +192,14 @@ class CachingClient(Carrier):
         """The response, with a body that settles the call; what it writes can be read from now on."""
         if call is None or not opening.is_new(call, response):
             return response
+        if isinstance(response, Unsent):
+            metadata_of(response)[REPORT_KEY] = unread(call)
+            return response
         self._cache.began(call)
         return opening.open(call, response, metadata_of(response))
 
-    def _sender(self) -> Any:
-        return partial(sent, self._client.converse) if self._warms else self._client.converse
+    def _sender(self, send: Any) -> Any:
+        return partial(sent, send) if self._warms else send
 
     def _report(self, call: Call | None, response: Any) -> None:
         """Settle a call, unless it was when its answer was heard."""
