@@ -11,8 +11,8 @@ from cachepoint.aws.carrier import (
     PREPARING,
     REPORTING,
     SENDING,
+    Asked,
     Carrier,
-    Operation,
     PolicyLike,
     Sent,
     is_of,
@@ -61,7 +61,7 @@ class AsyncCachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         send = guard(SENDING, partial(self._sender, self._client.converse), self._client.converse)
-        call, response = await self._send(send, request, cache_policy, self._report)
+        call, response = await self._send(send, Asked(request, cache_policy), self._report)
         await guard.awaited(REPORTING, lambda: self._report(call, response), None)
         return response
 
@@ -76,7 +76,9 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send(self._client.converse_stream, request, cache_policy, self._report)
+        call, response = await self._send(
+            self._client.converse_stream, Asked(request, cache_policy), self._report
+        )
         return guard(REPORTING, lambda: self._watched(call, response), response)
 
     async def invoke_model(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
@@ -97,7 +99,7 @@ class AsyncCachingClient(Carrier):
         hear = guard(SENDING, self._opener, _unheard)
         stock = self._client.invoke_model
         send = guard(SENDING, partial(self._sender, stock), stock)
-        call, response = await self._send(send, request, cache_policy, hear, "InvokeModel")
+        call, response = await self._send(send, Asked(request, cache_policy, "InvokeModel"), hear)
         return await guard.awaited(REPORTING, lambda: hear(call, response), response)
 
     async def invoke_model_with_response_stream(
@@ -114,7 +116,7 @@ class AsyncCachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         send = self._client.invoke_model_with_response_stream
-        call, response = await self._send(send, request, cache_policy, self._report, "InvokeModel")
+        call, response = await self._send(send, Asked(request, cache_policy, "InvokeModel"), self._report)
         return guard(REPORTING, lambda: self._watched(call, response, "InvokeModel"), response)
 
     async def warm(self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None) -> CallReport:
@@ -145,43 +147,34 @@ class AsyncCachingClient(Carrier):
         await response["body"].read()
         return self._told(request, response)
 
-    async def _send(
-        self,
-        send: Any,
-        request: dict[str, Any],
-        policy: PolicyLike,
-        hear: Any,
-        operation: Operation = "Converse",
-    ) -> tuple[Call | None, Any]:
-        preparing = partial(self._prepared, request, policy, operation)
-        call, arguments = await guard.awaited(PREPARING, preparing, Sent(None, request))
+    async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
+        preparing = partial(self._prepared, asked)
+        call, arguments = await guard.awaited(PREPARING, preparing, Sent(None, asked.request))
         with heard(self._client, partial(hear, call), awaited=True):
             try:
                 return call, await send(**arguments)
             except BaseException as error:
-                refusing = partial(self._plain, request, call, error, operation)
-                plain = await guard.awaited(FAILING, refusing, None)
+                plain = await guard.awaited(FAILING, partial(self._plain, asked, call, error), None)
                 if plain is None:
                     raise
         with heard(self._client, partial(hear, plain.call), awaited=True):
             return plain.call, await send(**plain.arguments)
 
-    async def _prepared(self, request: dict[str, Any], policy: PolicyLike, operation: Operation) -> Sent:
+    async def _prepared(self, asked: Asked) -> Sent:
+        request, policy, operation = asked
         checks.refuse_fields(self._client, request, operation)
         if not request.get("modelId"):
             return Sent(None, request)
-        return self._sent(request, await self._aprepare(request, policy, operation), operation)
+        return self._sent(asked, await self._aprepare(request, policy, operation))
 
-    async def _plain(
-        self, request: dict[str, Any], call: Call | None, error: BaseException, operation: Operation
-    ) -> Sent | None:
+    async def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Sent | None:
         if call is None:
             return None
         refused = isinstance(error, Exception) and await self._cache.arefused(call, message_of(error))
         if not refused:
             await self._cache.aabandon(call)
             return None
-        return self._sent(request, refused, operation)
+        return self._sent(asked, refused)
 
     def _opener(self) -> Any:
         return partial(self._open, Opening(self._cache, AsyncSettlingBody))

@@ -35,6 +35,14 @@ Operation = Literal["Converse", "InvokeModel"]
 _STREAMS: Mapping[Operation, str] = {"Converse": "stream", "InvokeModel": "body"}
 
 
+class Asked(NamedTuple):
+    """What the caller asked: the keyword arguments, the policy of the call, and what is called or streamed."""
+
+    request: dict[str, Any]
+    policy: PolicyLike
+    operation: Operation = "Converse"
+
+
 class Sent(NamedTuple):
     """A call, and the keyword arguments that it is sent with. No call: what is sent is what was given."""
 
@@ -162,10 +170,10 @@ class Carrier:
         say_old()
         return replace(call, plan=Plan(note="this botocore knows no prompt caching"))
 
-    def _sent(self, request: dict[str, Any], call: Call, operation: Operation) -> Sent:
-        fitted = self._fitted(call, operation)
-        if operation == "InvokeModel":
-            return Sent(fitted, bodies.written(request, fitted, anew=self._warms))
+    def _sent(self, asked: Asked, call: Call) -> Sent:
+        fitted = self._fitted(call, asked.operation)
+        if asked.operation == "InvokeModel":
+            return Sent(fitted, bodies.written(asked.request, fitted, anew=self._warms))
         return Sent(fitted, fitted.request)
 
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:

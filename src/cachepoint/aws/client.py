@@ -11,8 +11,8 @@ from cachepoint.aws.carrier import (
     PREPARING,
     REPORTING,
     SENDING,
+    Asked,
     Carrier,
-    Operation,
     PolicyLike,
     Sent,
     is_of,
@@ -64,7 +64,7 @@ class CachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         send = guard(SENDING, partial(self._sender, self._client.converse), self._client.converse)
-        call, response = self._send(send, request, cache_policy, self._report)
+        call, response = self._send(send, Asked(request, cache_policy), self._report)
         guard(REPORTING, lambda: self._report(call, response), None)
         return response
 
@@ -79,7 +79,7 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = self._send(self._client.converse_stream, request, cache_policy, self._report)
+        call, response = self._send(self._client.converse_stream, Asked(request, cache_policy), self._report)
         return guard(REPORTING, lambda: self._watched(call, response), response)
 
     def invoke_model(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
@@ -100,7 +100,7 @@ class CachingClient(Carrier):
         hear = guard(SENDING, self._opener, _unheard)
         stock = self._client.invoke_model
         send = guard(SENDING, partial(self._sender, stock), stock)
-        call, response = self._send(send, request, cache_policy, hear, "InvokeModel")
+        call, response = self._send(send, Asked(request, cache_policy, "InvokeModel"), hear)
         return guard(REPORTING, lambda: hear(call, response), response)
 
     def invoke_model_with_response_stream(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
@@ -115,7 +115,7 @@ class CachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         send = self._client.invoke_model_with_response_stream
-        call, response = self._send(send, request, cache_policy, self._report, "InvokeModel")
+        call, response = self._send(send, Asked(request, cache_policy, "InvokeModel"), self._report)
         return guard(REPORTING, lambda: self._watched(call, response, "InvokeModel"), response)
 
     def warm(self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None) -> CallReport:
@@ -146,36 +146,27 @@ class CachingClient(Carrier):
         response["body"].read()
         return self._told(request, response)
 
-    def _send(
-        self,
-        send: Any,
-        request: dict[str, Any],
-        policy: PolicyLike,
-        hear: Any,
-        operation: Operation = "Converse",
-    ) -> tuple[Call | None, Any]:
-        preparing = partial(self._prepared, request, policy, operation)
-        call, arguments = guard(PREPARING, preparing, Sent(None, request))
+    def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
+        call, arguments = guard(PREPARING, partial(self._prepared, asked), Sent(None, asked.request))
         with heard(self._client, partial(hear, call)):
             try:
                 return call, send(**arguments)
             except BaseException as error:
-                plain = guard(FAILING, partial(self._plain, request, call, error, operation), None)
+                plain = guard(FAILING, partial(self._plain, asked, call, error), None)
                 if plain is None:
                     raise
         with heard(self._client, partial(hear, plain.call)):
             return plain.call, send(**plain.arguments)
 
-    def _prepared(self, request: dict[str, Any], policy: PolicyLike, operation: Operation) -> Sent:
+    def _prepared(self, asked: Asked) -> Sent:
         """No call where no model is named: the client's own complaint is the clearest."""
+        request, policy, operation = asked
         checks.refuse_fields(self._client, request, operation)
         if not request.get("modelId"):
             return Sent(None, request)
-        return self._sent(request, self._prepare(request, policy, operation), operation)
+        return self._sent(asked, self._prepare(request, policy, operation))
 
-    def _plain(
-        self, request: dict[str, Any], call: Call | None, error: BaseException, operation: Operation
-    ) -> Sent | None:
+    def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Sent | None:
         """The call without checkpoints of ours, where these are what Bedrock refused; None otherwise."""
         if call is None:
             return None
@@ -183,7 +174,7 @@ class CachingClient(Carrier):
         if not refused:
             self._cache.abandon(call)
             return None
-        return self._sent(request, refused, operation)
+        return self._sent(asked, refused)
 
     def _opener(self) -> Any:
         return partial(self._open, Opening(self._cache, SettlingBody))
