@@ -64,6 +64,14 @@ class Awaited:
         response = self._client.converse_stream(**request)
         return {**response, "stream": AwaitedStream(response["stream"])}
 
+    async def invoke_model(self, **request):
+        response = self._client.invoke_model(**request)
+        return {**response, "body": AwaitedBody(response["body"])}
+
+    async def invoke_model_with_response_stream(self, **request):
+        response = self._client.invoke_model_with_response_stream(**request)
+        return {**response, "body": AwaitedStream(response["body"])}
+
     async def get_inference_profile(self, **request):
         return self._client.get_inference_profile(**request)
 
@@ -80,6 +88,16 @@ class AwaitedStream:
         self._stream.close()
 
 
+class AwaitedBody:
+    """As aiobotocore's, without what it proxies."""
+
+    def __init__(self, body):
+        self._body = body
+
+    async def read(self, amt=None):
+        return self._body.read(amt)
+
+
 class Answering:
     """A client that answers with what it was given, and counts what it was asked."""
 
@@ -94,14 +112,14 @@ class Answering:
             raise answer
         return answer
 
-    converse_stream = converse
+    converse_stream = invoke_model = invoke_model_with_response_stream = converse
 
 
 class AwaitedAnswering(Answering):
     async def converse(self, **request):
         return super().converse(**request)
 
-    converse_stream = converse
+    converse_stream = invoke_model = invoke_model_with_response_stream = converse
 
 
 def chat(*turns, model=SONNET):

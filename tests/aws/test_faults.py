@@ -1,9 +1,11 @@
 """Every function of ours that a call through boto3 reaches is made to raise, one by one: no call fails."""
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import BytesIO
 
 import pytest
 from botocore.exceptions import ClientError
@@ -25,6 +27,7 @@ from tests.aws.stubs import (
     without_points,
     without_ttl,
 )
+from tests.emulator.bodies import body, user, words
 from tests.faults import CLIENTS as ENTRIES
 from tests.faults import MODULES, are_short, check, made_to_raise, ours, reached
 
@@ -93,6 +96,60 @@ def converse_stream(carried):
     return list(carried.client.converse_stream(**ASK)["stream"])[:-1], carried.sent
 
 
+BODY = {
+    "modelId": ASK["modelId"],
+    "body": json.dumps(body(user(words(40)), system=words(2_500), temperature=1e-7)),
+}
+
+
+def answer_of(raw):
+    """What a body says, but for its id and its usage."""
+    return {key: value for key, value in json.loads(raw).items() if key not in {"id", "usage"}}
+
+
+def invoke(carried):
+    return answer_of(carried.client.invoke_model(**BODY)["body"].read()), carried.sent
+
+
+def invoke_in_pieces(carried):
+    with carried.client.invoke_model(**BODY)["body"] as answered:
+        buffer = bytearray(10)
+        size = answered.readinto(buffer)
+        return answer_of(buffer[:size] + answered.read(20) + b"".join(answered.readlines())), carried.sent
+
+
+def invoke_and_leave(carried):
+    answered = carried.client.invoke_model(**BODY)["body"]
+    first = answered.read(1)
+    answered.close()
+    return first, carried.sent
+
+
+def invoke_a_file(carried):
+    file = BytesIO(b"..." + BODY["body"].encode())
+    file.seek(3)
+    return answer_of(carried.client.invoke_model(**{**BODY, "body": file})["body"].read()), carried.sent
+
+
+def deltas(said):
+    return [one["delta"] for one in map(json.loads, said) if "delta" in one]
+
+
+def invoke_stream(carried):
+    events = carried.client.invoke_model_with_response_stream(**BODY)["body"]
+    return deltas(event["chunk"]["bytes"] for event in events), carried.sent
+
+
+async def ainvoke(carried):
+    response = await carried.client.invoke_model(**BODY)
+    return answer_of(await response["body"].read()), carried.sent
+
+
+async def ainvoke_stream(carried):
+    events = (await carried.client.invoke_model_with_response_stream(**BODY))["body"]
+    return deltas([event["chunk"]["bytes"] async for event in events]), carried.sent
+
+
 def leave(carried):
     stream = carried.client.converse_stream(**ASK)["stream"]
     first = next(iter(stream))
@@ -113,15 +170,31 @@ def misspell(carried):
     return carried.sent
 
 
-def refuse(carried):
+def refused(carried, ask):
     try:
-        carried.client.converse(**chat("a"))
+        ask()
     except ClientError as error:
         assert "cachePoint" in str(error)
         assert carried.sent == 1
         return "refused"
     assert carried.sent <= 2
     return "answered"
+
+
+def refuse(carried):
+    return refused(carried, lambda: carried.client.converse(**chat("a")))
+
+
+def refuse_a_body(carried):
+    return refused(carried, lambda: carried.client.invoke_model(**BODY))
+
+
+def arefuse(carried):
+    return refused(carried, lambda: asyncio.run(carried.client.converse(**chat("a"))))
+
+
+def arefuse_a_body(carried):
+    return refused(carried, lambda: asyncio.run(carried.client.invoke_model(**BODY)))
 
 
 async def aconverse(carried):
@@ -146,17 +219,6 @@ async def afail(carried):
     return str(caught.value), carried.sent
 
 
-async def arefuse(carried):
-    try:
-        await carried.client.converse(**chat("a"))
-    except ClientError as error:
-        assert "cachePoint" in str(error)
-        assert carried.sent == 1
-        return "refused"
-    assert carried.sent <= 2
-    return "answered"
-
-
 def running(way):
     return lambda carried: asyncio.run(way(carried))
 
@@ -167,6 +229,13 @@ WAYS = {
     "leave": (leave, sync, leave),
     "fail": (fail, sync, fail),
     "misspell": (misspell, sync, lambda _: 0),
+    "invoke_model": (invoke, sync, invoke),
+    "invoke_model in pieces": (invoke_in_pieces, sync, invoke_in_pieces),
+    "invoke_model and leave": (invoke_and_leave, sync, invoke_and_leave),
+    "invoke_model of a file": (invoke_a_file, sync, invoke_a_file),
+    "invoke_model_with_response_stream": (invoke_stream, sync, invoke_stream),
+    "async invoke_model": (running(ainvoke), awaited, invoke),
+    "async invoke_model_with_response_stream": (running(ainvoke_stream), awaited, invoke_stream),
     "async converse": (running(aconverse), awaited, converse),
     "async converse_stream": (running(aconverse_stream), awaited, converse_stream),
     "async leave": (running(aleave), awaited, leave),
@@ -175,7 +244,7 @@ WAYS = {
 
 
 # All of ours, the core included; the other ways reach no more of it than these.
-WHOLE = ("converse", "converse_stream", "async converse", "async converse_stream")
+WHOLE = ("converse", "converse_stream", "async converse", "async converse_stream", "invoke_model")
 
 
 def never_fails(bedrock, client, run, wrap, base, modules=("cachepoint.aws",)):
@@ -286,7 +355,9 @@ def each_raising(run, make, modules):
 
 
 @pytest.mark.parametrize(
-    ("way", "wrap"), [(refuse, sync), (running(arefuse), awaited)], ids=["sync", "async"]
+    ("way", "wrap"),
+    [(refuse, sync), (arefuse, awaited), (refuse_a_body, sync), (arefuse_a_body, awaited)],
+    ids=["sync", "async", "a body, sync", "a body, async"],
 )
 def test_a5_a_fault_of_ours_never_hides_a_refusal(emulators, way, wrap):
     """A5: it is sent again without; or, where our reading of it fails, the refusal goes on."""

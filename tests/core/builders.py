@@ -1,6 +1,7 @@
 """Requests in few words."""
 
 SONNET = "us.anthropic.claude-sonnet-4-6"
+OPUS_48 = "global.anthropic.claude-opus-4-8"
 NOVA = "us.amazon.nova-lite-v1:0"
 OLD = "us.anthropic.claude-3-7-sonnet-20250219-v1:0"
 

@@ -429,7 +429,7 @@ def chat(turns, dialect):
     """A conversation with tools of so many turns, in fresh dicts."""
     spoken = []
     for i in range(turns):
-        if dialect == "converse":
+        if dialect != "messages":
             spoken += [user(text(40)), assistant(use("f", f"{i}")), user(result(f"{i}"))]
         else:
             used = {"type": "tool_use", "id": f"{i}", "name": "f", "input": {}}

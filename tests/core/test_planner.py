@@ -1,7 +1,7 @@
 """What is placed where, over single requests and short conversations."""
 
 import pytest
-from builders import NOVA, OLD, SONNET, assistant, marks, point, result, text, tool, usage, use, user
+from builders import NOVA, OLD, OPUS_48, SONNET, assistant, marks, point, result, text, tool, usage, use, user
 
 from cachepoint import CachePolicy, PromptCache
 
@@ -312,14 +312,21 @@ class TestInvokeModel:
         ]
         assert body["system"] == text(2_000)["text"]
 
-    def test_automatic_caching_is_left_alone(self, cache):
+    def test_automatic_caching_is_one_of_the_callers_own(self, cache):
+        """It stays where it is, and is the end of the prompt; ours fill what remains."""
         body = {
             "cache_control": {"type": "ephemeral"},
             "system": text(2_000)["text"],
             "messages": [{"role": "user", "content": "hi"}],
         }
+        call = cache.prepare(body, model_id=OPUS_48, dialect="messages")
 
-        assert cache.prepare(body, model_id=SONNET, dialect="messages").request == body
+        assert [(c.where, c.reason) for c in call.plan.checkpoints] == [
+            ("system[0]", "head"),
+            ("messages[0].content[0]", "hand"),
+        ]
+        assert {**call.request, "system": body["system"]} == body
+        assert call.request["system"][0]["cache_control"] == {"type": "ephemeral"}
 
 
 def test_what_was_said_before_is_kept_where_the_newest_message_is_not(clock):

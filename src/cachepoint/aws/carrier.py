@@ -5,20 +5,20 @@ from collections.abc import Mapping, MutableMapping
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Never, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Never, Self
 
-from cachepoint.aws import checks
+from cachepoint.aws import bodies, checks
 from cachepoint.aws.profiles import Profiles
 from cachepoint.aws.streams import REPORT_KEY, Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
 from cachepoint.aws.waiting import awaited, longest, waited
-from cachepoint.aws.warming import cheapest, untold
+from cachepoint.aws.warming import cheapest, cheapest_body, untold
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import known_as
 from cachepoint.core.placement.planner import Plan
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.policy import CachePolicy, resolved
 
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
@@ -27,6 +27,27 @@ WAITING = "waiting for another call"
 SENDING = "finding how to send a call"
 FAILING = "looking at an error"
 REPORTING = "reporting a call"
+
+
+Operation = Literal["Converse", "InvokeModel"]
+
+
+_STREAMS: Mapping[Operation, str] = {"Converse": "stream", "InvokeModel": "body"}
+
+
+class Asked(NamedTuple):
+    """What the caller asked: the keyword arguments, the policy of the call, and what is called or streamed."""
+
+    request: dict[str, Any]
+    policy: PolicyLike
+    operation: Operation = "Converse"
+
+
+class Sent(NamedTuple):
+    """A call, and the keyword arguments that it is sent with. No call: what is sent is what was given."""
+
+    call: Call | None
+    arguments: Mapping[str, Any]
 
 
 # Made with the module: two threads that asked for the first one at once would have got one each.
@@ -46,7 +67,7 @@ class Carrier:
     """All of a call but the sending. A subclass says how its framework's requests are arranged."""
 
     awaited: ClassVar[bool] = False
-    _streams: ClassVar[type[Settling]]
+    _streams: ClassVar[Mapping[Operation, type[Settling]]]
 
     def __init__(
         self,
@@ -90,18 +111,20 @@ class Carrier:
         """The call that is sent."""
         return call
 
-    def _prepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
+    def _prepare(
+        self, request: dict[str, Any], policy: PolicyLike, operation: Operation = "Converse"
+    ) -> Call:
         """The call with its checkpoints."""
         base = self._base_model_id or self._profiles.base_model(str(request["modelId"]))
-        call = self._cache.prepare(**self._question(request, policy, base))
+        call = self._cache.prepare(**self._question(request, policy, base, operation))
         if call.wait_for is not None:
             call = guard(WAITING, partial(self._waited, call), call)
         return self._finish(call)
 
-    async def _aprepare(self, request: dict[str, Any], policy: PolicyLike) -> Call:
+    async def _aprepare(self, request: dict[str, Any], policy: PolicyLike, operation: Operation) -> Call:
         """As `_prepare`, with an awaited memory."""
         base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))
-        call = await self._cache.aprepare(**self._question(request, policy, base))
+        call = await self._cache.aprepare(**self._question(request, policy, base, operation))
         if call.wait_for is not None:
             call = await guard.awaited(WAITING, partial(self._awaited, call), call)
         return self._finish(call)
@@ -112,19 +135,34 @@ class Carrier:
     async def _awaited(self, call: Call) -> Call:
         return await awaited(self._cache, call, longest(self._client))
 
-    def _question(self, request: dict[str, Any], policy: PolicyLike, base: str | None) -> dict[str, Any]:
+    def _question(
+        self, request: dict[str, Any], policy: PolicyLike, base: str | None, operation: Operation
+    ) -> dict[str, Any]:
         """What `PromptCache.prepare` is asked."""
         chosen = CachePolicy.layered(self._policy, CachePolicy.of(policy))
+        named = known_as(str(request["modelId"]), base)
+        asked = {"model_id": named, "region": called_by(self._client), "warm": self._warms}
+        if operation == "InvokeModel":
+            return {**asked, "policy": chosen, **self._of_body(request, chosen, named)}
         return {
+            **asked,
             "request": self._arrange(cheapest(request) if self._warms else request),
-            "model_id": known_as(str(request["modelId"]), base),
             "policy": chosen if knows_points(self._client) else "off",
-            "region": called_by(self._client),
-            "warm": self._warms,
         }
 
-    def _fitted(self, call: Call) -> Call:
-        """The call as this client's botocore takes it."""
+    def _of_body(self, request: dict[str, Any], chosen: CachePolicy, named: str) -> dict[str, Any]:
+        """What is asked of a body, which is read only where a checkpoint may come of it."""
+        dialect = bodies.dialect_of(named)
+        aside = dialect is None or resolved(self._cache.policy, chosen).mode == "off"
+        body = None if aside else bodies.read(request, named)
+        if dialect is None or body is None:
+            return {"request": bodies.beside(request), "dialect": "messages"}
+        return {"request": cheapest_body(body, dialect) if self._warms else body, "dialect": dialect}
+
+    def _fitted(self, call: Call, operation: Operation) -> Call:
+        """The call as this client's botocore takes it; it looks into no body."""
+        if operation == "InvokeModel":
+            return call
         if call.plan.checkpoints:
             return replace(call, request=passable(self._client, call.request))
         if knows_points(self._client):
@@ -132,21 +170,26 @@ class Carrier:
         say_old()
         return replace(call, plan=Plan(note="this botocore knows no prompt caching"))
 
+    def _sent(self, asked: Asked, call: Call) -> Sent:
+        fitted = self._fitted(call, asked.operation)
+        if asked.operation == "InvokeModel":
+            return Sent(fitted, bodies.written(asked.request, fitted, anew=self._warms))
+        return Sent(fitted, fitted.request)
+
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
         """The report of a response; of one that could not be planned, its usage alone."""
         report = metadata_of(response).get(REPORT_KEY)
         named = str(request.get("modelId", ""))
         return report if isinstance(report, CallReport) else untold(self._cache, named, response)
 
-    def _again(self, plain: Call | None) -> Call | None:
-        return plain and replace(plain, request=passable(self._client, plain.request))
-
-    def _watched(self, call: Call | None, response: Any) -> Any:
+    def _watched(self, call: Call | None, response: Any, operation: Operation = "Converse") -> Any:
         """The response, with a stream that settles its call."""
-        if call is None or "stream" not in response:
+        member = _STREAMS[operation]
+        if call is None or member not in response:
             return response
         watched = dict(response)
-        watched["stream"] = self._streams(response["stream"], self._cache, call, metadata_of(watched))
+        metadata = metadata_of(watched)
+        watched[member] = self._streams[operation](response[member], self._cache, call, metadata)
         return watched
 
     def __getattr__(self, name: str) -> Any:

@@ -22,25 +22,42 @@ _OPTIONS = {
     "control": "control",
 }
 _OF_POLICY = frozenset(f.name for f in fields(CachePolicy))
-# botocore 1.44.8, Converse and ConverseStream. What a newer one knows is asked of the client.
-_FIELDS = frozenset(
-    {
-        "modelId",
-        "messages",
-        "system",
-        "inferenceConfig",
-        "toolConfig",
-        "guardrailConfig",
-        "projectIdentifier",
-        "additionalModelRequestFields",
-        "promptVariables",
-        "additionalModelResponseFieldPaths",
-        "requestMetadata",
-        "performanceConfig",
-        "serviceTier",
-        "outputConfig",
-    }
-)
+# botocore 1.44.8, the operations and their streams. What a newer one knows is asked of the client.
+_FIELDS = {
+    "Converse": frozenset(
+        {
+            "modelId",
+            "messages",
+            "system",
+            "inferenceConfig",
+            "toolConfig",
+            "guardrailConfig",
+            "projectIdentifier",
+            "additionalModelRequestFields",
+            "promptVariables",
+            "additionalModelResponseFieldPaths",
+            "requestMetadata",
+            "performanceConfig",
+            "serviceTier",
+            "outputConfig",
+        }
+    ),
+    "InvokeModel": frozenset(
+        {
+            "modelId",
+            "body",
+            "contentType",
+            "accept",
+            "trace",
+            "guardrailIdentifier",
+            "guardrailVersion",
+            "performanceConfigLatency",
+            "serviceTier",
+            "requestMetadata",
+            "projectIdentifier",
+        }
+    ),
+}
 
 
 def refuse_options(names: Iterable[str]) -> None:
@@ -96,17 +113,17 @@ def refuse_client(client: Any, *, awaited: bool) -> None:
         raise InvalidOptionError("this client is not awaited, as boto3's are not: use CachingClient")
 
 
-def refuse_fields(client: Any, request: Mapping[str, Any]) -> None:
+def refuse_fields(client: Any, request: Mapping[str, Any], operation: str) -> None:
     """Refuse a misspelt option of ours. Of other unknown fields the client speaks better.
 
     Raises:
         InvalidOptionError: It names the option that was probably meant.
     """
-    unknown = request.keys() - _FIELDS
+    unknown = request.keys() - _FIELDS[operation]
     if unknown:
-        refuse_misspelt(unknown, {*_members(client), "cache_policy"})
+        refuse_misspelt(unknown, {*_members(client, operation), "cache_policy"})
 
 
-def _members(client: Any) -> Collection[str]:
+def _members(client: Any, operation: str) -> Collection[str]:
     model = service_model(client)
-    return () if model is None else model.operation_model("Converse").input_shape.members.keys()
+    return () if model is None else model.operation_model(operation).input_shape.members.keys()

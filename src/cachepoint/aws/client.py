@@ -1,24 +1,27 @@
-"""A bedrock-runtime client whose Converse calls are cached."""
+"""A bedrock-runtime client whose Converse and InvokeModel calls are cached."""
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from cachepoint.aws import checks
+from cachepoint.aws.answers import Opening, SettlingBody
 from cachepoint.aws.carrier import (
     FAILING,
     PREPARING,
     REPORTING,
     SENDING,
+    Asked,
     Carrier,
     PolicyLike,
+    Sent,
     is_of,
     message_of,
     metadata_of,
     shared_cache,
 )
 from cachepoint.aws.inside import heard
-from cachepoint.aws.streams import REPORT_KEY, SettlingStream
+from cachepoint.aws.streams import REPORT_KEY, SettlingChunks, SettlingStream
 from cachepoint.aws.warming import Unsent, sent
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
@@ -27,11 +30,12 @@ from cachepoint.core.steps import unread
 
 
 class CachingClient(Carrier):
-    """A bedrock-runtime client with `converse` and `converse_stream` cached; all else passes through.
+    """A bedrock-runtime client whose calls of Converse and InvokeModel are cached; all else passes through.
 
     The responses are boto3's own. The report of a call is in
     `response["ResponseMetadata"]["cachepoint"]`, a `CallReport` that `json.dumps` takes like the rest of
-    the response; for a stream from its `metadata` event on. A response that can't be changed has none.
+    the response; for a stream from its last event on, for a body once it was read. A response that can't be
+    changed has none.
 
     A fault of ours fails no call: the request goes out as the client alone would have sent it.
 
@@ -46,7 +50,7 @@ class CachingClient(Carrier):
         ValueError: Where an option is unknown or not valid, or the client is awaited (aioboto3).
     """
 
-    _streams = SettlingStream
+    _streams: ClassVar = {"Converse": SettlingStream, "InvokeModel": SettlingChunks}
 
     def converse(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
         """`client.converse`, cached.
@@ -59,8 +63,8 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        send = guard(SENDING, self._sender, self._client.converse)
-        call, response = self._send(send, request, cache_policy)
+        send = guard(SENDING, partial(self._sender, self._client.converse), self._client.converse)
+        call, response = self._send(send, Asked(request, cache_policy), self._report)
         guard(REPORTING, lambda: self._report(call, response), None)
         return response
 
@@ -75,8 +79,44 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = self._send(self._client.converse_stream, request, cache_policy)
+        call, response = self._send(self._client.converse_stream, Asked(request, cache_policy), self._report)
         return guard(REPORTING, lambda: self._watched(call, response), response)
+
+    def invoke_model(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
+        """`client.invoke_model`, cached. The report is there once the body of the answer was read or closed.
+
+        A body of the request that gets no checkpoint leaves as the object that was given; one that gets one
+        leaves as JSON in UTF-8 with its numbers, and its keys in their order, as they were written. What is
+        no such JSON, or not in its model's form, leaves as it came.
+
+        Args:
+            cache_policy: The policy of this call alone.
+            request: What `client.invoke_model` takes.
+
+        Raises:
+            ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
+            botocore.exceptions.ClientError: As without us.
+        """
+        hear = guard(SENDING, self._opener, _unheard)
+        stock = self._client.invoke_model
+        send = guard(SENDING, partial(self._sender, stock), stock)
+        call, response = self._send(send, Asked(request, cache_policy, "InvokeModel"), hear)
+        return guard(REPORTING, lambda: hear(call, response), response)
+
+    def invoke_model_with_response_stream(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
+        """`client.invoke_model_with_response_stream`, cached. The report is there once the last event came.
+
+        Args:
+            cache_policy: The policy of this call alone.
+            request: What `client.invoke_model_with_response_stream` takes; its body as for `invoke_model`.
+
+        Raises:
+            ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
+            botocore.exceptions.ClientError: As without us.
+        """
+        send = self._client.invoke_model_with_response_stream
+        call, response = self._send(send, Asked(request, cache_policy, "InvokeModel"), self._report)
+        return guard(REPORTING, lambda: self._watched(call, response, "InvokeModel"), response)
 
     def warm(self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None) -> CallReport:
         """Write a prefix before traffic comes, at its price and that of as few output tokens as may be.
@@ -87,7 +127,7 @@ class CachingClient(Carrier):
         no call is made. What is written already is read, which lets it live on.
 
         Args:
-            request: What `client.converse` takes.
+            request: What `client.converse` takes, or `client.invoke_model`.
             cache_policy: The policy of this call alone.
 
         Returns:
@@ -98,37 +138,59 @@ class CachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As `converse`.
         """
-        response = self.warming().converse(**request, cache_policy=cache_policy)
+        warming = self.warming()
+        if "body" not in request:
+            response = warming.converse(**request, cache_policy=cache_policy)
+            return self._told(request, response)
+        response = warming.invoke_model(**request, cache_policy=cache_policy)
+        response["body"].read()
         return self._told(request, response)
 
-    def _send(self, send: Any, request: dict[str, Any], policy: PolicyLike) -> tuple[Call | None, Any]:
-        call = guard(PREPARING, lambda: self._prepared(request, policy), None)
-        with heard(self._client, partial(self._report, call)):
+    def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
+        call, arguments = guard(PREPARING, partial(self._prepared, asked), Sent(None, asked.request))
+        with heard(self._client, partial(hear, call)):
             try:
-                return call, send(**(request if call is None else call.request))
+                return call, send(**arguments)
             except BaseException as error:
-                plain = guard(FAILING, partial(self._plain, call, error), None)
+                plain = guard(FAILING, partial(self._plain, asked, call, error), None)
                 if plain is None:
                     raise
-        with heard(self._client, partial(self._report, plain)):
-            return plain, send(**plain.request)
+        with heard(self._client, partial(hear, plain.call)):
+            return plain.call, send(**plain.arguments)
 
-    def _prepared(self, request: dict[str, Any], policy: PolicyLike) -> Call | None:
-        """The call; None where no model is named: the client's own complaint is the clearest."""
-        checks.refuse_fields(self._client, request)
-        return self._fitted(self._prepare(request, policy)) if request.get("modelId") else None
+    def _prepared(self, asked: Asked) -> Sent:
+        """No call where no model is named: the client's own complaint is the clearest."""
+        request, policy, operation = asked
+        checks.refuse_fields(self._client, request, operation)
+        if not request.get("modelId"):
+            return Sent(None, request)
+        return self._sent(asked, self._prepare(request, policy, operation))
 
-    def _plain(self, call: Call | None, error: BaseException) -> Call | None:
+    def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Sent | None:
         """The call without checkpoints of ours, where these are what Bedrock refused; None otherwise."""
         if call is None:
             return None
         refused = isinstance(error, Exception) and self._cache.refused(call, message_of(error))
         if not refused:
             self._cache.abandon(call)
-        return self._again(refused or None)
+            return None
+        return self._sent(asked, refused)
 
-    def _sender(self) -> Any:
-        return partial(sent, self._client.converse) if self._warms else self._client.converse
+    def _opener(self) -> Any:
+        return partial(self._open, Opening(self._cache, SettlingBody))
+
+    def _open(self, opening: Opening, call: Call | None, response: Any) -> Any:
+        """The response, with a body that settles the call; what it writes can be read from now on."""
+        if call is None or not opening.is_new(call, response):
+            return response
+        if isinstance(response, Unsent):
+            metadata_of(response)[REPORT_KEY] = unread(call)
+            return response
+        self._cache.began(call)
+        return opening.open(call, response, metadata_of(response))
+
+    def _sender(self, send: Any) -> Any:
+        return partial(sent, send) if self._warms else send
 
     def _report(self, call: Call | None, response: Any) -> None:
         """Settle a call, unless it was when its answer was heard."""
@@ -136,6 +198,10 @@ class CachingClient(Carrier):
         if call is not None and not is_of(call, metadata.get(REPORT_KEY)):
             spared = isinstance(response, Unsent)
             metadata[REPORT_KEY] = unread(call) if spared else self._cache.settle(call, response)
+
+
+def _unheard(_: Call | None, response: Any) -> Any:
+    return response
 
 
 __all__ = ["REPORT_KEY", "CachingClient", "Carrier", "SettlingStream", "shared_cache"]

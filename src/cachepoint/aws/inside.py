@@ -18,6 +18,7 @@ from cachepoint.core.guard import guard
 from cachepoint.core.listeners import sending
 
 _EVENT = "after-call.bedrock-runtime.{}"
+_OPERATIONS = ("Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream")
 _EAR = "_cachepoint_ear"
 _HEARING = "hearing an answer"
 
@@ -33,11 +34,13 @@ class _Ear:
     def __init__(self, answered: Hear) -> None:
         self._answered = answered
         self.see: Hear | None = None
+        self.member = ""
 
     def hear(self, parsed: Mapping[str, Any]) -> Any:
-        if "stream" in parsed:
-            self._attach(parsed["stream"])
-        elif "usage" in parsed:
+        stream = parsed.get("stream") or parsed.get("body")
+        if hasattr(stream, "_parse_event"):
+            self._attach(stream)
+        elif "usage" in parsed or "body" in parsed:
             return self._answered(parsed)
         return None
 
@@ -49,7 +52,7 @@ class _Ear:
 
 def _parsed(ear: _Ear, parse: Hear, inside: Context, raw: Any) -> Any:
     event = parse(raw)
-    if ear.see is not None and event and "metadata" in event:
+    if ear.see is not None and event and ear.member in event:
         guard(_HEARING, partial(inside.run, ear.see, event), None)
     return event
 
@@ -60,7 +63,8 @@ def heard(client: Any, answered: Hear, *, awaited: bool = False) -> Iterator[Non
 
     Args:
         client: A boto3 or aioboto3 client. What has no events of botocore, as a stub, is not heard.
-        answered: Called with the response of `converse`. What a stream brings goes to whom `listen` names.
+        answered: Called with the response, where it is no stream. What a stream brings goes to whom `listen`
+            names.
         awaited: Whether what `answered` returns is to be awaited, which aioboto3 does.
     """
     ear = guard("listening to a client", lambda: _ear(client, answered, awaited=awaited), None)
@@ -71,16 +75,17 @@ def heard(client: Any, answered: Hear, *, awaited: bool = False) -> Iterator[Non
         sending.reset(token)
 
 
-def listen(stream: Any, see: Hear) -> None:
-    """Have the `metadata` event of a stream seen before anyone else sees it, in the context of its call.
+def listen(stream: Any, see: Hear, member: str) -> None:
+    """Have the events of a stream that may tell its usage seen before anyone else, in its call's context.
 
     Args:
         stream: The stream of a call that was `heard`, also one that a tracer wrapped.
-        see: Called with the event; whoever iterates over the stream gets it after that.
+        see: Called with such an event; whoever iterates over the stream gets it after that.
+        member: What such events have.
     """
     ear = getattr(stream, _EAR, None)
     if isinstance(ear, _Ear):
-        ear.see = see
+        ear.see, ear.member = see, member
 
 
 def _ear(client: Any, answered: Hear, *, awaited: bool) -> _Ear | None:
@@ -88,7 +93,7 @@ def _ear(client: Any, answered: Hear, *, awaited: bool) -> _Ear | None:
         return None
     events = client.meta.events
     if events not in _told:
-        for operation in ("Converse", "ConverseStream"):
+        for operation in _OPERATIONS:
             events.register(_EVENT.format(operation), _after_call, unique_id=f"cachepoint-heard-{operation}")
         _told.add(events)
     return _Ear(answered)

@@ -28,3 +28,17 @@ def is_awaited(client: Any, operation: str) -> bool | None:
         return hasattr(client, "__aenter__")
     ours: bool | None = getattr(type(client), "awaited", None)
     return ours
+
+
+# By the module whose StreamingBody it is, where a body keeps what it reads from.
+_SOURCES = {"botocore.response": "_raw_stream", "aiobotocore.response": "content"}
+
+
+def reads_from(body: Any) -> str | None:
+    """The attribute of an answer's body that holds what it reads from; None where the body is a stub's."""
+    for name, source in _SOURCES.items():
+        kind = getattr(sys.modules.get(name), "StreamingBody", None)
+        # An object proxy lies about its class, not about its type.
+        if kind is not None and issubclass(type(body), kind) and hasattr(body, source):
+            return source
+    return None

@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from cachepoint.aws.inside import listen
+from cachepoint.core.accounting import counts
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
 
 REPORT_KEY = "cachepoint"
 _SEEING = "looking at an event"
 _LEAVING = "leaving a stream"
+_METRICS = counts.METRICS
 
 
 class Settling:
@@ -22,6 +24,9 @@ class Settling:
         call: The call.
         metadata: Where the report goes.
     """
+
+    # What the events have that may tell the usage.
+    _member: ClassVar[str] = "metadata"
 
     def __init__(
         self, stream: Any, prompt_cache: PromptCache, call: Call, metadata: MutableMapping[str, Any]
@@ -36,6 +41,10 @@ class Settling:
     def _begin(self) -> None:
         self._new = False
         self._began = guard("reading the clock", self._cache.now, None)
+
+    def _usage(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the call is settled with; None while it is not yet told."""
+        return event if self._member in event else None
 
     def _left(self) -> Call | None:
         """The call that was not settled, once."""
@@ -63,14 +72,14 @@ class SettlingStream(Settling):
 
     def __init__(self, stream: Any, *args: Any) -> None:
         super().__init__(stream, *args)
-        listen(stream, self._see)
+        listen(stream, self._see, self._member)
 
     def __iter__(self) -> Iterator[Any]:
         """The events, as they came."""
         try:
             for event in self._stream:
                 # All that most events cost. What is no dict is looked at with more care.
-                if self._new or event.__class__ is not dict or "metadata" in event:
+                if self._new or event.__class__ is not dict or self._member in event:
                     guard(_SEEING, partial(self._see, event), None)
                 yield event
         finally:
@@ -82,8 +91,8 @@ class SettlingStream(Settling):
         if self._new:
             self._begin()
             self._cache.began(self._call)
-        if "metadata" in event:
-            report = self._cache.settle(self._call, event, first_token=self._began)
+        if (usage := self._usage(event)) is not None:
+            report = self._cache.settle(self._call, usage, first_token=self._began)
             self._call = None
             self._metadata[REPORT_KEY] = report
 
@@ -101,7 +110,7 @@ class AsyncSettlingStream(Settling):
         """The events, as they came."""
         try:
             async for event in self._stream:
-                if self._new or event.__class__ is not dict or "metadata" in event:
+                if self._new or event.__class__ is not dict or self._member in event:
                     await guard.awaited(_SEEING, partial(self._see, event), None)
                 yield event
         finally:
@@ -113,11 +122,37 @@ class AsyncSettlingStream(Settling):
         if self._new:
             self._begin()
             await self._cache.abegan(self._call)
-        if "metadata" in event:
-            report = await self._cache.asettle(self._call, event, first_token=self._began)
+        if (usage := self._usage(event)) is not None:
+            report = await self._cache.asettle(self._call, usage, first_token=self._began)
             self._call = None
             self._metadata[REPORT_KEY] = report
 
     async def _aleave(self) -> None:
         if (call := self._left()) is not None:
             await self._cache.aabandon(call)
+
+
+class _Chunks(Settling):
+    """The events of InvokeModel, each a JSON of the model's own; the last one has Bedrock's own count."""
+
+    _member = "chunk"
+
+    def __init__(self, *args: Any) -> None:
+        self._told: list[Mapping[str, Any]] = []
+        super().__init__(*args)
+
+    def _usage(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        data = event[self._member]["bytes"]
+        if b'"usage"' not in data and _METRICS.encode() not in data:
+            return None
+        told = counts.event(event)
+        self._told.append(told)
+        return counts.merged(self._told) if _METRICS in told else None
+
+
+class SettlingChunks(_Chunks, SettlingStream):
+    """A stream of `invoke_model_with_response_stream` that settles its call."""
+
+
+class AsyncSettlingChunks(_Chunks, AsyncSettlingStream):
+    """As `SettlingChunks`, of aiobotocore."""

@@ -109,10 +109,10 @@ class PromptCache(Driven):
         """Plan the checkpoints of a request.
 
         Args:
-            request: The keyword arguments of `client.converse`, or the body of an Anthropic
-                InvokeModel request; it stays as it is.
+            request: The keyword arguments of `client.converse`, or the body of an InvokeModel request;
+                it stays as it is.
             model_id: The model where `request` has no `modelId`, or the base model behind an ARN.
-            dialect: `"converse"` or `"messages"` (InvokeModel).
+            dialect: `"converse"`; of InvokeModel, `"messages"` (Anthropic's bodies) or `"nova"`.
             policy: The policy of this call alone.
             region: The endpoint or Region called; entries are never shared between them.
             warm: Write all of it, whatever is expected of it; it tells nothing of other calls.

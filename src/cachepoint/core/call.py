@@ -27,7 +27,7 @@ class Call:
         rules: The model's row, less what refusals disproved.
         started: Seconds, by the cache's clock; None where it gave none.
         priced_as: The model whose prices hold; behind an ARN, the one that was named or resolved.
-        dialect: `"converse"` or `"messages"`.
+        dialect: `"converse"`, or the form of a body of InvokeModel: `"messages"`, `"nova"`.
         claimed: Blocks whose entry this call is the one to write.
         wait_for: What another call is writing that is worth a wait: then `PromptCache.again`. None: nothing.
         waited: Seconds from `prepare` to the last `again`.

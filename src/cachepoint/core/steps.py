@@ -31,6 +31,7 @@ from cachepoint.core.prompt.transcripts import Transcripts
 _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
     "converse": Usage.from_converse,
     "messages": lambda response, _: Usage.from_messages(response),
+    "nova": lambda response, _: Usage.from_messages(response),
 }
 # Less than this share of what was expected is no read: sizes are estimated, and entries evicted early.
 _READ = 0.5

@@ -1,13 +1,16 @@
 """Numbers out of somebody else's report, whatever it holds: what is no count is unknown."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Split by TTL: (5m, 1h).
 Split = tuple[int, int]
 
 _NOTHING: Mapping[str, Any] = {}
+
+METRICS = "amazon-bedrock-invocationMetrics"
+"""Bedrock's own counts, in the event that ends an InvokeModel stream."""
 
 _HEADERS: Mapping[str, str] = {
     "x-amzn-bedrock-input-token-count": "inputTokenCount",
@@ -78,6 +81,20 @@ def event(piece: Any) -> Mapping[str, Any]:
     """An event of an InvokeModel stream, also from the bytes of one of boto3's `chunk`s."""
     chunk = part(piece, "chunk")
     return part(json.loads(chunk["bytes"]) if "bytes" in chunk else piece)
+
+
+def merged(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the events of an InvokeModel stream say of its usage, as one body says it.
+
+    Anthropic's `message_start` and `message_delta` say the same tokens twice: the last word counts.
+    """
+    usage: dict[str, Any] = {}
+    metrics = _NOTHING
+    for said in events:
+        found = part(part(said, "message") or part(said, "metadata") or said, "usage")
+        usage |= {name: value for name, value in found.items() if value is not None}
+        metrics = part(said, METRICS) or metrics
+    return {"usage": usage, METRICS: metrics}
 
 
 def add(a: int | None, b: int | None) -> int | None:

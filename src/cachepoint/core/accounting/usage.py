@@ -93,13 +93,20 @@ class Usage:
     def from_messages(cls, response: Mapping[str, Any]) -> Self | None:
         """The usage of an InvokeModel body, Anthropic's or Nova's.
 
+        Args:
+            response: The body. What its `usage` leaves out is taken from `amazon-bedrock-invocationMetrics`
+                beside it, and from the headers in `ResponseMetadata`.
+
         Returns:
-            None where the body carries no usage.
+            None where nothing of it carries usage.
         """
-        usage = part(response, "usage")
-        if not counts.known(usage):
-            return None
-        return cls._of_wire(usage) if "inputTokens" in usage else cls._of_message(usage)
+        usage, metrics = part(response, "usage"), part(response, counts.METRICS)
+        told = cls._of_wire(usage) if "inputTokens" in usage else cls._of_message(usage)
+        counted = cls._of_counts(metrics, metrics) if counts.known(metrics) else None
+        return _filled(
+            _filled(told if counts.known(usage) else None, counted),
+            cls.from_headers(part(response, "ResponseMetadata", "HTTPHeaders")),
+        )
 
     @classmethod
     def _of_message(cls, usage: Mapping[str, Any]) -> Self:
@@ -116,20 +123,12 @@ class Usage:
     def from_message_stream(cls, events: Iterable[Mapping[str, Any]]) -> Self | None:
         """The usage of an InvokeModel stream: its events, as parsed JSON or as boto3's `chunk`s.
 
-        `message_start` and `message_delta` say the same tokens twice, the last word counts; the
-        `amazon-bedrock-invocationMetrics` that end the stream fill in what they leave out.
+        The `amazon-bedrock-invocationMetrics` that end the stream fill in what the others leave out.
 
         Returns:
             None where no event carries usage.
         """
-        usage: dict[str, Any] = {}
-        metrics: Mapping[str, Any] = {}
-        for event in map(counts.event, events):
-            said = part(part(event, "message") or event, "usage")
-            usage |= {name: value for name, value in said.items() if value is not None}
-            metrics = part(event, "amazon-bedrock-invocationMetrics") or metrics
-        counted = cls._of_counts(metrics, metrics) if counts.known(metrics) else None
-        return _filled(cls._of_message(usage) if counts.known(usage) else None, counted)
+        return cls.from_messages(counts.merged(map(counts.event, events)))
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, Any]) -> Self | None:

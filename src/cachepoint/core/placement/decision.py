@@ -111,7 +111,8 @@ def decide(question: Question, found: Recollection) -> Decision:
     places: Mapping[bytes, Place] = found.get(Table.PLACES, {})
     counts: Mapping[bytes, Counts] = found.get(Table.COUNTS, {})
     rules = strict(question, found)
-    prefix = _narrowed(cut.prefix, rules, question.rules)
+    reading = question.reading
+    prefix = _narrowed(cut.prefix, rules, question.rules).marked_by_itself(reading.automatic)
     view = View.of(prefix, places, question.now)
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
     back = tuple(_back(places, view))
@@ -134,8 +135,7 @@ def decide(question: Question, found: Recollection) -> Decision:
         forced=bool(question.reading.turn),
     )
     outlook, watches = foresee(scene, forecast)
-    reading = question.reading
-    decided = plan(scene, outlook, slots=reading.slots, behind=reading.behind, ours=reading.refusal is None)
+    decided = plan(scene, outlook, slots=reading.slots, ours=reading.refusal is None)
     return Decision(
         plan=decided,
         prefix=prefix,

@@ -93,7 +93,6 @@ def plan(
     outlook: Outlook,
     *,
     slots: int = MAX_CHECKPOINTS,
-    behind: str | None = None,
     ours: bool = True,
 ) -> Plan:
     """Decide the checkpoints of one request.
@@ -102,7 +101,6 @@ def plan(
         scene: The request.
         outlook: What the forecast says.
         slots: How many may leave.
-        behind: The TTL of one that Bedrock places behind them all.
         ours: Whether any of ours may be placed.
 
     Returns:
@@ -118,7 +116,7 @@ def plan(
                 break
             if index not in chosen and scene.takes(index):
                 chosen[index] = reason
-    ttls = _ttls(scene, chosen, behind, long)
+    ttls = _ttls(scene, chosen, long)
     blocks, size = scene.prefix.blocks, scene.sizes.at
     checkpoints = tuple([Checkpoint(i, blocks[i].where, ttls[i], chosen[i], size(i)) for i in sorted(chosen)])
     reach = _reach(scene, checkpoints)
@@ -239,7 +237,7 @@ def _times(scene: Scene, index: int) -> int:
     return 0 if place is None else place.times
 
 
-def _ttls(scene: Scene, chosen: Mapping[int, Reason], behind: str | None, long: int) -> dict[int, Ttl]:
+def _ttls(scene: Scene, chosen: Mapping[int, Reason], long: int) -> dict[int, Ttl]:
     """TTLs that never rise along tools → system → messages.
 
     Bedrock refuses a 1h behind a 5m. What the caller put stays where it can; a 1h of the caller's
@@ -253,8 +251,6 @@ def _ttls(scene: Scene, chosen: Mapping[int, Reason], behind: str | None, long: 
             asked = "1h" if i <= long else "5m"
         wanted[i] = "1h" if asked == "1h" and "1h" in ttls else "5m"
     last_hand_1h = max((i for i in chosen if i in hand and wanted[i] == "1h"), default=-1)
-    if behind == "1h" and "1h" in ttls:
-        last_hand_1h = len(blocks)
     fixed_5m = min(
         (i for i in chosen if i in hand and wanted[i] == "5m" and i > last_hand_1h), default=len(blocks)
     )

@@ -231,5 +231,10 @@ def _hashed(data: bytes | bytearray) -> str:
 
 def _weight(kind: str, payload: Any, size: int) -> int:
     if kind == "document":
-        return size // PDF_SHARE if payload.get("document", {}).get("format") == "pdf" else size
+        return size // PDF_SHARE if _is_pdf(payload) else size
     return min(size, IMAGE_WEIGHT)
+
+
+def _is_pdf(payload: Any) -> bool:
+    held = payload.get("document") or payload.get("source") or {}
+    return held.get("format") == "pdf" or held.get("media_type") == "application/pdf"

@@ -111,3 +111,14 @@ class Prefix:
             ends={i: what for i, what in self.ends.items() if i < count},
             barred=tuple([i for i in self.barred if i < count]),
         )
+
+    def marked_by_itself(self, mark: Mark | None) -> "Prefix":
+        """With a mark behind the last block of the messages that takes one, where none is the caller's.
+
+        Not in the blocks: it moves on with every turn.
+        """
+        takes = (i for i in range(len(self.blocks) - 1, self.head - 1, -1) if self.blocks[i].markable)
+        last = None if mark is None else next(takes, None)
+        if mark is None or last is None or last in self.hand:
+            return self
+        return replace(self, hand={**self.hand, last: mark})

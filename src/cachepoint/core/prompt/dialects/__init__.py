@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from cachepoint.core.prompt.dialects import converse, messages
+from cachepoint.core.prompt.dialects import converse, messages, nova
 
-DIALECTS: dict[str, ModuleType] = {"converse": converse, "messages": messages}
+DIALECTS: dict[str, ModuleType] = {"converse": converse, "messages": messages, "nova": nova}

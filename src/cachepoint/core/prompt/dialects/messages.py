@@ -6,12 +6,14 @@ from typing import Any
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
 from cachepoint.core.prompt.dialects.reading import (
     ANYWHERE,
+    NO_MESSAGES,
     NOWHERE,
     Cuts,
     Marks,
     Reading,
     Stand,
     Touched,
+    as_bytes,
     effort_settings,
     fields_of,
     is_text,
@@ -47,10 +49,9 @@ CACHE_CONTROL = "cache_control"
 def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     """The blocks of an InvokeModel body in cache order.
 
-    The service tier is no part of a body (InvokeModel has it as a parameter).
-
     Args:
-        request: The body as a dict: `tools`, `system`, `messages`, …
+        request: The body as a dict: `tools`, `system`, `messages`, …; beside these, `serviceTier` and
+            `performanceConfigLatency`, which InvokeModel has as parameters.
         rules: The row of the model. Only Claude speaks this form; others get no checkpoint.
 
     Raises:
@@ -60,23 +61,44 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     for layer, stem, items, role in _lists(request):
         _blocks(raw, layer, stem, items, _stand(layer, rules), role)
     choice = fields_of(request.get("tool_choice")).get("type")
-    # A top-level cache_control is Anthropic's automatic caching: Bedrock places one more point
-    # behind the last block, which counts as one of the four (Anthropic docs, 2026-10).
-    automatic = request.get(CACHE_CONTROL)
-    behind = None if automatic is None else _ttl(fields_of(automatic).get("ttl"))
+    tier = request.get("serviceTier")
+    why = _refusal(request)
     return Reading(
         raw=raw,
         invalidates=effort_settings(request),
         turn="forced" if choice in ("any", "tool") else "",
         orphans=0,
-        refusal=None if behind is None else "automatic caching is on",
-        slots=MAX_CHECKPOINTS - (behind is not None),
-        behind=behind,
+        refusal=why,
+        slots=MAX_CHECKPOINTS if why is None else 0,
+        automatic=_automatic(request),
+        tier=tier if isinstance(tier, str) else None,
     )
 
 
-def _ttl(asked: Any) -> str:
-    return "1h" if asked == "1h" else "5m"
+def _refusal(request: Mapping[str, Any]) -> str | None:
+    if "messages" not in request:
+        return NO_MESSAGES
+    # "system.0.cache_control: Extra inputs are not permitted" (boto3#4626).
+    optimized = request.get("performanceConfigLatency") == "optimized"
+    return "latency-optimized inference refuses checkpoints" if optimized else None
+
+
+class _Automatic(dict[str, Any]):
+    """A `cache_control` that stays at the top of the body."""
+
+
+def _automatic(request: Mapping[str, Any]) -> Mark | None:
+    """Anthropic's automatic caching: one point behind the last block that takes one, of the four.
+
+    Asked for by a `cache_control` at the top of the body (Anthropic's documentation, 2026-10). The caller's
+    stays there, and ours fill what remains. Ours never ask for it: a point at the end does the same at the
+    same price, and goes elsewhere where the end won't come back; older models refuse the other.
+    """
+    control = request.get(CACHE_CONTROL)
+    if control is None:
+        return None
+    known = mapped(control, "the cache_control of the body")
+    return Mark(ttl=known.get("ttl"), raw=_Automatic(known))
 
 
 def head(request: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -91,12 +113,20 @@ def holding(request: Mapping[str, Any], head: tuple[Any, Any], messages: list[An
 
 def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
     """Where checkpoints stand in a body as it is sent, in cache order: layer and path of each block."""
-    return [
-        (layer, (*stem, i))
-        for layer, stem, items, _ in _lists(request)
-        for i, item in enumerate(items)
-        if _is_marked(item)
+    blocks = [
+        (layer, (*stem, i), item) for layer, stem, items, _ in _lists(request) for i, item in enumerate(items)
     ]
+    marked = [(layer, path) for layer, path, item in blocks if _is_marked(item)]
+    if request.get(CACHE_CONTROL) is None:
+        return marked
+    taking = [(layer, path) for layer, path, item in blocks if layer == "messages" and _takes(item)]
+    return marked if set(taking[-1:]) <= set(marked) else [*marked, taking[-1]]
+
+
+def _takes(item: Mapping[str, Any]) -> bool:
+    """Whether a block of a message takes a checkpoint of ours."""
+    kind = item.get("type")
+    return kind in (CLAUDE.ours or ()) and (kind != "text" or is_text(str(item.get("text"))))
 
 
 def _lists(request: Mapping[str, Any]) -> Iterator[tuple[Layer, tuple[int, ...], Sequence[Any], str]]:
@@ -131,7 +161,7 @@ def _blocks(
     for i, item in enumerate(items):
         kind = _kind(layer, mapped(item, "a block"))
         payload: Any = texted(item.get("text"), "a text") if kind == "text" else item
-        takes = kind != "text" or is_text(payload)
+        takes = is_text(payload) if kind == "text" else not _is_deferred(layer, item)
         may = takes and (ours is None or kind in ours)
         mark = None
         control = _control(item) if CACHE_CONTROL in item or kind == "tool_result" else None
@@ -139,7 +169,28 @@ def _blocks(
             stays = may or (takes and may_stay(stand, kind))
             mark = Mark(ttl=control.get("ttl"), raw=dict(control), stays=stays)
             payload = payload if kind == "text" else _set(item, None)
+        if kind in _HOLDING:
+            payload = _weighable(payload)
         out.append(quick(RawBlock, (layer, (*stem, i), kind, payload, role, i == 0, may, mark, "")))
+
+
+_HOLDING = frozenset({"image", "document", "tool_result"})
+
+
+def _weighable(item: Any) -> Any:
+    """The block with its base64 as bytes: of an image nobody counts the letters."""
+    source = fields_of(fields_of(item).get("source"))
+    if source.get("type") == "base64":
+        return {**item, "source": as_bytes(source, "data")}
+    parts = _parts(fields_of(item))
+    known = [_weighable(part) for part in parts]
+    same = all(a is b for a, b in zip(known, parts, strict=True))
+    return item if same else {**item, "content": known}
+
+
+def _is_deferred(layer: Layer, item: Mapping[str, Any]) -> bool:
+    # "Tools with defer_loading cannot use prompt caching" (claude-code#86743, CLIProxyAPI#4561, 2026).
+    return layer == "tools" and item.get("defer_loading") is True
 
 
 def _kind(layer: Layer, item: Mapping[str, Any]) -> str:
@@ -172,9 +223,12 @@ def _parts(item: Mapping[str, Any]) -> Sequence[Any]:
 def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts) -> dict[str, Any]:
     """A copy of the body that holds exactly these checkpoints.
 
-    A text given as a plain string becomes a list of one text block where it is marked.
+    A text given as a plain string becomes a list of one text block where it is marked. The one at the top of
+    the body stays there.
     """
     out = dict(request)
+    if _is_marked(request) and not any(isinstance(mark, _Automatic) for mark in marks.values()):
+        del out[CACHE_CONTROL]
     if request.get("tools"):
         out["tools"] = _rewrite("tools", (), request["tools"], marks, cuts)
     if request.get("system"):
@@ -207,6 +261,7 @@ def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks, cuts
 def _set(item: Mapping[str, Any], control: Any) -> Mapping[str, Any]:
     """The block with this checkpoint and no other, in it or on it."""
     clean = _without_nested(item)
+    control = None if isinstance(control, _Automatic) else control
     if clean.get(CACHE_CONTROL) == control:
         return clean
     bare = _without(clean)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS
-from cachepoint.core.prompt.prefix import RawBlock
+from cachepoint.core.prompt.prefix import Mark, RawBlock
 
 Marks = Mapping[tuple[str, tuple[int, ...]], Any]
 Touched = AbstractSet[tuple[str | int, ...]] | None
@@ -16,6 +16,7 @@ Cuts = Mapping[tuple[str, tuple[int, ...]], tuple[int, ...]]
 Kinds = frozenset[str]
 
 NOTHING: Kinds = frozenset()
+NO_MESSAGES = "no body with messages was read"
 NO_FIELDS: Mapping[str, Any] = {}
 
 # Measured on Bedrock (CacheCanary 0.4.0, Sonnet 4.6, 2026-10): a change of thinking or effort loses
@@ -41,9 +42,9 @@ class Reading:
     `invalidates` is what a change of which loses everything (thinking, effort), `turn` what loses
     only the messages (a forced tool choice). `orphans` counts checkpoints with nothing before them.
     `refusal` says why none of ours may be placed, `slots` how many may leave at all, the caller's
-    among them; `behind` is the TTL of one that Bedrock itself places behind them all (automatic
-    caching). `tier` is the service tier where the request names one. `growth` says what it goes on
-    from, where that is known.
+    among them; `automatic` is one that Bedrock itself places behind the last block that takes one, as
+    the caller asked. `tier` is the service tier where the request names one. `growth` says what it
+    goes on from, where that is known.
     """
 
     raw: list[RawBlock]
@@ -52,7 +53,7 @@ class Reading:
     orphans: int
     refusal: str | None = None
     slots: int = MAX_CHECKPOINTS
-    behind: str | None = None
+    automatic: Mark | None = None
     tier: str | None = None
     growth: Any = None
 
@@ -124,6 +125,12 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     if value is None:
         return NO_FIELDS
     return value if type(value) is dict or isinstance(value, Mapping) else NO_FIELDS
+
+
+def as_bytes(source: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A source whose base64 under a name is bytes: these are told apart and weighed by themselves."""
+    data = source.get(name)
+    return {**source, name: data.encode()} if isinstance(data, str) else source
 
 
 def with_content(messages: Sequence[Any], touched: Touched, rewrite: Callable[[int, Any], Any]) -> list[Any]:
