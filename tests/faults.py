@@ -283,4 +283,4 @@ def _lines(entry):
     body = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         body = body[1:]
-    return body[-1].end_lineno - body[0].lineno + 1
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0

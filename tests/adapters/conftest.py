@@ -9,6 +9,7 @@ from cachepoint import PromptCache
 # Module of the harness, its class, and the framework without which it is left out.
 ADAPTERS = (
     ("tests.adapters.langchain_adapter", "LangChainAdapter", "langchain_aws"),
+    ("tests.adapters.invoke_adapter", "InvokeAdapter", "langchain_aws"),
     ("tests.adapters.llama_index_adapter", "LlamaIndexAdapter", "llama_index.llms.bedrock_converse"),
 )
 

@@ -72,10 +72,12 @@ class Adapter(Protocol):
 
     `modes` are its ways to make one call each: sync, async, streamed. `shapes` are at least 50 requests.
     `misspelt` are attempts that must raise ValueError or TypeError before anything is sent; each takes (bedrock).
-    `bedrock` is the fixture of that name: `.client(service)`, `.url`, `.now`.
+    `bedrock` is the fixture of that name: `.client(service)`, `.url`, `.now`. `uncached` is a model that takes
+    no checkpoint.
     """
 
     name: str
+    uncached: str
     modes: Sequence[str]
     shapes: Sequence[Shape]
     misspelt: Sequence[Callable[[Any], Any]]
@@ -114,6 +116,9 @@ class Adapter(Protocol):
         self, model: Any, messages: Sequence[Any], *, tools: Sequence[Any] = (), awaited: bool = False
     ) -> Any:
         """Write a prefix; the CallReport."""
+
+    def names(self, request: Any) -> list[str]:
+        """The names of the tools in a request as it was sent."""
 
     def meter(self) -> AbstractContextManager[Meter]:
         """Count the calls made in the block."""

@@ -7,13 +7,14 @@ from langchain_aws import ChatBedrockConverse
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from cachepoint.langchain import CachedChatBedrockConverse, get_cache_usage_callback
-from tests.adapters.contract import CLAUDE, Answer, Tool, ToolCall
+from tests.adapters.contract import CLAUDE, LLAMA, Answer, Tool, ToolCall
 from tests.adapters.langchain_shapes import SHAPES
 
 POINT = ChatBedrockConverse.create_cache_point()
 
 
 class LangChainAdapter:
+    uncached = LLAMA
     name = "langchain"
     modes = ("invoke", "ainvoke", "stream", "astream", "batch", "abatch")
     shapes = SHAPES
@@ -49,6 +50,9 @@ class LangChainAdapter:
     def warm(self, model, messages, *, tools=(), awaited=False):
         runnable = model.bind_tools(tools) if tools else model
         return asyncio.run(runnable.awarm(messages)) if awaited else runnable.warm(messages)
+
+    def names(self, request):
+        return [t["toolSpec"]["name"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
 
     @contextmanager
     def meter(self):

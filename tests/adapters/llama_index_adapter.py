@@ -11,7 +11,7 @@ from llama_index.llms.bedrock_converse import BedrockConverse
 from pydantic import Field, create_model
 
 from cachepoint.llama_index import CachedBedrockConverse, get_cache_usage_callback
-from tests.adapters.contract import CLAUDE, Answer, ToolCall
+from tests.adapters.contract import CLAUDE, LLAMA, Answer, ToolCall
 from tests.adapters.llama_index_shapes import SHAPES
 from tests.conftest import DUMMIES, REGION
 
@@ -34,6 +34,7 @@ class SchemaTool(BaseTool):
 
 
 class LlamaIndexAdapter:
+    uncached = LLAMA
     name = "llama_index"
     modes = ("chat", "achat", "stream_chat", "astream_chat")
     shapes = SHAPES
@@ -78,6 +79,9 @@ class LlamaIndexAdapter:
         if awaited:
             return asyncio.run(model.awarm(messages, tools=list(tools)))
         return model.warm(messages, tools=list(tools))
+
+    def names(self, request):
+        return [t["toolSpec"]["name"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
 
     @contextmanager
     def meter(self):

@@ -12,7 +12,7 @@ import cachepoint
 from cachepoint import PromptCache
 from cachepoint.cli.demo import letters
 from cachepoint.emulator import EmulatedError, ScriptedResponder, ToolResponder
-from tests.adapters.contract import LLAMA, MANUAL, Tool, ToolCall
+from tests.adapters.contract import MANUAL, Tool, ToolCall
 
 SHAPES = Loader().load_service_model("bedrock-runtime", "service-2")["shapes"]
 DROPS_SPLIT = "cacheDetails" not in SHAPES["TokenUsage"]["members"]
@@ -28,11 +28,14 @@ def cached(answer):
     return read(answer) + answer.report["usage"]["write_tokens"]
 
 
+MARKS = ("cachePoint", "cache_control")
+
+
 def points(value):
-    """All cachePoints in a request, in order."""
+    """All checkpoints in a request, in order, as Converse writes them."""
     if isinstance(value, dict):
-        yield from ([value["cachePoint"]] if "cachePoint" in value else [])
-        value = [v for k, v in value.items() if k != "cachePoint"]
+        yield from ({**value[mark], "type": "default"} for mark in MARKS if mark in value)
+        value = [v for k, v in value.items() if k not in MARKS]
     if isinstance(value, list):
         for item in value:
             yield from points(item)
@@ -128,8 +131,7 @@ def test_step_with_many_parallel_tool_calls(adapter, parallel, bedrock, cache):
 def test_tools_keep_their_order(adapter, bedrock, cache):
     model = adapter.cached(bedrock, cache=cache)
     adapter.ask(model, [adapter.user(MANUAL)], tools=[adapter.tool(t) for t in TOOLS])
-    sent = bedrock.answered[-1].request["toolConfig"]["tools"]
-    assert [t["toolSpec"]["name"] for t in sent if "toolSpec" in t] == [t.name for t in TOOLS]
+    assert adapter.names(bedrock.answered[-1].request) == [t.name for t in TOOLS]
 
 
 def test_the_callers_objects_stay_as_they_are(adapter, mode, bedrock, cache):
@@ -171,8 +173,8 @@ def test_off_sends_the_bytes_of_the_base_class(adapter, shape, bedrock, cache):
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 def test_a_model_without_caching_gets_the_bytes_of_the_base_class(adapter, shape, bedrock, cache):
     base, ours = (
-        lambda: adapter.base(bedrock, LLAMA, **copy.deepcopy(shape.options)),
-        lambda: adapter.cached(bedrock, LLAMA, cache=cache, **copy.deepcopy(shape.options)),
+        lambda: adapter.base(bedrock, adapter.uncached, **copy.deepcopy(shape.options)),
+        lambda: adapter.cached(bedrock, adapter.uncached, cache=cache, **copy.deepcopy(shape.options)),
     )
     assert outcomes(bedrock, shape, ours()) == outcomes(bedrock, shape, base())
 
@@ -195,10 +197,10 @@ def test_hand_placed_point_stays(adapter, bedrock, cache):
     model = adapter.cached(bedrock, cache=cache)
     messages = [adapter.system(MANUAL), adapter.user("First: " + MANUAL, point=True)]
     answer = adapter.ask(model, messages)
-    assert "cachePoint" in bedrock.answered[-1].request["messages"][0]["content"][-1]
+    assert list(points(bedrock.answered[-1].request["messages"][0]["content"][-1]))
     adapter.ask(model, [*messages, answer.message, adapter.user("Second?")])
     sent = bedrock.answered[-1].request
-    assert "cachePoint" in sent["messages"][0]["content"][-1]
+    assert list(points(sent["messages"][0]["content"][-1]))
     assert len(list(points(sent))) <= 4
 
 
@@ -309,7 +311,7 @@ def test_models_of_one_process_share_what_they_know(adapter, bedrock, monkeypatc
 
 def test_unsupported_model_answers_and_says_so(adapter, mode, bedrock, cache):
     answer = adapter.ask(
-        adapter.cached(bedrock, LLAMA, cache=cache), [adapter.user("Where is it?")], mode=mode
+        adapter.cached(bedrock, adapter.uncached, cache=cache), [adapter.user("Where is it?")], mode=mode
     )
     assert answer.text
     assert answer.report["checkpoints"] == []

@@ -24,6 +24,9 @@ from tests.adapters.langchain_shapes import look_up
 from tests.faults import CLIENTS, MODULES, are_short, check
 
 MODEL = "cachepoint.langchain.chat_models:CachedChatBedrockConverse"
+INVOKE = "cachepoint.langchain.chat_models:CachedChatBedrock"
+CACHED = "cachepoint.langchain.cached:Cached"
+INVOKING = "cachepoint.langchain.invoking"
 BOUND = "cachepoint.langchain.binding:BoundModel"
 ORDER = "cachepoint.langchain.documents:StableDocumentOrder"
 # What LangChain itself calls: each holds a guard, or does nothing that could raise.
@@ -31,10 +34,19 @@ ENTRIES = (
     *CLIENTS,
     f"{MODEL}._generate",
     f"{MODEL}._stream",
-    f"{MODEL}.bind",
-    f"{MODEL}.with_config",
-    f"{MODEL}.get_lc_namespace",
-    f"{MODEL}.lc_attributes",
+    f"{INVOKE}._generate",
+    f"{INVOKE}._stream",
+    f"{INVOKE}._as_converse",
+    f"{INVOKING}:InvokingClient.invoke_model",
+    f"{INVOKING}:InvokingClient.invoke_model_with_response_stream",
+    f"{INVOKING}:Untold.__init__",
+    f"{INVOKING}:Untold.__getattr__",
+    f"{INVOKING}:Untold.on_llm_new_token",
+    f"{CACHED}._each",
+    f"{CACHED}.bind",
+    f"{CACHED}.with_config",
+    f"{CACHED}.get_lc_namespace",
+    f"{CACHED}.lc_attributes",
     f"{BOUND}.bind",
     f"{BOUND}.bind_tools",
     f"{BOUND}.with_config",

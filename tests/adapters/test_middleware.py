@@ -31,7 +31,7 @@ from cachepoint.emulator import ScriptedResponder, ToolResponder
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
     CachepointMiddleware,
-    chat_models,
+    cached,
     get_cache_usage_callback,
 )
 from tests.adapters.contract import CLAUDE, LLAMA, MANUAL
@@ -42,7 +42,7 @@ TURNS = ("Check the valve.", "And the pump?", "What else is there?")
 
 @pytest.fixture(autouse=True)
 def _says_it_anew():
-    chat_models._say_that_it_takes_over.cache_clear()
+    cached._say_that_it_takes_over.cache_clear()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
 from cachepoint.core.accounting.pricing import warm as _warm
 from cachepoint.langchain import retrieval as _retrieval  # noqa: F401 -- registers itself
 from cachepoint.langchain.callbacks import CacheUsageCallbackHandler, get_cache_usage_callback
-from cachepoint.langchain.chat_models import LOAD_OPTIONS, CachedChatBedrockConverse
+from cachepoint.langchain.chat_models import LOAD_OPTIONS, CachedChatBedrock, CachedChatBedrockConverse
 
 if TYPE_CHECKING:
     from cachepoint.langchain.documents import StableDocumentOrder
@@ -35,6 +35,7 @@ _LAZY = {
 __all__ = [
     "LOAD_OPTIONS",
     "CacheUsageCallbackHandler",
+    "CachedChatBedrock",
     "CachedChatBedrockConverse",
     "CachepointMiddleware",
     "ClearToolUsesInBatches",

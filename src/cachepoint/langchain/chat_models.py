@@ -1,36 +1,26 @@
-"""ChatBedrockConverse with every call cached."""
+"""The chat models of langchain-aws, with every call cached."""
 
-import logging
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from copy import deepcopy
-from functools import cache, lru_cache, partial
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from langchain_aws import ChatBedrockConverse
+from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
-from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
-from cachepoint.core.models.rules import base_model, rules_for
-from cachepoint.core.policy import CachePolicy, resolved
-from cachepoint.langchain.binding import BoundModel
-from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
-from cachepoint.langchain.warming import Warms
-
-logger = logging.getLogger("cachepoint")
-
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
+from cachepoint.core.policy import CachePolicy
+from cachepoint.langchain.cached import Cached, PolicyLike
+from cachepoint.langchain.invoking import InvokingClient, Untold, points_of
 
 
-class CachedChatBedrockConverse(Warms, ChatBedrockConverse):
+class CachedChatBedrockConverse(Cached, ChatBedrockConverse):
     """`ChatBedrockConverse` with prompt caching: every call carries the right checkpoints.
 
     Takes all that `ChatBedrockConverse` takes, and two options more. Caching needs no change to
@@ -103,103 +93,11 @@ class CachedChatBedrockConverse(Warms, ChatBedrockConverse):
         ValueError: Where an option of ours is misspelt or holds no valid value.
     """
 
-    cache_policy: CachePolicy | None = None
-    prompt_cache: PromptCache | None = Field(default=None, exclude=True, repr=False)
+    if TYPE_CHECKING:
 
-    _binding: BoundModel | None = PrivateAttr(default=None)
-    # Of the copy that warms: what its one call comes to.
-    _warmed: list[CallReport] | None = PrivateAttr(default=None)
+        def __init__(self, **values: Any) -> None: ...
 
-    def __init__(self, **values: Any) -> None:
-        # Not in a validator: pydantic would print the input, credentials among it, beside our message.
-        refuse_misspelt(values, _names(type(self)))
-        # Upstream's configurable_fields passes every field, and its validator takes no None here.
-        if values.get("base_model_id", "") is None:
-            del values["base_model_id"]
-        super().__init__(**values)
-
-    @field_validator("cache_policy", "prompt_cache", mode="before")
-    @classmethod
-    def _read(cls, value: Any, info: ValidationInfo) -> Any:
-        return read(str(info.field_name), value)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, read(name, value))
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy; options of ours in `update` are read as in the constructor.
-
-        Raises:
-            ValueError: Where an option of ours is misspelt or holds no valid value.
-        """
-        refuse_misspelt(update or {}, _names(type(self)))
-        return super().model_copy(update={k: read(k, v) for k, v in (update or {}).items()}, deep=deep)
-
-    @classmethod
-    def from_model(
-        cls,
-        existing: ChatBedrockConverse,
-        *,
-        cache_policy: PolicyLike = None,
-        prompt_cache: PromptCache | None = None,
-    ) -> Self:
-        """A cached model with the settings and the clients of one that is built already.
-
-        Args:
-            existing: The model; it stays as it is.
-            cache_policy: As in the constructor.
-            prompt_cache: As in the constructor.
-
-        Raises:
-            TypeError: Where `existing` is no `ChatBedrockConverse`, or a subclass with ways of its own.
-            ValueError: Where `cache_policy` is not valid.
-        """
-        if not isinstance(existing, ChatBedrockConverse):
-            raise TypeError(f"from_model takes a ChatBedrockConverse, not {type(existing).__name__}")
-        if type(existing) not in {ChatBedrockConverse, *cls.__mro__}:
-            raise TypeError(
-                f"from_model would lose what {type(existing).__name__} overrides: "
-                "let it subclass CachedChatBedrockConverse instead"
-            )
-        ours = {"cache_policy": cache_policy, "prompt_cache": prompt_cache}
-        values = {k: v for k, v in existing.__dict__.items() if k in cls.model_fields}
-        chosen = {k: read(k, v) for k, v in ours.items() if v is not None}
-        # Validated when it was built; a second time might build clients and ask AWS.
-        return cls.model_construct(existing.model_fields_set | chosen.keys(), **{**values, **chosen})
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Where `load` finds the class; upstream's would name `langchain_aws`."""
-        return cls.__module__.split(".")
-
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """The policy as plain data."""
-        plain: dict[str, Any] = {}
-        return guard("serialising", lambda: _as_data(self.cache_policy), plain)
-
-    def bind(self, **kwargs: Any) -> BoundModel:
-        """Bind options to every call; tools and schemas can be bound on top.
-
-        Raises:
-            ValueError: Where an option of ours is misspelt, or `cache_policy` is not valid.
-        """
-        bound = guard("binding", lambda: self._bound(kwargs), None)
-        return cast("BoundModel", super().bind(**kwargs)) if bound is None else bound
-
-    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> BoundModel:
-        """Bind a config; tools and schemas can be bound on top.
-
-        Raises:
-            ValueError: Where it holds an option of ours: these are bound with `bind`.
-        """
-        return self.bind().with_config(config, **kwargs)
-
-    def carrying(self, binding: BoundModel) -> Self:
-        """A copy whose `bind` binds to `binding`: what it binds comes on top of what that holds."""
-        copy = self.model_copy()
-        copy._binding = binding  # noqa: SLF001
-        return copy
+    upstream: ClassVar[type[BaseChatModel]] = ChatBedrockConverse
 
     def _generate(
         self,
@@ -210,9 +108,7 @@ class CachedChatBedrockConverse(Warms, ChatBedrockConverse):
     ) -> ChatResult:
         policy = kwargs.pop("cache_policy", None)
         model, theirs = guard("caching a call", lambda: self._caching(policy, kwargs), (self, kwargs))
-        result = super(CachedChatBedrockConverse, model)._generate(
-            list(messages), stop, run_manager, **theirs
-        )
+        result = super(Cached, model)._generate(list(messages), stop, run_manager, **theirs)
         guard("reporting a call", lambda: self._lift_reports(result), None)
         return result
 
@@ -226,77 +122,136 @@ class CachedChatBedrockConverse(Warms, ChatBedrockConverse):
         policy = kwargs.pop("cache_policy", None)
         model, theirs = guard("caching a call", lambda: self._caching(policy, kwargs), (self, kwargs))
         # Upstream tells the run manager before we have lifted the report; so we tell it.
-        chunks = super(CachedChatBedrockConverse, model)._stream(list(messages), stop, None, **theirs)
-        with closing(chunks):  # type: ignore[type-var]
-            for chunk in chunks:
-                guard("reporting a call", partial(_lift_report, chunk.message), None)
-                if run_manager:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
-
-    def _bound(self, kwargs: dict[str, Any]) -> BoundModel:
-        if self._binding is not None:
-            return self._binding.bind(**kwargs)
-        return BoundModel(bound=self, kwargs=told_apart(to_bind(kwargs)), config={})
+        chunks = super(Cached, model)._stream(list(messages), stop, None, **theirs)
+        yield from self._each(chunks, _lift_report, run_manager)
 
     def _lift_reports(self, result: ChatResult) -> None:
         for generation in result.generations:
             report = _lift_report(generation.message)
-            if report is not None and self._warmed is not None:
-                self._warmed.append(report)
+            if report is not None:
+                self._warmed_by(report)
 
-    def _caching(self, policy: PolicyLike, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
-        """This model with a caching client for the length of one call, and upstream's part of the options."""
-        refuse_misspelt(kwargs, OF_A_CALL)
-        called = kwargs.get("model_id") or self.model_id
-        # Upstream has asked for it where the id hides it; it is that of this id alone.
-        behind = self.base_model_id if called == self.model_id else None
-        chosen, theirs = self._taking_over(
-            CachePolicy.layered(self.cache_policy, CachePolicy.of(policy)), behind or called, kwargs
-        )
-        client = CachingClient(self.client, policy=chosen, cache=self.prompt_cache, base_model_id=behind)
-        update: dict[str, Any] = {"client": client if self._warmed is None else client.warming()}
-        if self.raw_blocks is not None and theirs.get("cache_control"):
+    def _for_a_call(self, client: CachingClient, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        update = super()._for_a_call(client, kwargs)
+        if self.raw_blocks is not None and kwargs.get("cache_control"):
             # Upstream would add its points to the caller's own blocks.
             update["raw_blocks"] = deepcopy(self.raw_blocks)
-        return super().model_copy(update=update), theirs
-
-    def _taking_over(
-        self, policy: CachePolicy, model_id: str, kwargs: dict[str, Any]
-    ) -> tuple[CachePolicy, dict[str, Any]]:
-        """What other middleware asks for by rote gives way, except where nothing of ours is placed."""
-        control = kwargs.get("cache_control")
-        holds = resolved(self.prompt_cache.policy if self.prompt_cache else None, policy)
-        if not isinstance(control, ByRote) or holds.mode == "off" or not takes_checkpoints(model_id):
-            return policy, kwargs
-        _say_that_it_takes_over()
-        # Their default is 5m, so only a 1h was asked for.
-        asked = control.get("ttl") == "1h" and "ttl" not in holds.given
-        theirs = {k: v for k, v in kwargs.items() if k != "cache_control"}
-        return policy.but(ttl="1h") if asked else policy, theirs
+        return update
 
 
-_ID = (*CachedChatBedrockConverse.get_lc_namespace(), CachedChatBedrockConverse.__name__)
+class CachedChatBedrock(Cached, ChatBedrock):
+    """`ChatBedrock` with prompt caching: every call of InvokeModel carries the right checkpoints.
+
+    All that `CachedChatBedrockConverse` says of options, reports and bindings holds here, too. Claude is
+    cached. With `beta_use_converse_api=True`, which upstream chooses by itself for Nova, calls go the way of
+    `CachedChatBedrockConverse`. InvokeModel and Converse share no entries.
+
+    `cache_control` in the content of messages is honoured, with its ttl, which upstream drops.
+
+    Example:
+        .. code-block:: python
+
+            from cachepoint.langchain import CachedChatBedrock
+
+            llm = CachedChatBedrock(model="us.anthropic.claude-sonnet-4-6", region_name="us-east-1")
+            answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
+            answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
+
+    Args:
+        cache_policy: As of `CachedChatBedrockConverse`.
+        prompt_cache: As of `CachedChatBedrockConverse`.
+
+    Raises:
+        ValueError: Where an option of ours is misspelt or holds no valid value.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
+
+    upstream: ClassVar[type[BaseChatModel]] = ChatBedrock
+    _client_of_a_call: ClassVar[type[CachingClient]] = InvokingClient
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        policy = kwargs.pop("cache_policy", None)
+        plain = (self, kwargs, messages)
+        model, theirs, asked = guard("caching a call", lambda: self._readied(messages, policy, kwargs), plain)
+        result = super(Cached, model)._generate(asked, stop, run_manager, **theirs)
+        guard("reporting a call", lambda: self._lift(model, result.generations[0].message), None)
+        return result
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        policy = kwargs.pop("cache_policy", None)
+        plain = (self, kwargs, messages)
+        model, theirs, asked = guard("caching a call", lambda: self._readied(messages, policy, kwargs), plain)
+        # Upstream tells the run manager before the report is in the chunk; so we tell it of chunks.
+        told: Any = run_manager and Untold(run_manager)
+        chunks = super(Cached, model)._stream(asked, stop, told, **theirs)
+        yield from self._each(chunks, partial(self._lift, model), run_manager)
+
+    @property
+    def _as_converse(self) -> ChatBedrockConverse:
+        plain = super()._as_converse
+        return guard("caching a model", lambda: self._cached(plain), plain)
+
+    def _cached(self, plain: ChatBedrockConverse) -> CachedChatBedrockConverse:
+        ours = {"cache_policy": self.cache_policy, "prompt_cache": self.prompt_cache}
+        model = CachedChatBedrockConverse.from_model(plain, **ours)  # type: ignore[arg-type]
+        # Upstream does not hand it on.
+        model.base_model_id = self.base_model_id or model.base_model_id
+        model._binding, model._warmed = self._binding, self._warmed  # noqa: SLF001
+        return model
+
+    def _readied(
+        self, messages: list[BaseMessage], policy: PolicyLike, kwargs: dict[str, Any]
+    ) -> tuple[Self, dict[str, Any], list[BaseMessage]]:
+        """The model of one call, upstream's part of the options, and the messages."""
+        if self.beta_use_converse_api:
+            chosen = CachePolicy.layered(self.cache_policy, CachePolicy.of(policy))
+            return self.model_copy(update={"cache_policy": chosen, **self._whole}), kwargs, [*messages]
+        if isinstance(self.client, InvokingClient):
+            # Upstream's `_generate` streams where `streaming` is on: this is the copy of that call.
+            return self, kwargs, [*messages]
+        model, theirs = self._caching(policy, kwargs)
+        model.client.points = points_of(messages)
+        # Without a message, upstream leaves out the system prompt.
+        warming = self._warmed is not None and all(m.type == "system" for m in messages)
+        return model, theirs, [*messages, *([HumanMessage(".")] if warming else [])]
+
+    @property
+    def _whole(self) -> dict[str, Any]:
+        """What has an answer come whole where nobody waits for it."""
+        return {} if self._warmed is None else {"streaming": False}
+
+    def _for_a_call(self, client: CachingClient, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super()._for_a_call(client, kwargs), **self._whole}
+
+    def _lift(self, model: "CachedChatBedrock", message: BaseMessage) -> None:
+        """Put the report where people look, as plain data, once it is there."""
+        report = model.client.report() if isinstance(model.client, InvokingClient) else None
+        if report is not None:
+            message.response_metadata[REPORT_KEY] = report.as_dict()
+            self._warmed_by(report)
+
+
+_IDS = [(*cls.get_lc_namespace(), cls.__name__) for cls in (CachedChatBedrockConverse, CachedChatBedrock)]
 
 LOAD_OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {"valid_namespaces": ["cachepoint"], "additional_import_mappings": {_ID: _ID}}
+    {"valid_namespaces": ["cachepoint"], "additional_import_mappings": {each: each for each in _IDS}}
 )
-"""What `load` and `loads` of langchain-core take, so that they know our class beside theirs."""
-
-
-def takes_checkpoints(model_id: str) -> bool:
-    """Whether the model caches explicitly, as far as its id tells."""
-    return base_model(model_id) is None or rules_for(model_id).caches
-
-
-@lru_cache(maxsize=64)
-def _names(cls: type[ChatBedrockConverse]) -> frozenset[str]:
-    aliases = (field.alias for field in cls.model_fields.values())
-    return frozenset((*cls.model_fields, *filter(None, aliases)))
-
-
-def _as_data(policy: CachePolicy | None) -> dict[str, Any]:
-    return {} if policy is None else {"cache_policy": policy.options()}
+"""What `load` and `loads` of langchain-core take, so that they know our classes beside theirs."""
 
 
 def _lift_report(message: BaseMessage) -> CallReport | None:
@@ -312,12 +267,3 @@ def _lift_report(message: BaseMessage) -> CallReport | None:
         del message.response_metadata["ResponseMetadata"]
     message.response_metadata[REPORT_KEY] = report.as_dict()
     return cast("CallReport", report)
-
-
-@cache
-def _say_that_it_takes_over() -> None:
-    logger.warning(
-        "cachepoint places the checkpoints; the cache_control that other middleware "
-        "(BedrockPromptCachingMiddleware) puts into the settings of a call is not applied. "
-        "One of the two is enough"
-    )

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Never, cast, get_args
 
-from langchain_aws import ChatBedrockConverse
+from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.cache import PromptCache
@@ -12,7 +12,8 @@ from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.options import OURS, refuse_misspelt
 from cachepoint.core.policy import CachePolicy
 from cachepoint.langchain.binding import BoundModel
-from cachepoint.langchain.chat_models import CachedChatBedrockConverse, PolicyLike, takes_checkpoints
+from cachepoint.langchain.cached import Cached, PolicyLike, takes_checkpoints
+from cachepoint.langchain.chat_models import CachedChatBedrock, CachedChatBedrockConverse
 from cachepoint.langchain.options import read, to_bind
 
 try:
@@ -130,12 +131,12 @@ class CachepointMiddleware(Middleware):
         given = cached if binding is None else _bound_alike(binding, cached)
         return request.override(model=cast("Any", given)), ""
 
-    def _cached(self, model: ChatBedrockConverse) -> CachedChatBedrockConverse:
+    def _cached(self, model: Any) -> Cached:
         ours: dict[str, Any] = {"cache_policy": self.cache_policy, "prompt_cache": self.prompt_cache}
-        if type(model) in _AS_THEY_ARE:
-            return CachedChatBedrockConverse.from_model(model, **ours)
-        given = {k: v for k, v in ours.items() if v is not None}
-        return cast("CachedChatBedrockConverse", model.model_copy(update=given))
+        swapped = _AS_THEY_ARE.get(type(model))
+        if swapped is not None:
+            return swapped.from_model(model, **ours)
+        return cast("Cached", model.model_copy(update={k: v for k, v in ours.items() if v is not None}))
 
     def _unsupported(self, refusal: str) -> str:
         if self.unsupported_model_behavior == "raise":
@@ -153,18 +154,26 @@ def _refuse(names: Iterable[str]) -> None:
         raise InvalidOptionError(f"{name!r} is no option here: there are {', '.join(_OPTIONS)}")
 
 
-_AS_THEY_ARE = (ChatBedrockConverse, CachedChatBedrockConverse)
+# By the class of a model, the class that caches it.
+_AS_THEY_ARE: dict[type, type[Cached]] = {
+    **dict.fromkeys((ChatBedrockConverse, CachedChatBedrockConverse), CachedChatBedrockConverse),
+    **dict.fromkeys((ChatBedrock, CachedChatBedrock), CachedChatBedrock),
+}
 
 
 def _refusal(model: Any) -> str | None:
     """Why a model can't be cached here."""
     kind = type(model).__name__
-    if not isinstance(model, ChatBedrockConverse):
-        return f"CachepointMiddleware caches ChatBedrockConverse, not {kind}: it is called as it is"
-    if type(model) not in _AS_THEY_ARE and not isinstance(model, CachedChatBedrockConverse):
+    if not isinstance(model, ChatBedrockConverse | ChatBedrock):
+        return (
+            f"CachepointMiddleware caches ChatBedrockConverse and ChatBedrock, not {kind}: "
+            "it is called as it is"
+        )
+    if type(model) not in _AS_THEY_ARE and not isinstance(model, Cached):
+        theirs = "ChatBedrock" if isinstance(model, ChatBedrock) else "ChatBedrockConverse"
         return (
             f"{kind} would lose what it overrides: it is called as it is. Derive it from "
-            "cachepoint.langchain.CachedChatBedrockConverse"
+            f"cachepoint.langchain.Cached{theirs}"
         )
     called = model.base_model_id or model.model_id
     if not takes_checkpoints(called):
@@ -172,7 +181,7 @@ def _refusal(model: Any) -> str | None:
     return None
 
 
-def _bound_alike(binding: Any, model: CachedChatBedrockConverse) -> BoundModel:
+def _bound_alike(binding: Any, model: Cached) -> BoundModel:
     return BoundModel(
         bound=model,
         kwargs=to_bind(dict(binding.kwargs)),

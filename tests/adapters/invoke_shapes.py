@@ -1,0 +1,118 @@
+"""Requests as users of ChatBedrock make them, for the promise that off means off."""
+
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+from tests.adapters import langchain_shapes as theirs
+from tests.adapters.contract import MANUAL, Shape
+from tests.adapters.langchain_shapes import ASK, HISTORY, PIXEL, RESULTS, Verdict, look_up, order
+
+POINT = {"cache_control": {"type": "ephemeral"}}
+HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+# What is Converse's alone, or not sent by ChatBedrock at all.
+_CONVERSE = ("hand-", "guard", "reasoning", "pdf", "image", "empty-user")
+
+
+def _text(text, **more):
+    return {"type": "text", "text": text, **more}
+
+
+PROMPTS = {
+    **{n: p for n, p in theirs.PROMPTS.items() if not n.startswith(_CONVERSE)},
+    "image": [
+        HumanMessage(
+            [
+                _text("what is it?"),
+                {
+                    "type": "image",
+                    "source": {"type": "base64", "media_type": "image/png", "data": PIXEL},
+                },
+            ]
+        )
+    ],
+    "image-url": [
+        HumanMessage(
+            [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}, _text("what?")]
+        )
+    ],
+    "hand-user": [HumanMessage([_text(MANUAL, **POINT)])],
+    "hand-system": [SystemMessage([_text(MANUAL, **POINT)]), HumanMessage("hi")],
+    "hand-hour": [SystemMessage([_text(MANUAL, **HOUR)]), HumanMessage("hi")],
+    "hand-both": [SystemMessage([_text(MANUAL, **HOUR)]), HumanMessage([_text(MANUAL, **POINT)])],
+    "thinking": [
+        HumanMessage("think"),
+        AIMessage([{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, _text("done")]),
+        HumanMessage("and?"),
+    ],
+}
+TOOL_PROMPTS = {
+    **{n: p for n, p in theirs.TOOL_PROMPTS.items() if n != "results-point"},
+    "results-point": [
+        *HISTORY,
+        ToolMessage([_text("3", **POINT)], tool_call_id="call_1"),
+        RESULTS[1],
+    ],
+}
+OPTIONS = {
+    "max-tokens": {"max_tokens": 77},
+    "temperature": {"temperature": 0.3},
+    "top-p": {"model_kwargs": {"top_p": 0.9}},
+    "top-k": {"model_kwargs": {"top_k": 5}},
+    "stop": {"model_kwargs": {"stop_sequences": ["END", "STOP"]}},
+    "thinking": {
+        "model_kwargs": {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        "max_tokens": 2_000,
+    },
+    "beta": {"model_kwargs": {"anthropic_beta": ["context-1m-2025-08-07"]}},
+    "guardrail": {"guardrails": {"guardrailIdentifier": "g1", "guardrailVersion": "1", "trace": True}},
+    "tier": {"service_tier": "flex"},
+    "metadata": {"request_metadata": {"team": "pumps"}},
+    "base-model": {"base_model": "anthropic.claude-sonnet-4-6"},
+    "converse": {"beta_use_converse_api": True},
+    "streaming": {"streaming": True},
+    "converse-streaming": {"beta_use_converse_api": True, "streaming": True},
+}
+PER_CALL = {
+    "stop": {"stop": ["END"]},
+    "max_tokens": {"max_tokens": 9},
+    "temperature": {"temperature": 0.0},
+    "top-k": {"top_k": 3},
+    "cache-control": POINT,
+    "cache-control-hour": HOUR,
+}
+BINDINGS = {
+    "tools": lambda m: m.bind_tools([look_up, order]),
+    "tool-choice-any": lambda m: m.bind_tools([look_up, order], tool_choice="any"),
+    "tool-choice-one": lambda m: m.bind_tools([order], tool_choice="order"),
+    "json-tool": lambda m: m.bind_tools(
+        [{"name": "x", "description": "d", "input_schema": {"type": "object"}}]
+    ),
+    "tools-point": lambda m: m.bind_tools(
+        [{"name": "x", "description": "d", "input_schema": {"type": "object"}, **POINT}]
+    ),
+    "tools-then-stop": lambda m: m.bind_tools([look_up]).bind(stop=["END"]),
+    "structured": lambda m: m.with_structured_output(Verdict),
+    "raw": lambda m: m.with_structured_output(Verdict, include_raw=True),
+}
+
+
+def _invoke(prompt, bind=lambda m: m, **call):
+    return lambda model: bind(model).invoke(prompt, **call)
+
+
+def _stream(prompt, bind=lambda m: m, **call):
+    return lambda model: list(bind(model).stream(prompt, **call))
+
+
+def _with_tools(model):
+    return model.bind_tools([look_up, order])
+
+
+SHAPES = (
+    *(Shape(f"prompt-{n}", _invoke(p)) for n, p in PROMPTS.items()),
+    *(Shape(f"agent-{n}", _invoke(p, _with_tools)) for n, p in TOOL_PROMPTS.items()),
+    *(Shape(f"stream-agent-{n}", _stream(p, _with_tools)) for n, p in TOOL_PROMPTS.items()),
+    *(Shape(f"option-{n}", _invoke(ASK), o) for n, o in OPTIONS.items()),
+    *(Shape(f"call-{n}", _invoke(ASK, **kw)) for n, kw in PER_CALL.items()),
+    *(Shape(f"stream-call-{n}", _stream(ASK, **kw)) for n, kw in PER_CALL.items()),
+    *(Shape(f"bind-{n}", _invoke(ASK, b)) for n, b in BINDINGS.items()),
+)
