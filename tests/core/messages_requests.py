@@ -23,6 +23,9 @@ def bodies(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
     """A Claude and the growing bodies of one conversation."""
     model, requests = draw(conversations().filter(lambda drawn: "claude" in drawn[0]))
     plain = [_body(without_points(request)) for request in requests]
+    # Older models have no automatic caching.
+    if "opus-4-8" in model and (automatic := draw(_CONTROLS)) is not None:
+        plain = [{**body, CONTROL: automatic} for body in plain]
     if draw(st.booleans()):
         return model, plain
     marks = draw(st.lists(st.tuples(st.integers(0, 40), _CONTROLS), min_size=1, max_size=6))

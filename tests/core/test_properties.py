@@ -6,10 +6,12 @@ import json
 from urllib.parse import quote
 
 import messages_requests
+import nova_requests
 from converse_requests import DOCUMENT, bare, conversations, joined
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from messages_requests import bodies
+from nova_requests import nova_bodies
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core.prompt.documents import retrieved
@@ -92,25 +94,37 @@ class TestInvokeModel:
     )
     @given(bodies(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
     def test_no_body_is_refused_changed_or_overfull(self, conversation, policy, gaps):
-        model, requests = conversation
-        bedrock = BedrockEmulator(responder=lambda _: Reply.text("ok"))
-        cache = PromptCache(policy=policy, clock=bedrock.now)
-        retrieved.announce([DOCUMENT])
-        for request, gap in zip(requests, gaps, strict=False):
-            plain = send(bedrock, model, messages_requests.bare(request), "invoke")
-            assert plain.status == 200, plain.body
-            before = copy.deepcopy(request)
+        _try(messages_requests, "messages", conversation, policy, gaps)
 
-            call = cache.prepare(request, model_id=model, dialect="messages")
+    @settings(
+        max_examples=200,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+    @given(nova_bodies(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
+    def test_no_body_of_novas_is_refused_changed_or_overfull(self, conversation, policy, gaps):
+        _try(nova_requests, "nova", conversation, policy, gaps)
 
-            assert request == before
-            without = messages_requests.bare
-            assert messages_requests.joined(without(call.request)) == messages_requests.joined(
-                without(request)
-            )
-            assert call.request.keys() == request.keys()
-            answer = send(bedrock, model, call.request, "invoke")
-            assert answer.status == 200, answer.body
-            cache.settle(call, json.loads(answer.body))
-            bedrock.advance(gap)
-        assert cache.faults == 0
+
+def _try(form, dialect, conversation, policy, gaps):
+    model, requests = conversation
+    bedrock = BedrockEmulator(responder=lambda _: Reply.text("ok"))
+    cache = PromptCache(policy=policy, clock=bedrock.now)
+    retrieved.announce([DOCUMENT])
+    for request, gap in zip(requests, gaps, strict=False):
+        plain = send(bedrock, model, form.bare(request), "invoke")
+        assert plain.status == 200, plain.body
+        before = copy.deepcopy(request)
+
+        call = cache.prepare(request, model_id=model, dialect=dialect)
+
+        assert request == before
+        assert form.joined(form.bare(call.request)) == form.joined(form.bare(request))
+        # A `cache_control` at the top goes where the last block has one of another TTL.
+        assert call.request.keys() | {"cache_control"} == request.keys() | {"cache_control"}
+        answer = send(bedrock, model, call.request, "invoke")
+        assert answer.status == 200, answer.body
+        cache.settle(call, json.loads(answer.body))
+        bedrock.advance(gap)
+    assert cache.faults == 0

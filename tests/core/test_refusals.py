@@ -76,6 +76,10 @@ def test_a1_an_ordinary_400_is_no_refused_checkpoint(message):
             set(),
         ),
         ("system.0.cache_control: Extra inputs are not permitted", set()),
+        ("messages.6.content.1.tool_result.cache_control: Extra inputs are not permitted", set()),
+        # litellm#15880, litellm#34248.
+        ("tools.20.custom.cache_control.ephemeral.ttl: Extra inputs are not permitted", {"1h"}),
+        ("messages.0.content.0.text.cache_control.ephemeral.ttl: Extra inputs are not permitted", {"1h"}),
         (MODEL.format("messages.6.content.1.type: Field required"), set()),
     ],
 )

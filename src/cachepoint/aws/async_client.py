@@ -76,9 +76,8 @@ class AsyncCachingClient(Carrier):
             ValueError: Where `cache_policy` is misspelt or not valid; nothing was sent.
             botocore.exceptions.ClientError: As without us.
         """
-        call, response = await self._send(
-            self._client.converse_stream, Asked(request, cache_policy), self._report
-        )
+        asked = Asked(request, cache_policy)
+        call, response = await self._send(self._client.converse_stream, asked, self._report)
         return guard(REPORTING, lambda: self._watched(call, response), response)
 
     async def invoke_model(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
@@ -148,8 +147,7 @@ class AsyncCachingClient(Carrier):
         return self._told(request, response)
 
     async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
-        preparing = partial(self._prepared, asked)
-        call, arguments = await guard.awaited(PREPARING, preparing, Sent(None, asked.request))
+        call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Sent(None, asked[0]))
         with heard(self._client, partial(hear, call), awaited=True):
             try:
                 return call, await send(**arguments)

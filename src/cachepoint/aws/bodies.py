@@ -10,8 +10,8 @@ from cachepoint.core.call import Call
 from cachepoint.core.models.rules import rules_for
 from cachepoint.core.prompt.dialects import DIALECTS
 
-# Parameters beside a body that say how it is served; what is planned is a body with these in it.
-BESIDE = ("serviceTier", "performanceConfigLatency")
+# Parameters beside a body that say who serves it, and how; what is planned is a body with these in it.
+BESIDE = ("modelId", "serviceTier", "performanceConfigLatency")
 # By the provider of the model: the dialect of its bodies, and whether they say their version.
 _FORMS: Mapping[str, tuple[str, bool]] = {"anthropic": ("messages", True), "amazon": ("nova", False)}
 _VERSION = "anthropic_version"
@@ -40,12 +40,12 @@ def dialect_of(model_id: str) -> str | None:
 
 
 def beside(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the parameters say of how a body is served."""
+    """What the parameters say of who serves a body, and how."""
     return {name: request[name] for name in BESIDE if isinstance(request.get(name), str)}
 
 
 def read(request: Mapping[str, Any], model_id: str) -> dict[str, Any] | None:
-    """The body and what says how it is served, as `PromptCache.prepare` takes them.
+    """The body and what says who serves it, and how, as `PromptCache.prepare` takes them.
 
     Args:
         request: The keyword arguments of `client.invoke_model`. A file among them is left where it stands.
@@ -56,7 +56,9 @@ def read(request: Mapping[str, Any], model_id: str) -> dict[str, Any] | None:
     """
     _, versioned = _FORMS[rules_for(model_id).provider]
     body = parsed(_bytes(request.get("body")))
-    if body is None or (_VERSION in body) is not versioned or not body.keys().isdisjoint(BESIDE):
+    if body is None or "json" not in str(request.get("contentType", "json")):
+        return None
+    if (_VERSION in body) is not versioned or not body.keys().isdisjoint(BESIDE):
         return None
     return {**body, **beside(request)}
 

@@ -36,7 +36,7 @@ _STREAMS: Mapping[Operation, str] = {"Converse": "stream", "InvokeModel": "body"
 
 
 class Asked(NamedTuple):
-    """What the caller asked: the keyword arguments, its policy, and what is called or streamed."""
+    """What the caller asked: the keyword arguments, the policy of the call, and what is called."""
 
     request: dict[str, Any]
     policy: PolicyLike

@@ -29,8 +29,12 @@ _SPOKEN: tuple[tuple[str, frozenset[str]], ...] = (
     ("cache_control block must not come after", _NOTHING),
 )
 # boto3#4626: "system.0.cache_control: Extra inputs are not permitted". A body's own "cache_control"
-# (automatic caching) and keys inside one are the caller's.
-_EXTRA = re.compile(r"\.\d+\.cache_control: Extra inputs are not permitted")
+# (automatic caching) and keys inside one are the caller's, but for the ttl: in bodies,
+# "tools.20.custom.cache_control.ephemeral.ttl" (litellm#15880, 2025-10) and
+# "messages.0.content.0.text.cache_control.ephemeral.ttl" (litellm#34248, 2026-07).
+_EXTRA = re.compile(
+    r"\.\d+(?:\.\w+)?\.cache_control(?P<ttl>(?:\.ephemeral)?\.ttl)?: Extra inputs are not permitted"
+)
 # hermes-agent#97281, pi#2053 (2026): the number is the block's that the checkpoint hangs on.
 _EXTRANEOUS = re.compile(
     r"#(?:/(?:toolConfig/)?(?P<layer>tools|system|messages)(?:/(?P<index>\d+))?)?[^\s#]*: "
@@ -71,7 +75,10 @@ def read_refusal(message: str, placed: Sequence[Place]) -> frozenset[str] | None
 
 def _spoken(message: str) -> frozenset[str] | None:
     found = next((facts for text, facts in _SPOKEN if text in message), None)
-    return _NOTHING if found is None and _EXTRA.search(message) else found
+    extra = _EXTRA.search(message) if found is None else None
+    if extra is None:
+        return found
+    return frozenset({"1h"}) if extra["ttl"] else _NOTHING
 
 
 def _pointed(found: re.Match[str], placed: Sequence[Place]) -> str | None:

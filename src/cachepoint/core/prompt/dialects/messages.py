@@ -113,14 +113,25 @@ def holding(request: Mapping[str, Any], head: tuple[Any, Any], messages: list[An
 
 def points(request: Mapping[str, Any]) -> list[tuple[Layer, tuple[int, ...]]]:
     """Where checkpoints stand in a body as it is sent, in cache order: layer and path of each block."""
-    blocks = [
-        (layer, (*stem, i), item) for layer, stem, items, _ in _lists(request) for i, item in enumerate(items)
+    marked = [
+        (layer, (*stem, i))
+        for layer, stem, items, _ in _lists(request)
+        for i, item in enumerate(items)
+        if _is_marked(item)
     ]
-    marked = [(layer, path) for layer, path, item in blocks if _is_marked(item)]
-    if request.get(CACHE_CONTROL) is None:
-        return marked
-    taking = [(layer, path) for layer, path, item in blocks if layer == "messages" and _takes(item)]
-    return marked if set(taking[-1:]) <= set(marked) else [*marked, taking[-1]]
+    last = _last(request) if _is_marked(request) else None
+    return marked if last is None or last in marked else [*marked, last]
+
+
+def _last(request: Mapping[str, Any]) -> tuple[Layer, tuple[int, ...]] | None:
+    """The last block of the messages that takes a checkpoint: where automatic caching puts one."""
+    messages = listed(request.get("messages"), "messages")
+    for index in range(len(messages) - 1, -1, -1):
+        content = _content(messages[index].get("content"), "the content of a message")
+        taking = [i for i, item in enumerate(content) if _takes(item)]
+        if taking:
+            return "messages", (index, taking[-1])
+    return None
 
 
 def _takes(item: Mapping[str, Any]) -> bool:
@@ -224,10 +235,10 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     """A copy of the body that holds exactly these checkpoints.
 
     A text given as a plain string becomes a list of one text block where it is marked. The one at the top of
-    the body stays there.
+    the body stays there where it is among them.
     """
     out = dict(request)
-    if _is_marked(request) and not any(isinstance(mark, _Automatic) for mark in marks.values()):
+    if _is_marked(request) and not _holds(marks, request):
         del out[CACHE_CONTROL]
     if request.get("tools"):
         out["tools"] = _rewrite("tools", (), request["tools"], marks, cuts)
@@ -240,6 +251,19 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
             lambda i, content: _rewrite("messages", (i,), content, marks, cuts),
         )
     return out
+
+
+def _holds(marks: Marks, request: Mapping[str, Any]) -> bool:
+    """Whether the one at the top of the body is among these checkpoints, with its TTL.
+
+    Beside another TTL of the last block's own it is refused (Anthropic's documentation, 2026-10).
+    """
+    last, ttl = _last(request), request[CACHE_CONTROL].get("ttl") or "5m"
+    return any(
+        (layer, path[:2]) == last and (mark.get("ttl") or "5m") == ttl
+        for (layer, path), mark in marks.items()
+        if mark is not None
+    )
 
 
 def _rewrite(layer: Layer, stem: tuple[int, ...], value: Any, marks: Marks, cuts: Cuts) -> Any:

@@ -41,10 +41,9 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     Raises:
         UnreadableError: Where the body is none that Bedrock would take.
     """
-    if "messages" not in request:
-        return Reading(raw=[], invalidates="", turn="", orphans=0, refusal=NO_MESSAGES, slots=0)
     reading = converse.read(_conversed(request), rules)
-    return replace(reading, raw=list(_numbered(reading.raw)))
+    numbered = replace(reading, raw=list(_numbered(reading.raw)))
+    return numbered if "messages" in request else replace(numbered, refusal=NO_MESSAGES, slots=0)
 
 
 def _conversed(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,11 +51,14 @@ def _conversed(request: Mapping[str, Any]) -> Mapping[str, Any]:
     tools, system = head(request)
     messages = [
         {**mapped(message, "a message"), "content": _parted(message.get("content"))}
-        for message in listed(request["messages"], "messages")
+        for message in listed(request.get("messages"), "messages")
     ]
     return {
         **holding(request, (_parted(tools), _parted(system)), messages),
-        "additionalModelRequestFields": request.get("inferenceConfig"),
+        "additionalModelRequestFields": {
+            "reasoningConfig": request.get("reasoningConfig"),
+            **fields_of(request.get("inferenceConfig")),
+        },
         "performanceConfig": {"latency": request.get("performanceConfigLatency")},
         "serviceTier": {"type": request.get("serviceTier")},
     }
