@@ -12,7 +12,7 @@ from typing import Any
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
 from cachepoint.emulator.cache.options import Options, OptionsByModel
 from cachepoint.emulator.cache.prompt import Prompt, read_prompt
-from cachepoint.emulator.cache.rules import ModelRules, is_cross_region
+from cachepoint.emulator.cache.rules import ModelRules, base_model, is_cross_region
 from cachepoint.emulator.cache.tokens import Sizer, count_answer
 from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, Responder, finish
 from cachepoint.emulator.service.access import refuse_caller, refuse_on_demand, rules_of
@@ -21,6 +21,7 @@ from cachepoint.emulator.service.control import Control
 from cachepoint.emulator.service.cutting import CUT, Cutter
 from cachepoint.emulator.service.dialects.converse import CONVERSE
 from cachepoint.emulator.service.dialects.dialect import Dialect, Said, dump
+from cachepoint.emulator.service.dialects.headers import settings
 from cachepoint.emulator.service.dialects.messages import MESSAGES
 from cachepoint.emulator.service.dialects.nova import NOVA
 from cachepoint.emulator.service.events import Event, StreamFault
@@ -204,7 +205,8 @@ class Service:
         if isinstance(guardrail, Refusal):
             raise _RefusedError(guardrail)
         options = self._options.of(call.model_id)
-        use = self._quotas.admit(call.model_id, call.region, options, asked.reserved)
+        quota = base_model(call.model_id, self._profiles)
+        use = self._quotas.admit(quota, call.region, options, asked.reserved)
         if isinstance(use, Refusal):
             raise _RefusedError(use)
         try:
@@ -331,27 +333,7 @@ def _read(call: _Call, dialect: Dialect) -> tuple[Any, dict[str, Any]]:
         return call.present, {}
     if len(call.incoming.body) > _MOST_INVOKED:
         raise _RefusedError(_TOO_LONG)
-    return call.request, _settings(call.incoming)
-
-
-def _settings(incoming: Incoming) -> dict[str, Any]:
-    """What InvokeModel has in its headers and Converse in its body."""
-    said = incoming.headers
-    guardrail = {
-        name: said[header] for name, header in _GUARDRAIL_HEADERS.items() if said.get(header) is not None
-    }
-    latency = said.get("x-amzn-bedrock-performanceconfig-latency")
-    return {
-        **({"guardrailConfig": guardrail} if guardrail else {}),
-        **({"performanceConfig": {"latency": latency}} if latency else {}),
-    }
-
-
-_GUARDRAIL_HEADERS = {
-    "guardrailIdentifier": "x-amzn-bedrock-guardrailidentifier",
-    "guardrailVersion": "x-amzn-bedrock-guardrailversion",
-    "trace": "x-amzn-bedrock-trace",
-}
+    return call.request, settings(call.incoming)
 
 
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
