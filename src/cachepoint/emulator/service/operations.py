@@ -210,14 +210,14 @@ class Service:
         if isinstance(use, Refusal):
             raise _RefusedError(use)
         try:
-            said = self._said(call, asked, options, guardrail, started)
+            said = self._speak(call, asked, options, guardrail, started)
         except BaseException:
             use.tokens = 0
             raise
         use.tokens = settled(said.outcome.uncached, said.outcome.write, said.output, rules)
         return dialect, said
 
-    def _said(
+    def _speak(
         self, call: _Call, asked: _Asked, options: Options, guardrail: Guardrail | None, started: float
     ) -> Said:
         verdict = judge_input(guardrail, asked.guardrail, asked.body) if guardrail else None
