@@ -5,8 +5,18 @@ import time
 from dataclasses import fields
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cachepoint.emulator import BedrockEmulator, EmulatedError, Options, Reply
+from cachepoint.emulator import (
+    BedrockEmulator,
+    EmulatedError,
+    Options,
+    Reply,
+    default_sizer,
+    read_prompt,
+    resolve,
+)
 from tests.emulator.test_engine import World, ask
 from tests.emulator.wire import HOUR, OPUS_48, POINT, SONNET, cached, client, text, user
 
@@ -261,14 +271,9 @@ def test_output_burns_a_quota_down(start):
         usage = bedrock.calls[0].usage
         taken = usage["inputTokens"] + burndown * usage["outputTokens"]
         asked = usage["inputTokens"] + 1
-        left = 0
-        while left < 500:
-            try:
-                say(runtime, model=model, **limit)
-            except Exception:
-                break
-            left += 1
-        assert left + 1 == 1 + (1_000 - asked) // taken
+        for _ in range((1_000 - asked) // taken):
+            say(runtime, model=model, **limit)
+        assert refusal(lambda: say(runtime, model=model, **limit))[0] == 429  # noqa: B023 -- called at once
 
 
 def test_a_quota_is_of_a_model_and_a_region_and_of_every_api(start):
@@ -449,6 +454,38 @@ def test_options_of_a_model_that_there_is_not_are_refused(model):
     with pytest.raises(ValueError, match="is no model's id") as caught:
         BedrockEmulator(models={model: {"min_tokens": 5}})
     assert repr(model) in str(caught.value)
+
+
+@given(
+    options=st.fixed_dictionaries(
+        {},
+        optional={
+            "min_tokens": st.integers(0, 3_000),
+            "lookback": st.integers(0, 5),
+            "lifetime_5m": st.floats(0, 600),
+            "lifetime_1h": st.floats(0, 600),
+            "refresh": st.booleans(),
+            "over_5m": st.sampled_from(["own", "5m", "1h"]),
+            "implicit": st.floats(0, 1),
+            "eviction": st.floats(0, 1),
+            "reroute": st.floats(0, 1),
+        },
+    ),
+    turns=st.lists(st.tuples(st.integers(0, 60), st.sampled_from([(), (POINT,), (HOUR,)])), max_size=6),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_set_the_parts_add_up_to_the_prompt(options, turns):
+    world, blocks = World(**options), [HEAD]
+    rules = resolve(OPUS_48)
+    for size, mark in turns:
+        blocks.append(text(size + 1, f"{size}"))
+        request = ask(user(*blocks, *mark), system=[])
+        outcome = world.call(request, OPUS_48, cross_region=True)
+        whole = sum(default_sizer(read_prompt(request, rules), rules))
+        assert outcome.read + outcome.write + outcome.uncached == whole
+        assert sum(tokens for _, tokens in outcome.details) == outcome.write
+        assert min(outcome.read, outcome.write, outcome.uncached) >= 0
+        world.now += size
 
 
 def test_reset_forgets_what_was_taken_of_a_quota(start):
