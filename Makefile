@@ -9,7 +9,7 @@ help:
 	@echo "make check   ruff, mypy --strict and the import arrows"
 	@echo "make format  put right what ruff can by itself"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
-	@echo "make bench   what cachepoint costs: the calling thread's CPU, and a memory that is late"
+	@echo "make bench   what cachepoint costs, the calling thread's CPU and a memory that is late, and what it does to the first token"
 	@echo "make long    all that takes minutes, go on where one fails: make -k long [LOOSE=1] [WORKLOADS=folder]"
 
 # pip reads dependency groups from 25.1 on (2025-04).
@@ -38,7 +38,7 @@ format: $(VENV)/.installed
 record: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/adapters/test_cassettes.py --record-mode=rewrite
 
-bench: bench-overhead bench-deadline
+bench: bench-overhead bench-deadline bench-latency
 
 long: bench bench-hostile bench-growth bench-documents bench-rag bench-trimming bench-fan_out bench-placement $(if $(WORKLOADS),bench-layouts)
 

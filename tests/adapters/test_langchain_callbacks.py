@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tracers import context
 
-from cachepoint import Usage
+from cachepoint import Usage, session
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
     CacheUsageCallbackHandler,
@@ -53,6 +53,22 @@ def test_totals_by_model(build, bedrock):
     assert usage.saved is not None
     assert CLAUDE in str(usage)
     assert "calls=4" in repr(usage)
+
+
+async def test_the_time_to_the_first_token_is_told_of_streams(build, bedrock):
+    """As the session has it: of streams that read and of those that did not, sync and async."""
+    usage = CacheUsageCallbackHandler()
+    with session() as counted:
+        for _ in build().stream(ASK, config={"callbacks": [usage]}):
+            pass
+        assert usage.first_tokens.hits is None
+        assert usage.first_tokens.misses >= 0
+        async for _ in build().astream(ASK, config={"callbacks": [usage]}):
+            pass
+        await build().ainvoke(ASK, config={"callbacks": [usage]})
+    assert usage.first_tokens == counted.first_tokens
+    assert usage.first_tokens.hits >= 0
+    assert "streams began after" in str(usage)
 
 
 @pytest.mark.parametrize("policy", [{"ttl": "5m"}, {"ttl": "1h"}, {"ttl": "5m", "head_ttl": "1h"}])

@@ -17,6 +17,7 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent
 from llama_index.llms.bedrock_converse import BedrockConverse
 
+from cachepoint import session
 from cachepoint.aws.ttl import knows_ttl
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.guard import guard
@@ -62,6 +63,19 @@ def agrees(usage, bedrock, calls=None):
     assert (usage.total.read_tokens or 0) == total["cacheReadInputTokens"]
     assert (usage.total.write_tokens or 0) == total["cacheWriteInputTokens"]
     return True
+
+
+async def test_the_time_to_the_first_token_is_told_of_streams(llm, attached):
+    """As the session has it: of streams that read and of those that did not, sync and async."""
+    with session() as counted:
+        list(llm.stream_chat(ASK))
+        assert attached.first_tokens.hits is None
+        assert attached.first_tokens.misses >= 0
+        async for _ in await llm.astream_chat(ASK):
+            pass
+        llm.chat(ASK)
+    assert attached.first_tokens == counted.first_tokens
+    assert attached.first_tokens.hits >= 0
 
 
 async def everything(llm):

@@ -29,11 +29,16 @@ def cachepoint(*args, **env):
 
 
 @pytest.fixture(scope="module")
-def figures():
+def figures_whole():
     done = demo("--json")
     assert done.exit_code == 0, done.stderr
     assert done.stderr == ""
-    return {(job["framework"], job["name"]): job for job in json.loads(done.stdout)["jobs"]}
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def figures(figures_whole):
+    return {(job["framework"], job["name"]): job for job in figures_whole["jobs"]}
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,12 @@ def test_tables_show_what_json_says(tables, figures):
         assert f"{job['calls']:>7}  {job['input_tokens']:,}" in tables.replace("with   ", "with")
         assert f"{job['read_tokens']:,}" in tables
         assert f"{job['ratio']:.2f}" in tables
+
+
+def test_the_agents_streams_begin_sooner(tables, figures_whole):
+    began = figures_whole["first_token_seconds"]
+    assert 0.5 < began["with"] < began["without"]
+    assert re.search(r"First token of the agent's streams after \d\.\d\d s without, \d\.\d\d s with", tables)
 
 
 def test_tables_show_a_bar_per_call(tables, figures):

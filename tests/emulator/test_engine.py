@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachepoint.emulator import CacheEngine, Outcome, Scope, default_sizer, read_prompt, resolve
+from cachepoint.emulator import CacheEngine, Options, Outcome, Scope, default_sizer, read_prompt, resolve
 from cachepoint.emulator.cache import engine
 from tests.emulator.wire import (
     HAIKU,
@@ -30,9 +30,10 @@ BIG = text(1500)
 class World:
     """An engine, a clock at 0 and a Sonnet 4.6 in us-east-1, where nothing else is said."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, seed: int = 0, **options: Any) -> None:
         self.now = 0.0
-        self.engine = CacheEngine(lambda: self.now, **options)
+        self.options = Options(**options)
+        self.engine = CacheEngine(lambda: self.now, seed=seed)
 
     def begin(
         self, request: dict[str, Any], model: str = SONNET, region: str = "us-east-1", **options
@@ -40,7 +41,8 @@ class World:
         rules = resolve(model)
         assert rules is not None
         prompt = read_prompt(request, rules)
-        return self.engine.begin(prompt, rules, Scope(model, region), default_sizer(prompt, rules), **options)
+        sizes = default_sizer(prompt, rules)
+        return self.engine.begin(prompt, rules, Scope(model, region), sizes, options=self.options, **options)
 
     def call(self, request: dict[str, Any], *args: Any, **options: Any) -> Outcome:
         outcome = self.begin(request, *args, **options)

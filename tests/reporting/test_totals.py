@@ -7,6 +7,7 @@ import pytest
 
 from cachepoint import Usage
 from cachepoint.reporting import totals
+from cachepoint.reporting.metrics import FirstTokens
 from cachepoint.reporting.totals import UsageTotals
 
 
@@ -67,6 +68,30 @@ def test_c15_a_model_id_makes_no_line_of_its_own():
 
     assert "m\\n2 calls" in str(counted)
     assert len(str(counted).splitlines()) == 2
+
+
+def test_the_time_to_the_first_token_is_by_whether_a_stream_read():
+    counted = UsageTotals()
+    hit, miss = Usage(5, 1, 90, 0), Usage(95, 1, 0, 0)
+    for usage, began in ((miss, 1_500), (hit, 200), (hit, 400), (hit, None), (miss, None)):
+        counted.add("m", usage, first_token_ms=began)
+
+    assert counted.first_tokens == FirstTokens(hits=pytest.approx(0.3), misses=1.5)
+    assert str(counted).splitlines()[-2:] == [
+        "streams began after 0.30 s (median of hits)",
+        "streams began after 1.50 s (median of misses)",
+    ]
+
+
+def test_of_calls_that_were_no_streams_nothing_is_said_of_a_first_token():
+    counted = UsageTotals()
+    counted.add("m", Usage(100, 5, 0, 0))
+
+    assert counted.first_tokens == FirstTokens(None, None)
+    assert "began" not in str(counted)
+    with pytest.raises(TypeError):
+        counted.add("m", Usage(100, 5), first_token_ms="soon")
+    assert counted.calls == 1
 
 
 def test_d7_models_are_bounded():

@@ -2,12 +2,12 @@
 
 Stands alone: imports nothing of the rest of `cachepoint`, so that it can be a witness against it.
 
-Not modelled: InvokeModel but for Claude's and Nova's bodies, implicit caching, partial reads and videos on
-Nova, eviction under load, end of life of old models. Token counts are estimates unless a `sizer` knows
-better.
+`Options` says what can be set. Not modelled: InvokeModel but for Claude's and Nova's bodies, partial reads
+and videos on Nova, end of life of old models. Token counts are estimates unless a `sizer` knows better.
 """
 
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
+from cachepoint.emulator.cache.options import Options
 from cachepoint.emulator.cache.prompt import Block, Marker, Prompt, read_prompt
 from cachepoint.emulator.cache.rules import ModelRules, resolve
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
@@ -36,6 +36,7 @@ __all__ = [
     "Guardrail",
     "Marker",
     "ModelRules",
+    "Options",
     "Outcome",
     "ParsedRequest",
     "Prompt",

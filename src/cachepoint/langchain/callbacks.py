@@ -46,7 +46,7 @@ class CacheUsageCallbackHandler(TotalsView, BaseCallbackHandler):
             usage = _usage(message, report)
             if usage is not None:
                 name = message.response_metadata.get("model_name") or report.get("model_id") or "unknown"
-                self._totals.add(str(name), usage, report.get("saved_usd"))
+                self._totals.add(str(name), usage, report.get("saved_usd"), report.get("first_token_ms"))
 
     def __repr__(self) -> str:
         return f"CacheUsageCallbackHandler(calls={self.calls}, total={self.total!r}, saved={self.saved!r})"

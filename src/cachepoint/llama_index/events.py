@@ -55,7 +55,8 @@ class ResponseTotals(UsageTotals):
             return 0
         report = response.additional_kwargs.get(REPORT_KEY) or {}
         # What can't be added up shows here, before it is counted.
-        self.add(report.get("model_id") or model, Usage() + usage, report.get("saved_usd"))
+        name = report.get("model_id") or model
+        self.add(name, Usage() + usage, report.get("saved_usd"), report.get("first_token_ms"))
         return 0
 
     def _is_new(self, response: ChatResponse) -> bool:

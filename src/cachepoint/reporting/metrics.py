@@ -1,6 +1,6 @@
 """What the tokens of many calls say besides money."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -48,6 +48,12 @@ class FirstTokens:
 
     hits: float | None
     misses: float | None
+
+    def words(self) -> Iterator[str]:
+        """What is known, in words."""
+        for kind, seconds in (("hits", self.hits), ("misses", self.misses)):
+            if seconds is not None:
+                yield f"streams began after {seconds:.2f} s (median of {kind})"
 
 
 def first_tokens(calls: Iterable[tuple[Usage, float | None]]) -> FirstTokens:

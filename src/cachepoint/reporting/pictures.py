@@ -1,7 +1,6 @@
 """A tally for people: a table of text, and bars per call for a notebook and for the page."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from decimal import Decimal
 from html import escape
 
@@ -130,9 +129,7 @@ def _rest(tally: Tally) -> Iterable[str]:
         yield f"re-write factor {factor:.2f}: written tokens over the largest context of each conversation"
     if quota is not None:
         yield f"{quota:,} tokens counted by quotas"
-    for kind, seconds in asdict(tally.first_tokens).items():
-        if seconds is not None:
-            yield f"streams began after {seconds:.2f} s (median of {kind})"
+    yield from tally.first_tokens.words()
     for cause, (calls, tokens) in sorted(tally.waste.items(), key=lambda item: -item[1].tokens):
         lost = f"{tokens:,} tokens lost" if tokens else "nothing lost"
         yield f"{cause}: {calls:,} call{'' if calls == 1 else 's'}, {lost}"

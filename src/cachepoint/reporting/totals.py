@@ -1,5 +1,6 @@
 """Totals of many calls, kept by the handlers of both frameworks."""
 
+from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -7,9 +8,11 @@ from cachepoint.core.accounting.money import dollars, parsed, plus
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import shown
+from cachepoint.reporting.metrics import FirstTokens, first_tokens
 
 OTHER = "other"
 _MAX_MODELS = 256
+_MAX_TIMED = 1_000
 
 
 class UsageTotals:
@@ -20,8 +23,15 @@ class UsageTotals:
         self._usage: dict[str, Usage] = {}
         self._calls = 0
         self._saved: Decimal | None = None
+        self._timed: deque[tuple[Usage, float]] = deque(maxlen=_MAX_TIMED)
 
-    def add(self, model: str, usage: Usage, saved: Decimal | float | str | None = None) -> None:
+    def add(
+        self,
+        model: str,
+        usage: Usage,
+        saved: Decimal | float | str | None = None,
+        first_token_ms: float | None = None,
+    ) -> None:
         """Count one call.
 
         Args:
@@ -29,11 +39,15 @@ class UsageTotals:
             usage: Its tokens.
             saved: US dollars saved against no caching, also as a report's dict has it; None where that is
                 not known.
+            first_token_ms: Milliseconds to the first event of a stream, as a report's dict has it; None where
+                the call was none.
 
         Raises:
             ValueError: Where `saved` is no amount; nothing was counted.
+            TypeError: Where `first_token_ms` is no number; nothing was counted.
         """
         amount = parsed(saved)
+        began = None if first_token_ms is None else first_token_ms / 1_000
         with self._lock:
             if model not in self._usage and len(self._usage) >= _MAX_MODELS:
                 model = OTHER
@@ -41,6 +55,8 @@ class UsageTotals:
             self._calls += 1
             if amount is not None:
                 self._saved = plus(self._saved or Decimal(0), amount)
+            if began is not None:
+                self._timed.append((usage, began))
 
     @property
     def calls(self) -> int:
@@ -68,10 +84,16 @@ class UsageTotals:
         """US dollars saved against no caching by the calls whose price is known; None where none is."""
         return self._saved
 
+    @property
+    def first_tokens(self) -> FirstTokens:
+        """How soon the last 1,000 streams began, by whether they read."""
+        with self._lock:
+            return first_tokens(self._timed)
+
     def __str__(self) -> str:
         saved = "" if self.saved is None else f", {dollars(self.saved, 4)} saved"
         lines = [_line(model, usage) for model, usage in self.usage_by_model.items()]
-        return "\n".join([f"{self.calls} calls{saved}", *lines])
+        return "\n".join([f"{self.calls} calls{saved}", *lines, *self.first_tokens.words()])
 
 
 class TotalsView:
@@ -103,6 +125,11 @@ class TotalsView:
     def saved(self) -> Decimal | None:
         """US dollars saved, over the calls whose report knows it; None where none does."""
         return self._totals.saved
+
+    @property
+    def first_tokens(self) -> FirstTokens:
+        """Median seconds to the first token of streams that read and of those that did not."""
+        return self._totals.first_tokens
 
     def __str__(self) -> str:
         return str(self._totals)

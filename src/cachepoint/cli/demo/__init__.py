@@ -18,7 +18,7 @@ from cachepoint.cli.faults import told
 from cachepoint.cli.named import model_id
 
 if TYPE_CHECKING:
-    from cachepoint.cli.demo.bench import Framework, Result
+    from cachepoint.cli.demo.bench import Began, Framework, Result
     from cachepoint.cli.demo.places import Place
 
 # A framework is a module here with NAME, JOBS, check, plain and cached.
@@ -41,12 +41,19 @@ def command(
     """Run an agent, a chat, documents and few-shot examples on a local Bedrock; print what each cost."""
     with told(), _undisturbed():
         model = model_id(model)
-        results = _on_aws(model, yes) if aws else _locally(model)
-        _print(results, as_json)
+        if aws:
+            _print(_on_aws(model, yes), None, as_json)
+        else:
+            _print(*_locally(model), as_json)
 
 
-def _locally(model: str) -> "list[Result]":
-    return _run(_part("places").Local(), model, _frameworks(model))
+def _locally(model: str) -> "tuple[list[Result], Began | None]":
+    frameworks = _frameworks(model)
+    results = _run(_part("places").Local(), model, frameworks)
+    with _progress() as progress:
+        progress.add_task("time to the first token", total=None)
+        streams = next((one for one in frameworks if one.NAME == "langchain"), None)
+        return results, None if streams is None else _part("bench").first_tokens(streams, model)
 
 
 def _on_aws(model: str, yes: bool) -> "list[Result]":
@@ -129,15 +136,16 @@ def _progress() -> Any:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _print(results: "list[Result]", as_json: bool) -> None:
+def _print(results: "list[Result]", began: "Began | None", as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"jobs": [result.as_dict() for result in results]}, indent=2))
+        timed = {"first_token_seconds": began.as_dict()} if began else {}
+        typer.echo(json.dumps({"jobs": [result.as_dict() for result in results], **timed}, indent=2))
         return
     from rich.console import Console
 
     from cachepoint.cli.demo.tables import render
 
-    Console(highlight=False).print(render(results))
+    Console(highlight=False).print(render(results, began))
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """The jobs with LangChain's own parts. Each takes a chat model and asks nothing else of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain.agents import create_agent
 from langchain_aws import ChatBedrockConverse
 from langchain_classic.chains import create_retrieval_chain
 from langchain_classic.chains.combine_documents import create_stuff_documents_chain
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
@@ -18,6 +18,7 @@ from langchain_core.prompts import (
     PromptTemplate,
 )
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ConfigDict
@@ -59,8 +60,20 @@ def _settings(stage: Stage, model_id: str) -> dict[str, Any]:
 
 def agent(model: BaseChatModel) -> None:
     """An agent with tools."""
-    graph = create_agent(model, list(TOOLS), system_prompt=work.agent_instructions())
-    graph.invoke({"messages": [HumanMessage(work.AGENT_TASK)]}, {"recursion_limit": 60})
+    _agent(model).invoke({"messages": [HumanMessage(work.AGENT_TASK)]}, {"recursion_limit": 60})
+
+
+def streamed_agent(model: BaseChatModel, callbacks: Sequence[BaseCallbackHandler] = ()) -> None:
+    """The same through streams."""
+    config = RunnableConfig(recursion_limit=60, callbacks=list(callbacks))
+    for _ in _agent(model).stream(
+        {"messages": [HumanMessage(work.AGENT_TASK)]}, config, stream_mode="messages"
+    ):
+        pass
+
+
+def _agent(model: BaseChatModel) -> Any:
+    return create_agent(model, list(TOOLS), system_prompt=work.agent_instructions())
 
 
 def chat(model: BaseChatModel) -> None:

@@ -42,12 +42,19 @@ class Place(Protocol):
 
 
 class Local:
-    """A fresh emulator per run. Nothing leaves 127.0.0.1: neither credentials nor proxies are looked up."""
+    """A fresh emulator per run. Nothing leaves 127.0.0.1: neither credentials nor proxies are looked up.
+
+    `options` are those of the emulator.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
 
     @contextmanager
     def open(self, job: str) -> Iterator[Stage]:
         """An emulator that plays the model of this job."""
-        with BedrockEmulator(responder=_RESPONDERS.get(job, TextResponder())) as bedrock:
+        responder = _RESPONDERS.get(job, TextResponder())
+        with BedrockEmulator(responder=responder, **self._options) as bedrock:
             client, control = (_local(service, bedrock.url) for service in _SERVICES)
             yield Stage(client, control, lambda: _read(call.usage for call in bedrock.calls), time.time())
 

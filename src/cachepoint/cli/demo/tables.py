@@ -8,7 +8,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from cachepoint.cli.demo.bars import Bars, Legend
-from cachepoint.cli.demo.bench import Result, Run
+from cachepoint.cli.demo.bench import LATENCY, Began, Result, Run
 from cachepoint.cli.fitting import Fitting, plain_table
 from cachepoint.core.models.rules import ModelRules, rules_for
 
@@ -46,10 +46,27 @@ class Title:
         yield Rule(self._title, align="left") if room >= _LINE else self._title
 
 
-def render(results: Iterable[Result]) -> RenderableType:
-    """All jobs, then the sum."""
+def render(results: Iterable[Result], began: Began | None = None) -> RenderableType:
+    """All jobs, then the sum, and how soon streams began."""
     results = list(results)
-    return Group(*(part for result in results for part in _job(result)), *_sum(results))
+    return Group(*(part for result in results for part in _job(result)), *_sum(results), *_began(began))
+
+
+def _began(began: Began | None) -> tuple[RenderableType, ...]:
+    if began is None or began.without is None or began.cached is None:
+        return ()
+    return (
+        Text(
+            f"First token of the agent's streams after {began.without:.2f} s without, "
+            f"{began.cached:.2f} s with (median)",
+            style="bold",
+        ),
+        Text(
+            f"As Anthropic measured in 2024: {LATENCY['uncached']:g} s per 1,000 tokens, "
+            f"{LATENCY['read']:g} s where read.",
+            style="dim",
+        ),
+    )
 
 
 def _job(result: Result) -> tuple[RenderableType, ...]:

@@ -35,6 +35,8 @@ class ModelRules:
         body: The form of an InvokeModel body; empty where it is not known here.
         automatic: Whether such a body may ask for automatic caching.
         on_demand: Whether the bare id can be called, or only a profile.
+        implicit: Whether the model's card lists implicit caching.
+        output_burndown: How many tokens of a quota one token of output takes.
     """
 
     family: str
@@ -60,6 +62,8 @@ class ModelRules:
     body: str = ""
     automatic: bool = False
     on_demand: bool = True
+    implicit: bool = False
+    output_burndown: int = 1
 
     def caches(self, tokens: int) -> bool:
         """Whether a prefix of this many tokens is kept."""

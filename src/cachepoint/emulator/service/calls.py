@@ -9,6 +9,7 @@ from typing import Any
 
 from cachepoint.emulator.responders.strict_json import read_json
 from cachepoint.emulator.service.events import Event, StreamFault
+from cachepoint.emulator.service.telling import line
 
 __all__ = ["Answer", "CallLog", "EmulatedCall", "Incoming", "decoded", "parsed"]
 
@@ -39,6 +40,11 @@ class EmulatedCall:
     def request(self) -> Any:
         """The parsed body, made anew each time; None where it is no JSON."""
         return parsed(self.body)
+
+    def __str__(self) -> str:
+        """One line: when, what, of which model, the tokens or why it was refused. Never prompt text."""
+        request = self.request if self.error else None
+        return line(self, None if request is None else [request, _counted(request)])
 
 
 class CallLog:
@@ -108,6 +114,14 @@ class Answer:
     stream: Iterator[Event | StreamFault] | None = None
     error: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _counted(request: Any) -> Any:
+    """The InvokeModel body that a CountTokens request holds; None where it holds none."""
+    try:
+        return decoded(request["input"]["invokeModel"]["body"])
+    except (KeyError, TypeError):
+        return None
 
 
 def decoded(text: str) -> Any:

@@ -10,19 +10,24 @@ from types import MappingProxyType
 from typing import Any
 
 from cachepoint.emulator.cache.engine import CacheEngine, Outcome, Scope
+from cachepoint.emulator.cache.options import Options, OptionsByModel
 from cachepoint.emulator.cache.prompt import Prompt, read_prompt
-from cachepoint.emulator.cache.rules import ModelRules, is_cross_region
+from cachepoint.emulator.cache.rules import ModelRules, base_model, is_cross_region
 from cachepoint.emulator.cache.tokens import Sizer, count_answer
 from cachepoint.emulator.responders import EmulatedError, ParsedRequest, Reply, Responder, finish
 from cachepoint.emulator.service.access import refuse_caller, refuse_on_demand, rules_of
 from cachepoint.emulator.service.calls import Answer, EmulatedCall, Incoming, decoded, parsed
+from cachepoint.emulator.service.control import Control
+from cachepoint.emulator.service.cutting import CUT, Cutter
 from cachepoint.emulator.service.dialects.converse import CONVERSE
 from cachepoint.emulator.service.dialects.dialect import Dialect, Said, dump
+from cachepoint.emulator.service.dialects.headers import settings
 from cachepoint.emulator.service.dialects.messages import MESSAGES
 from cachepoint.emulator.service.dialects.nova import NOVA
 from cachepoint.emulator.service.events import Event, StreamFault
 from cachepoint.emulator.service.guardrails import Guardrail, find, judge_input, judge_output
 from cachepoint.emulator.service.profiles import describe_profile
+from cachepoint.emulator.service.quotas import Quotas, reserved, settled
 from cachepoint.emulator.service.refusals.fields import without_nulls
 from cachepoint.emulator.service.refusals.request import Refusal, invalid, through_converse
 from cachepoint.emulator.service.refusals.table import input_shape, refuse, refuse_prompt
@@ -33,6 +38,7 @@ __all__ = ["Service"]
 _LOGGER = logging.getLogger(__name__)
 _DEFAULT_REGION = "us-east-1"
 _NO_GUARDRAILS: Mapping[str, Guardrail] = MappingProxyType({})
+_NO_OPTIONS = OptionsByModel()
 # A turn that a guardrail keeps out is reported with all counts 0: docs.infor.com, bedrock-access-gateway#107.
 _NOTHING = Outcome(read=0, write=0, uncached=0, details=())
 # langchain-aws#419, 2025-03
@@ -90,6 +96,15 @@ class _Asked:
     prompt: Prompt
     sizes: Sequence[int]
 
+    @property
+    def guardrail(self) -> dict[str, Any]:
+        return self.body.get("guardrailConfig") or {}
+
+    @property
+    def reserved(self) -> int:
+        """Tokens that a quota has to have left for it."""
+        return reserved(sum(self.sizes), (self.body.get("inferenceConfig") or {}).get("maxTokens"))
+
 
 class Service:
     """Answers requests. `record` is told of every call before the last byte of its answer leaves."""
@@ -106,6 +121,10 @@ class Service:
         access_keys: Collection[str] | None = None,
         record: Callable[[EmulatedCall], None],
         delay: float = 0.0,
+        options: OptionsByModel = _NO_OPTIONS,
+        seed: int = 0,
+        quotas: Quotas | None = None,
+        control: Control | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -116,9 +135,15 @@ class Service:
         self._access_keys = access_keys
         self._record = record
         self._delay = delay
+        self._options = options
+        self._cutter = Cutter(seed)
+        self._quotas = quotas or Quotas(clock)
+        self._control = control
 
     def answer(self, incoming: Incoming) -> Answer:
         """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
+        if self._control and (own := self._control.answer(incoming)):
+            return own
         call = self._call(incoming)
         try:
             _raise(refuse_caller(incoming, self._access_keys))
@@ -151,13 +176,19 @@ class Service:
     def _stream(self, call: _Call) -> Answer:
         dialect, said = self._turn(call)
         headers = {} if dialect is CONVERSE else _STREAMED
-        return Answer(200, stream=self._events(call, said, dialect.events(said)), headers=headers)
+        fault, events = said.reply.fault, dialect.events(said)
+        if not fault and self._cutter.chooses(self._options.of(call.model_id).cut_streams):
+            fault, events = CUT, self._cutter.cut(events)
+        return Answer(200, stream=self._events(call, said, fault, events), headers=headers)
 
     def _events(
-        self, call: _Call, said: Said, events: Iterator[Event | StreamFault]
+        self,
+        call: _Call,
+        said: Said,
+        fault: EmulatedError | None,
+        events: Iterator[Event | StreamFault],
     ) -> Iterator[Event | StreamFault]:
         self._engine.publish(said.outcome)
-        fault = said.reply.fault
         self._record(_broken(call, fault) if fault else call.ended(200, usage=said.usage))
         for event in events:
             yield event
@@ -170,26 +201,41 @@ class Service:
         _raise(refuse_on_demand(call.model_id, rules, self._profiles))
         dialect = _dialect(call.operation, rules)
         asked = self._asked(dialect, rules, *_read(call, dialect))
-        config = asked.body.get("guardrailConfig") or {}
-        guardrail = find(config, self._guardrails)
+        guardrail = find(asked.guardrail, self._guardrails)
         if isinstance(guardrail, Refusal):
             raise _RefusedError(guardrail)
-        verdict = judge_input(guardrail, config, asked.body) if guardrail else None
-        outcome = _NOTHING if verdict else self._begin(call, asked)
-        reply = verdict.reply if verdict else self._reply(call, asked)
-        if guardrail and not verdict and (verdict := judge_output(guardrail, config, reply)):
+        options = self._options.of(call.model_id)
+        quota = base_model(call.model_id, self._profiles)
+        use = self._quotas.admit(quota, call.region, options, asked.reserved)
+        if isinstance(use, Refusal):
+            raise _RefusedError(use)
+        try:
+            said = self._speak(call, asked, options, guardrail, started)
+        except BaseException:
+            use.tokens = 0
+            raise
+        use.tokens = settled(said.outcome.uncached, said.outcome.write, said.output, rules)
+        return dialect, said
+
+    def _speak(
+        self, call: _Call, asked: _Asked, options: Options, guardrail: Guardrail | None, started: float
+    ) -> Said:
+        verdict = judge_input(guardrail, asked.guardrail, asked.body) if guardrail else None
+        outcome = _NOTHING if verdict else self._begin(call, asked, options)
+        latency = options.latency(outcome.uncached, outcome.write, outcome.read)
+        reply = verdict.reply if verdict else self._reply(call, asked, latency)
+        if guardrail and not verdict and (verdict := judge_output(guardrail, asked.guardrail, reply)):
             reply = verdict.reply
-        said = Said(
+        return Said(
             model_id=call.model_id,
-            rules=rules,
+            rules=asked.rules,
             reply=reply,
             outcome=outcome,
-            output=0 if outcome is _NOTHING else count_answer(reply.content, rules),
+            output=0 if outcome is _NOTHING else count_answer(reply.content, asked.rules),
             latency=round((time.monotonic() - started) * 1000),
             trace=verdict.trace if verdict else None,
             intervened=verdict is not None if guardrail else None,
         )
-        return dialect, said
 
     def _asked(
         self, dialect: Dialect, rules: ModelRules, body: Any, settings: dict[str, Any] | None = None
@@ -203,15 +249,20 @@ class Service:
         _raise(refuse_prompt(prompt, rules, sum(sizes)))
         return _Asked(dialect, rules, plain, prompt, sizes)
 
-    def _begin(self, call: _Call, asked: _Asked) -> Outcome:
-        scope = Scope(call.model_id, call.region, asked.dialect.api)
-        cross_region = is_cross_region(call.model_id, self._profiles)
-        return self._engine.begin(asked.prompt, asked.rules, scope, asked.sizes, cross_region=cross_region)
+    def _begin(self, call: _Call, asked: _Asked, options: Options) -> Outcome:
+        return self._engine.begin(
+            asked.prompt,
+            asked.rules,
+            Scope(call.model_id, call.region, asked.dialect.api),
+            asked.sizes,
+            options=options,
+            cross_region=is_cross_region(call.model_id, self._profiles),
+        )
 
-    def _reply(self, call: _Call, asked: _Asked) -> Reply:
+    def _reply(self, call: _Call, asked: _Asked, latency: float) -> Reply:
         request = ParsedRequest(call.operation, call.model_id, call.region, asked.body)
         reply = finish(self._responder(request), request, asked.rules)
-        if wait := self._delay + reply.delay:
+        if wait := self._delay + reply.delay + latency:
             time.sleep(wait)
         return reply
 
@@ -282,27 +333,7 @@ def _read(call: _Call, dialect: Dialect) -> tuple[Any, dict[str, Any]]:
         return call.present, {}
     if len(call.incoming.body) > _MOST_INVOKED:
         raise _RefusedError(_TOO_LONG)
-    return call.request, _settings(call.incoming)
-
-
-def _settings(incoming: Incoming) -> dict[str, Any]:
-    """What InvokeModel has in its headers and Converse in its body."""
-    said = incoming.headers
-    guardrail = {
-        name: said[header] for name, header in _GUARDRAIL_HEADERS.items() if said.get(header) is not None
-    }
-    latency = said.get("x-amzn-bedrock-performanceconfig-latency")
-    return {
-        **({"guardrailConfig": guardrail} if guardrail else {}),
-        **({"performanceConfig": {"latency": latency}} if latency else {}),
-    }
-
-
-_GUARDRAIL_HEADERS = {
-    "guardrailIdentifier": "x-amzn-bedrock-guardrailidentifier",
-    "guardrailVersion": "x-amzn-bedrock-guardrailversion",
-    "trace": "x-amzn-bedrock-trace",
-}
+    return call.request, settings(call.incoming)
 
 
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:

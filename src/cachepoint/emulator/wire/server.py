@@ -1,20 +1,26 @@
 """The emulator itself: HTTP on 127.0.0.1 around the service, and its clock."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from threading import Lock, Thread
-from typing import Self
+from typing import Any, Self
 
 from cachepoint.emulator.cache.engine import CacheEngine
+from cachepoint.emulator.cache.options import Options, OptionsByModel
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
 from cachepoint.emulator.service.calls import CallLog, EmulatedCall
+from cachepoint.emulator.service.control import Control
 from cachepoint.emulator.service.guardrails import Guardrail
 from cachepoint.emulator.service.operations import Service
+from cachepoint.emulator.service.quotas import Quotas
 from cachepoint.emulator.wire.connection import Server
 
 __all__ = ["BedrockEmulator"]
 
+_LOGGER = logging.getLogger(__name__)
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 -- compared, not listened at
 _MAX_CALLS = 10_000
 _MAX_BYTES = 256 * 1024 * 1024
 
@@ -23,12 +29,13 @@ class BedrockEmulator:
     """Amazon Bedrock on 127.0.0.1, as far as prompt caching goes. A context manager, or start and stop it.
 
     Args:
+        host: Where to listen, an IPv4 address or a name. Whoever reaches another one than 127.0.0.1 can call
+            it and move its clock: nothing is encrypted, and no signature is checked.
         port: Where to listen; 0 takes a free port.
         responder: What the model says; an `AutoResponder` if None.
         sizer: How many tokens a prompt counts; an estimate from its length if None.
         clock: Seconds; `advance` moves what the emulator sees of it.
-        reroute: Probability, 0 to 1, that a call on a cross-region profile meets another Region's cache.
-        seed: Of the choice which calls are re-routed.
+        seed: Of what the options leave to chance.
         profiles: Application inference profile ARNs and the model behind each.
         guardrails: Guardrail ids and what each does; others are refused.
         access_keys: The access key ids and bearer tokens that are let in; all are if None.
@@ -36,19 +43,24 @@ class BedrockEmulator:
         max_calls: How many calls `calls` holds; the oldest go first.
         max_bytes: How many bytes of them, request bodies included; the oldest go first here too, the newest
             call is always there.
+        on_call: Is told of every call, as `calls` has it, before the last byte of its answer leaves; from the
+            thread that answers it, many at once. What it raises is logged and forgotten.
+        models: Options by model id, which lie over the others: `{"us.anthropic.claude-sonnet-4-6":
+            {"min_tokens": 2_048}}`. An id without its geography stands for all profiles of the model.
+        **options: How it behaves, by the names of `Options`.
 
     Raises:
-        ValueError: A bound is negative.
+        ValueError: A bound is negative, an option is not valid or there is none such.
     """
 
     def __init__(
         self,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         responder: Responder | None = None,
         sizer: Sizer | None = None,
         clock: Callable[[], float] = time.time,
-        reroute: float = 0.0,
         seed: int = 0,
         profiles: Mapping[str, str] | None = None,
         guardrails: Mapping[str, Guardrail] | None = None,
@@ -56,25 +68,37 @@ class BedrockEmulator:
         delay: float = 0.0,
         max_calls: int = _MAX_CALLS,
         max_bytes: int = _MAX_BYTES,
+        on_call: Callable[[EmulatedCall], None] | None = None,
+        models: Mapping[str, Mapping[str, Any]] | None = None,
+        **options: Any,
     ) -> None:
         if max_calls < 0 or max_bytes < 0:
             raise ValueError(f"max_calls and max_bytes are at least 0, not {max_calls!r} and {max_bytes!r}.")
-        self._port = port
+        if not host or ":" in host:
+            raise ValueError(f"host is {host!r}; use an IPv4 address or a name")
+        profiles, keys = dict(profiles or {}), None if access_keys is None else frozenset(access_keys)
+        self._address = (host, port)
+        self._on_call = on_call
         self._clock = clock
         self._moved = 0.0
         self._lock = Lock()
         self._calls = CallLog(max_calls, max_bytes)
-        self._engine = CacheEngine(self.now, reroute=reroute, seed=seed)
+        self._engine = CacheEngine(self.now, seed=seed)
+        self._quotas = Quotas(self.now)
         self._service = Service(
             engine=self._engine,
             clock=self.now,
             responder=responder or AutoResponder(),
             sizer=sizer or default_sizer,
-            profiles=dict(profiles or {}),
+            profiles=profiles,
             guardrails=dict(guardrails or {}),
-            access_keys=None if access_keys is None else frozenset(access_keys),
-            record=self._calls.append,
+            access_keys=keys,
+            record=self._record,
             delay=delay,
+            options=OptionsByModel(Options.of(options), dict(models or {}), profiles),
+            seed=seed,
+            quotas=self._quotas,
+            control=Control(self.now, self.advance, keys),
         )
         self._server: Server | None = None
 
@@ -87,7 +111,7 @@ class BedrockEmulator:
     def start(self) -> Self:
         """Listen. Starting twice is no error."""
         if self._server is None:
-            self._server = Server(("127.0.0.1", self._port), self._service)
+            self._server = Server(self._address, self._service)
             Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
@@ -107,7 +131,8 @@ class BedrockEmulator:
     @property
     def url(self) -> str:
         """What to give boto3 as `endpoint_url`."""
-        return f"http://127.0.0.1:{self.port}"
+        host = "127.0.0.1" if self._address[0] == _EVERYWHERE else self._address[0]
+        return f"http://{host}:{self.port}"
 
     @property
     def calls(self) -> tuple[EmulatedCall, ...]:
@@ -131,6 +156,16 @@ class BedrockEmulator:
             self._moved += seconds
 
     def reset(self) -> None:
-        """Forget entries and calls. The clock stays where it is."""
+        """Forget entries, quotas and calls. The clock stays where it is."""
         self._engine.clear()
+        self._quotas.clear()
         self._calls.clear()
+
+    def _record(self, call: EmulatedCall) -> None:
+        self._calls.append(call)
+        if self._on_call is None:
+            return
+        try:
+            self._on_call(call)
+        except Exception:
+            _LOGGER.exception("cachepoint.emulator: on_call failed")
