@@ -24,7 +24,8 @@ BODY = {
     "messages": [
         wire.user({"text": "weather 3?"}, {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
         wire.assistant(
-            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}, wire.use(location="x")
+            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "c2ln"}}},
+            wire.use(location="x"),
         ),
         wire.user(wire.result("c1", {"json": {"a": 1}}), {"text": "b"}, POINT),
         wire.user(
@@ -135,7 +136,7 @@ def test_bytes_that_are_no_request_are_refused(raw):
 INVOKED = {
     SONNET: body(
         user(text("weather 3?"), {"type": "image", "source": PNG}),
-        assistant({"type": "thinking", "thinking": "t", "signature": "s"}, use()),
+        assistant({"type": "thinking", "thinking": "t", "signature": "c2ln"}, use()),
         user(result(content=[text("b", **MARK)], is_error=False), text("c", **MARK)),
         assistant("d"),
         user({"type": "document", "source": PLAIN, "title": "d", "citations": {"enabled": True}}, "weather?"),

@@ -93,7 +93,7 @@ REFUSED = [
         SONNET,
         body(
             user("a"),
-            assistant({"type": "thinking", "thinking": "t", "signature": "s", **MARK}, "b"),
+            assistant({"type": "thinking", "thinking": "t", "signature": "c2ln", **MARK}, "b"),
             user("c"),
         ),
         f"messages.1.content.0.thinking.cache_control: {EXTRA}",

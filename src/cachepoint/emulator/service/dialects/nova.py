@@ -27,7 +27,8 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
         "messages": messages,
         "system": list(_split(body.get("system") or ())),
         "toolConfig": {**config, "tools": list(_split(config.get("tools") or ()))} if config else {},
-        "inferenceConfig": {_INFERENCE.get(key, key): value for key, value in inference.items()},
+        # topK is a setting of the model, which Converse has elsewhere and nothing here depends on.
+        "inferenceConfig": {_INFERENCE.get(key, key): v for key, v in inference.items() if key != "topK"},
     }
     return {key: value for key, value in request.items() if value or key == "messages"}
 

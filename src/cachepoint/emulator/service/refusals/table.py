@@ -83,4 +83,9 @@ def refuse_prompt(prompt: Prompt, rules: ModelRules, tokens: int) -> Refusal | N
 
 
 def _window(rules: ModelRules, tokens: int) -> Refusal | None:
-    return invalid("Input is too long for requested model.") if tokens > rules.context_window else None
+    if tokens <= rules.context_window:
+        return None
+    if rules.family == "claude":
+        # goose#7504, 2026-02, and moca#254, 2026-03; before that the other words: continue#9592, 2026-01.
+        return model_error(f"prompt is too long: {tokens} tokens > {rules.context_window} maximum")
+    return invalid("Input is too long for requested model.")
