@@ -1,16 +1,11 @@
-"""What people saw Bedrock refuse and accept of InvokeModel, by model: where, when, and in which words.
+"""What was seen of InvokeModel and InvokeModelWithResponseStream."""
 
-Rows that say "by sense" have words of ours.
-"""
-
-import json
+from functools import partial
 from typing import Any
 
-import pytest
-from botocore.exceptions import ClientError
-
 from tests.emulator import wire
-from tests.emulator.bodies import HOUR, MARK, TOOL, assistant, body, invoke, result, stream, text, use, user
+from tests.emulator.bodies import HOUR, MARK, TOOL, assistant, body, result, text, use, user
+from tests.emulator.reported.row import INVOKE, Row
 from tests.emulator.wire import HAIKU, NOVA, OPUS_48, SONNET, SONNET_4
 
 SONNET_45 = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -51,45 +46,80 @@ def nova(*blocks: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 POINT = {"cachePoint": {"type": "default"}}
 IMAGE = {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}}
-REFUSED = [
-    ("immersive-translate#3993, 2026-07", SONNET, without("max_tokens"), "max_tokens: Field required"),
-    ("Anthropic Messages API, 2026", SONNET, without("messages"), "messages: Field required"),
-    ("by sense", SONNET, without("anthropic_version"), "anthropic_version: Field required"),
-    (
-        "boto3#4218, 2024-07; anthropic-sdk-python#2031, 2026",
+_row = partial(Row, operation=INVOKE)
+ROWS = (
+    _row(
+        "required field",
+        "immersive-translate#3993",
+        "2026-07",
+        SONNET,
+        without("max_tokens"),
+        "max_tokens: Field required",
+    ),
+    _row(
+        "required field",
+        "Anthropic Messages API",
+        "2026",
+        SONNET,
+        without("messages"),
+        "messages: Field required",
+    ),
+    _row(
+        "required field",
+        "Anthropic Messages API",
+        "2026",
+        SONNET,
+        without("anthropic_version"),
+        "anthropic_version: Field required",
+        by_sense=True,
+    ),
+    _row(
+        "version of the API",
+        "boto3#4218; anthropic-sdk-python#2031",
+        "2026",
         SONNET_45,
         body(anthropic_version="2026-10-21"),
         "Invalid API version: 2026-10-21",
     ),
-    (
-        "litellm#13301, 2025-08",
+    _row(
+        "unknown field",
+        "litellm#13301",
+        "2025-08",
         "us.anthropic.claude-opus-4-1-20250805-v1:0",
         body(max_tokens_to_sample=9),
         f"max_tokens_to_sample: {EXTRA}",
     ),
-    ("AnthropicSwiftSDK#19, 2024-06", SONNET, body(model="m"), f"model: {EXTRA}"),
-    ("litellm#13609, 2025-08", SONNET, body(reasoning={}), f"reasoning: {EXTRA}"),
-    (
-        "litellm#19875, 2026-01",
+    _row("unknown field", "AnthropicSwiftSDK#19", "2024-06", SONNET, body(model="m"), f"model: {EXTRA}"),
+    _row("unknown field", "litellm#13609", "2025-08", SONNET, body(reasoning={}), f"reasoning: {EXTRA}"),
+    _row(
+        "beta flag",
+        "litellm#19875",
+        "2026-01",
         SONNET_45,
         body(anthropic_beta=["mcp-servers-2025-12-04"]),
         "invalid beta flag",
     ),
-    (
-        "claude-code#56595, 2026-05",
+    _row(
+        "beta flag",
+        "claude-code#56595",
+        "2026-05",
         SONNET,
         body(anthropic_beta=["extended-cache-ttl-2025-04-11"]),
         "invalid beta flag",
     ),
-    ("pydantic-ai, 2026-10-16", HAIKU, body(**MARK), f"cache_control: {EXTRA}"),
-    (
-        "litellm#26320, 2026-07, before Opus 4.7",
+    _row("automatic caching", "pydantic-ai", "2026-10-16", HAIKU, body(**MARK), f"cache_control: {EXTRA}"),
+    _row(
+        "automatic caching",
+        "litellm#26320: before Opus 4.7",
+        "2026-07",
         "us.anthropic.claude-opus-4-6-v1",
         body(**MARK),
         f"cache_control: {EXTRA}",
     ),
-    (
-        "sub2api#225, 2026-01; inspect_ai#3967, 2026-05",
+    _row(
+        "checkpoint on thinking",
+        "sub2api#225; inspect_ai#3967",
+        "2026-05",
         SONNET,
         body(
             user("a"),
@@ -98,44 +128,59 @@ REFUSED = [
         ),
         f"messages.1.content.0.thinking.cache_control: {EXTRA}",
     ),
-    (
-        "claude-code#4378, 2025-07",
+    _row(
+        "unknown field",
+        "claude-code#4378",
+        "2025-07",
         SONNET,
         body(user("a"), assistant(use(text="x")), user(result()), tools=[TOOL]),
         f"messages.1.content.0.tool_use.text: {EXTRA}",
     ),
-    (
+    _row(
+        "scope of a checkpoint",
         "LiteLLM 1.109.1: no scope on Bedrock",
+        "2026-11",
         SONNET,
         body(system=[text("a", cache_control={"type": "ephemeral", "scope": "global"})]),
         f"system.0.cache_control.ephemeral.scope: {EXTRA}",
     ),
-    (
-        "litellm#15880, 2025-10; earendil-works/pi#1570, 2026-02",
+    _row(
+        "1h where there is none",
+        "litellm#15880; earendil-works/pi#1570",
+        "2026-02",
         SONNET_4,
         body(tools=[{**TOOL, **HOUR}]),
         f"tools.0.custom.cache_control.ephemeral.ttl: {EXTRA}",
     ),
-    (
-        "by sense",
+    _row(
+        "ttl that there is not",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body(system=[text("a", cache_control={"type": "ephemeral", "ttl": "2h"})]),
         "system.0.cache_control.ephemeral.ttl: Input should be '5m' or '1h'",
+        by_sense=True,
     ),
-    (
-        "earendil-works/pi#7938, 2026-08",
+    _row(
+        "checkpoint on a model without",
+        "earendil-works/pi#7938",
+        "2026-08",
         HAIKU_3,
         body(system=[text("a", **MARK)]),
         f"system.0.cache_control: {EXTRA}",
     ),
-    (
+    _row(
+        "more than four checkpoints",
         "many threads",
+        "2026",
         SONNET,
         body(marks(5)),
         "A maximum of 4 blocks with cache_control may be provided. Found 5.",
     ),
-    (
+    _row(
+        "more than four checkpoints",
         "many threads: one on a part of a result counts",
+        "2026",
         SONNET,
         body(
             user("a"),
@@ -147,14 +192,18 @@ REFUSED = [
         ),
         "A maximum of 4 blocks with cache_control may be provided. Found 5.",
     ),
-    (
-        "strands#3677, 2026-08",
+    _row(
+        "1h behind 5m",
+        "strands#3677",
+        "2026-08",
         SONNET,
         body(user(text("a", **HOUR)), system=[text("s", **MARK)]),
         ORDER.format("messages.0.content.0"),
     ),
-    (
-        "Portkey gateway#1762, 2026: on a part of a result too",
+    _row(
+        "1h behind 5m",
+        "Portkey gateway#1762: on a part of a result too",
+        "2026",
         SONNET,
         body(
             user("a"),
@@ -164,280 +213,402 @@ REFUSED = [
         ),
         ORDER.format("messages.2.content.1"),
     ),
-    (
-        "hermes-agent#1216, 2026-03",
+    _row(
+        "checkpoint on an empty text",
+        "hermes-agent#1216",
+        "2026-03",
         SONNET,
         body(user("a", text("", **MARK))),
         "messages.0.content.1.text: cache_control cannot be set for empty text blocks",
     ),
-    (
-        "Anthropic's batch API, 2026",
+    _row(
+        "checkpoint on an empty text",
+        "Anthropic's batch API",
+        "2026",
         SONNET,
         body(system=[text("", **MARK)]),
         "system.0: cache_control cannot be set for empty text blocks",
     ),
-    (
-        "continue#11045, 2026-03",
+    _row(
+        "empty text",
+        "continue#11045",
+        "2026-03",
         SONNET,
         body(user("a", "")),
         "messages: text content blocks must be non-empty",
     ),
-    (
-        "hermes-agent#55092, 2026-06",
+    _row(
+        "empty text in a tool result",
+        "hermes-agent#55092",
+        "2026-06",
         SONNET_45,
         body(user("a"), assistant(use()), user(result(content=[text("")])), tools=[TOOL]),
         "messages: text content blocks must be non-empty",
     ),
-    (
-        "hermes-agent#61318, 2026-07",
+    _row(
+        "text of white space",
+        "hermes-agent#61318",
+        "2026-07",
         SONNET,
         body(user("a", " \n")),
         "messages: text content blocks must contain non-whitespace text",
     ),
-    (
-        "Anthropic Messages API, 2026",
+    _row(
+        "no message",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         {**body(), "messages": []},
         "messages: at least one message is required",
     ),
-    (
-        "Anthropic Messages API, 2026",
+    _row(
+        "empty content",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body({"role": "user", "content": []}, assistant("a"), user("b")),
         "messages.0: all messages must have non-empty content except for the optional final assistant message",
     ),
-    (
-        "claude-code#7929, 2025-09",
+    _row(
+        "call without a result",
+        "claude-code#7929",
+        "2025-09",
         SONNET,
         body(user("a"), assistant(use()), user("b"), tools=[TOOL]),
         WITHOUT_RESULT.format("c1"),
     ),
-    (
-        "claude-code#8210, 2025-09",
+    _row(
+        "call without a result",
+        "claude-code#8210",
+        "2025-09",
         SONNET,
         body(user("a"), assistant(use("c1"), use("c2")), user(result("c1")), tools=[TOOL]),
         WITHOUT_RESULT.format("c2"),
     ),
-    (
-        "claude-code#7929, 2025-09",
+    _row(
+        "call without a result",
+        "claude-code#7929",
+        "2025-09",
         SONNET_45,
         body(user("a"), assistant(use()), tools=[TOOL]),
         WITHOUT_RESULT.format("c1"),
     ),
-    (
-        "claude-code#13460, 2025-12",
+    _row(
+        "result without a call",
+        "claude-code#13460",
+        "2025-12",
         SONNET,
         body(user("a"), assistant("b"), user(result("c9")), tools=[TOOL]),
-        (
-            "messages.2.content.0: unexpected `tool_use_id` found in `tool_result` blocks: c9."
-            " Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
-        ),
+        "messages.2.content.0: unexpected `tool_use_id` found in `tool_result` blocks: c9."
+        " Each `tool_result` block must have a corresponding `tool_use` block in the previous message.",
     ),
-    (
-        "hermes-agent#101401, 2026-09",
+    _row(
+        "prefill",
+        "hermes-agent#101401",
+        "2026-09",
         SONNET,
         body(user("a"), assistant("b")),
         "This model does not support assistant message prefill. The conversation must end with a user message.",
     ),
-    (
-        "collmbo#12, 2024-10",
+    _row(
+        "prefill with tools",
+        "collmbo#12",
+        "2024-10",
         HAIKU,
         body(user("a"), assistant("b"), tools=[TOOL]),
-        (
-            "Your API request included an `assistant` message in the final position, which would pre-fill the"
-            " `assistant` response. When using tools, pre-filling the `assistant` response is not supported."
-        ),
+        "Your API request included an `assistant` message in the final position, which would pre-fill the"
+        " `assistant` response. When using tools, pre-filling the `assistant` response is not supported.",
     ),
-    (
-        "langchain-aws#532, 2025-07",
+    _row(
+        "prefill that ends in white space",
+        "langchain-aws#532",
+        "2025-07",
         HAIKU,
         body(user("a"), assistant("b ")),
         "messages: final assistant content cannot end with trailing whitespace",
     ),
-    (
-        "langchain-aws#925, 2026-03",
+    _row(
+        "thinking with a forced tool",
+        "langchain-aws#925",
+        "2026-03",
         SONNET_45,
         body(tools=[TOOL], tool_choice={"type": "any"}, **THINKING),
         "Thinking may not be enabled when tool_choice forces tool use.",
     ),
-    (
-        "claude-code#49238, 2026-04",
+    _row(
+        "budget of thinking",
+        "claude-code#49238",
+        "2026-04",
         OPUS_47,
         body(**THINKING),
-        (
-            '"thinking.type.enabled" is not supported for this model.'
-            ' Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
-        ),
+        '"thinking.type.enabled" is not supported for this model.'
+        ' Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.',
     ),
-    (
-        "llama_index#20851, 2026-03",
+    _row(
+        "thinking without a signature",
+        "llama_index#20851",
+        "2026-03",
         SONNET_4,
         body(user("a"), assistant({"type": "thinking", "thinking": "t"}, "b"), user("c")),
         "messages.1.content.0.thinking.signature: Field required",
     ),
-    (
-        "bifrost#6942, 2026-09",
+    _row(
+        "thinking with a wrong signature",
+        "bifrost#6942",
+        "2026-09",
         SONNET,
         body(user("a"), assistant({"type": "thinking", "thinking": "t", "signature": ""}, "b"), user("c")),
         "messages.1.content.0: Invalid `signature` in `thinking` block",
     ),
-    (
-        "litellm#32578, 2026-07",
+    _row(
+        "role",
+        "litellm#32578",
+        "2026-07",
         SONNET,
         body(user("a"), {"role": "system", "content": "s"}),
         UNEXPECTED.format("system", TOP),
     ),
-    (
-        "litellm#32578, 2026-07",
+    _row(
+        "role",
+        "litellm#32578",
+        "2026-07",
         HAIKU,
         body(user("a"), {"role": "system", "content": "s"}),
         UNEXPECTED.format("system", TOP),
     ),
-    (
-        "by sense",
+    _row(
+        "role",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body(user("a"), {"role": "tool", "content": "s"}),
         UNEXPECTED.format("tool", 'Allowed roles are "user" or "assistant".'),
+        by_sense=True,
     ),
-    (
-        "models.dev#1765, 2026-05; vercel/ai#14773, 2026-04",
+    _row(
+        "output schema",
+        "models.dev#1765; vercel/ai#14773",
+        "2026-05",
         OPUS_47,
         body(**SCHEMA),
         f"output_config.format: {EXTRA}",
     ),
-    ("anthropic-sdk-python#1759, 2026-07", OPUS_48, body(**SCHEMA), f"output_config.format: {EXTRA}"),
-    ("vercel/ai#17719, 2026-07", SONNET_4, body(**SCHEMA), f"output_config: {EXTRA}"),
-    (
-        "lobehub#19876, 2026-09",
+    _row(
+        "output schema",
+        "anthropic-sdk-python#1759",
+        "2026-07",
+        OPUS_48,
+        body(**SCHEMA),
+        f"output_config.format: {EXTRA}",
+    ),
+    _row("output schema", "vercel/ai#17719", "2026-07", SONNET_4, body(**SCHEMA), f"output_config: {EXTRA}"),
+    _row(
+        "strict tools",
+        "lobehub#19876",
+        "2026-09",
         OPUS_55,
         body(tools=[{**TOOL, "strict": True}]),
         f"tools.0.custom.strict: {EXTRA}",
     ),
-    (
-        "lobehub#19876, 2026-09",
+    _row(
+        "strict tools",
+        "lobehub#19876",
+        "2026-09",
         FABLE,
         body(tools=[{**TOOL, "strict": True}]),
         f"tools.0.custom.strict: {EXTRA}",
     ),
-    (
-        "claude-quickstarts#251, 2025-04",
+    _row(
+        "type of a block",
+        "claude-quickstarts#251",
+        "2025-04",
         SONNET,
         body(user({"type": "reasoning", "text": "a"})),
         "messages.0.content.0: Input tag 'reasoning' found using 'type' does not match any of the expected tags: ",
     ),
-    (
-        "strands#1966, 2026",
+    _row(
+        "type of a block",
+        "strands#1966",
+        "2026",
         SONNET,
         body({"role": "user", "content": [{"text": "a"}]}),
         "messages.0.content.0.type: Field required",
     ),
-    (
-        "Anthropic Messages API, 2026",
+    _row(
+        "schema of a tool",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body(tools=[{"name": "t"}]),
         "tools.0.custom.input_schema: Field required",
     ),
-    (
-        "Anthropic Messages API, 2026",
+    _row(
+        "schema of a tool",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body(tools=[{**TOOL, "input_schema": {"type": "object", "properties": []}}]),
         "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12",
     ),
-    (
-        "by sense",
+    _row(
+        "bounds of a number",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body(max_tokens=0),
         "max_tokens: Input should be greater than or equal to 1",
+        by_sense=True,
     ),
-    (
-        "Anthropic Messages API, 2026",
+    _row(
+        "bounds of a number",
+        "Anthropic Messages API",
+        "2026",
         SONNET,
         body(temperature=2),
         "temperature: Input should be less than or equal to 1",
     ),
-    ("rollwagen/bods#51, 2024-12", NOVA, nova(top_p=1), EXTRANEOUS.format("#", "top_p")),
-    ("obsidian-copilot#2145, 2026-02", NOVA, nova(max_tokens=9), EXTRANEOUS.format("#", "max_tokens")),
-    (
-        "amazon-bedrock-client-for-mac#59, 2024-12",
+    _row(
+        "field that Nova has not",
+        "rollwagen/bods#51",
+        "2024-12",
+        NOVA,
+        nova(top_p=1),
+        EXTRANEOUS.format("#", "top_p"),
+    ),
+    _row(
+        "field that Nova has not",
+        "obsidian-copilot#2145",
+        "2026-02",
+        NOVA,
+        nova(max_tokens=9),
+        EXTRANEOUS.format("#", "max_tokens"),
+    ),
+    _row(
+        "required field",
+        "amazon-bedrock-client-for-mac#59",
+        "2024-12",
         NOVA,
         {"prompt": "hi"},
         "Malformed input request: #: required key [messages] not found, please reformat your input and try again.",
     ),
-    (
-        "by sense",
+    _row(
+        "type of a value",
+        "rollwagen/bods#51",
+        "2024-12",
         NOVA,
         {"messages": [{"role": "user", "content": "hi"}]},
-        (
-            "Malformed input request: #/messages/0/content: expected type: JSONArray, found: String,"
-            " please reformat your input and try again."
-        ),
+        "Malformed input request: #/messages/0/content: expected type: JSONArray, found: String,"
+        " please reformat your input and try again.",
+        by_sense=True,
     ),
-    (
+    _row(
+        "checkpoint on Nova",
         "LiteLLM 1.109.1",
+        "2026-11",
         NOVA,
         nova({"text": "a"}, POINT),
         EXTRANEOUS.format("#/messages/0/content/1", "cachePoint"),
     ),
-    (
+    _row(
+        "checkpoint on Nova",
         "LiteLLM 1.109.1",
+        "2026-11",
         NOVA,
         nova({"text": "a"}, {**IMAGE, **POINT}),
         EXTRANEOUS.format("#/messages/0/content/1", "cachePoint"),
     ),
-    (
+    _row(
+        "checkpoint on Nova",
         "LiteLLM 1.109.1",
+        "2026-11",
         NOVA,
         nova(toolConfig={"tools": [{**wire.TOOL, **POINT}]}),
         EXTRANEOUS.format("#/toolConfig/tools/0", "cachePoint"),
     ),
-    (
-        "AWS user guide, 2026-10: 5m only",
+    _row(
+        "1h where there is none",
+        "AWS user guide: 5m only",
+        "2026-10",
         NOVA,
         nova({"text": "a", "cachePoint": {"type": "default", "ttl": "1h"}}),
         "Extended TTL prompt caching is only supported for Anthropic models",
     ),
-]
-ACCEPTED = [
-    ("pydantic-ai, 2026-10-16", OPUS_48, body(**MARK)),
-    ("pydantic-ai, 2026-10-16", OPUS_47, body(**HOUR)),
-    ("litellm#32578, 2026-07", OPUS_48, body(user("a"), {"role": "system", "content": "s"})),
-    ("boto3#4218, 2024-07", SONNET, body(user("hi"))),
-    ("litellm#41203, 2026-09", SONNET_45, body(anthropic_beta=["compact-2026-01-12", "effort-2025-11-24"])),
-    (
-        "agentgateway#3240, 2026-08: not through Converse",
+    _row("automatic caching", "pydantic-ai", "2026-10-16", OPUS_48, body(**MARK)),
+    _row("automatic caching", "pydantic-ai", "2026-10-16", OPUS_47, body(**HOUR)),
+    _row("role", "litellm#32578", "2026-07", OPUS_48, body(user("a"), {"role": "system", "content": "s"})),
+    _row("version of the API", "boto3#4218", "2024-07", SONNET, body(user("hi"))),
+    _row(
+        "beta flag",
+        "litellm#41203",
+        "2026-09",
+        SONNET_45,
+        body(anthropic_beta=["compact-2026-01-12", "effort-2025-11-24"]),
+    ),
+    _row(
+        "beta flag",
+        "agentgateway#3240: not through Converse",
+        "2026-08",
         SONNET,
         body(anthropic_beta=["tool-search-tool-2025-10-19"]),
     ),
-    ("phoenix#15392, 2026-08: before 4.6", HAIKU, body(user("a"), assistant("b"))),
-    ("pydantic-ai recording, 2026-08", SONNET_45, body(user("a", "\n"))),
-    ("vercel/ai#17719, 2026-07", "us.anthropic.claude-opus-4-6-v1", body(**SCHEMA)),
-    ("lobehub#19876, 2026-09", "us.anthropic.claude-opus-5", body(tools=[{**TOOL, "strict": True}])),
-    (
-        "claude-code#49238, 2026-04",
+    _row("prefill", "phoenix#15392: before 4.6", "2026-08", HAIKU, body(user("a"), assistant("b"))),
+    _row("text of white space", "pydantic-ai recording", "2026-08", SONNET_45, body(user("a", "\n"))),
+    _row("output schema", "vercel/ai#17719", "2026-07", "us.anthropic.claude-opus-4-6-v1", body(**SCHEMA)),
+    _row(
+        "strict tools",
+        "lobehub#19876",
+        "2026-09",
+        "us.anthropic.claude-opus-5",
+        body(tools=[{**TOOL, "strict": True}]),
+    ),
+    _row(
+        "budget of thinking",
+        "claude-code#49238",
+        "2026-04",
         OPUS_47,
         body(thinking={"type": "adaptive"}, output_config={"effort": "high"}),
     ),
-    ("langchain-aws#925, 2026-03", SONNET_45, body(tools=[TOOL], tool_choice={"type": "auto"}, **THINKING)),
-    ("many threads", SONNET, body(marks(4))),
-    (
-        "Anthropic docs, 2026",
+    _row(
+        "thinking with a forced tool",
+        "langchain-aws#925",
+        "2026-03",
+        SONNET_45,
+        body(tools=[TOOL], tool_choice={"type": "auto"}, **THINKING),
+    ),
+    _row("more than four checkpoints", "many threads", "2026", SONNET, body(marks(4))),
+    _row(
+        "1h behind 5m",
+        "Anthropic docs",
+        "2026",
         SONNET,
         body(user(text("a", **MARK)), system=[text("s", **HOUR)], tools=[{**TOOL, **HOUR}]),
     ),
-    ("Anthropic docs, 2026: null is none", SONNET, body(user(text("a", cache_control=None)))),
-    (
-        "pydantic-ai recording, 2026-08",
+    _row(
+        "ttl that there is not",
+        "Anthropic docs: null is none",
+        "2026",
+        SONNET,
+        body(user(text("a", cache_control=None))),
+    ),
+    _row(
+        "ttl that there is not",
+        "pydantic-ai recording",
+        "2026-08",
         HAIKU,
         body(user(text("a", cache_control={"type": "ephemeral", "ttl": "5m"}))),
     ),
-    ("recordings, 2026", SONNET, body(user("a"), user("b"))),
-    (
-        "Anthropic docs, 2026",
+    _row("two user turns", "recordings", "2026", SONNET, body(user("a"), user("b"))),
+    _row(
+        "call without a result",
+        "Anthropic docs",
+        "2026",
         SONNET,
         body(user("a"), assistant(use()), user(result(is_error=True), "b"), tools=[TOOL]),
     ),
-    (
-        "Anthropic docs, 2026",
+    _row(
+        "call without a result",
+        "Anthropic docs",
+        "2026",
         SONNET,
         body(
             user("a"),
@@ -446,63 +617,56 @@ ACCEPTED = [
             tools=[TOOL],
         ),
     ),
-    (
-        "Anthropic docs, 2026: tools of its own",
+    _row(
+        "tools of Anthropic's",
+        "Anthropic docs: tools of its own",
+        "2026",
         SONNET,
         body(tools=[{"type": "bash_20250124", "name": "bash"}]),
     ),
-    ("Anthropic docs, 2026", SONNET, body(temperature=0, top_k=5, metadata={"user_id": "u"})),
-    ("amazon-bedrock-samples#554, 2025-04", NOVA, nova({"text": "a", **POINT}, {"text": "b"})),
-    (
-        "boto3#4467, 2025-03",
+    _row(
+        "bounds of a number",
+        "Anthropic docs",
+        "2026",
+        SONNET,
+        body(temperature=0, top_k=5, metadata={"user_id": "u"}),
+    ),
+    _row(
+        "checkpoint on Nova",
+        "amazon-bedrock-samples#554",
+        "2025-04",
+        NOVA,
+        nova({"text": "a", **POINT}, {"text": "b"}),
+    ),
+    _row(
+        "field that Nova has not",
+        "boto3#4467",
+        "2025-03",
         NOVA,
         nova(schemaVersion="messages-v1", inferenceConfig={"maxTokens": 300, "topP": 0.9}),
     ),
-    ("Nova user guide, 2026", NOVA, nova(inferenceConfig={"max_new_tokens": 300, "topK": 20})),
-]
-
-
-def ids(rows):
-    return [f"{number} {row[0]}" for number, row in enumerate(rows)]
-
-
-@pytest.mark.parametrize("send", [invoke, stream])
-@pytest.mark.parametrize(("source", "model", "request_body", "message"), REFUSED, ids=ids(REFUSED))
-def test_what_was_reported_refused_is_refused(client, bedrock, source, model, request_body, message, send):
-    with pytest.raises(ClientError) as caught:
-        send(client, model, request_body)
-    error = caught.value.response["Error"]
-    assert error["Code"] == "ValidationException", source
-    whole = not message.endswith(": ")
-    assert error["Message"] == message if whole else error["Message"].startswith(message), source
-    (call,) = bedrock.calls
-    assert (call.status, call.usage) == (400, None)
-
-
-@pytest.mark.parametrize("send", [invoke, stream])
-@pytest.mark.parametrize(("source", "model", "request_body"), ACCEPTED, ids=ids(ACCEPTED))
-def test_what_was_reported_accepted_is_accepted(client, source, model, request_body, send):
-    assert send(client, model, request_body), source
-
-
-def test_a_checkpoint_under_optimized_latency(client):
-    """boto3#4626, 2025-09."""
-    request = body(system=[text("s", **MARK)])
-    with pytest.raises(ClientError, match=f"system.0.cache_control: {EXTRA}"):
-        invoke(client, HAIKU, request, performanceConfigLatency="optimized")
-    assert invoke(client, HAIKU, body(), performanceConfigLatency="optimized")
-
-
-def test_a_body_of_more_than_25_million_bytes(bedrock):
-    """langchain-aws#419, 2025-03."""
-    raw = json.dumps(body(user("a" * 25_000_000))).encode()
-    status, _, answer = wire.post(bedrock, raw, operation="invoke")
-    assert (status, "less than or equal to 25000000" in answer["message"]) == (400, True)
-
-
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'"hi"', b"null"])
-@pytest.mark.parametrize("model", [SONNET, NOVA])
-def test_what_is_no_object_is_refused(bedrock, raw, model):
-    for operation in ("invoke", "invoke-with-response-stream"):
-        status, headers, _ = wire.post(bedrock, raw, model, operation)
-        assert (status, headers["x-amzn-ErrorType"].partition(":")[0]) == (400, "ValidationException")
+    _row(
+        "field that Nova has not",
+        "Nova user guide",
+        "2026",
+        NOVA,
+        nova(inferenceConfig={"max_new_tokens": 300, "topK": 20}),
+    ),
+    _row(
+        "optimized latency with a checkpoint",
+        "boto3#4626",
+        "2025-09",
+        HAIKU,
+        body(system=[text("s", **MARK)]),
+        f"system.0.cache_control: {EXTRA}",
+        more={"performanceConfigLatency": "optimized"},
+    ),
+    _row(
+        "optimized latency with a checkpoint",
+        "boto3#4626",
+        "2025-09",
+        HAIKU,
+        body(),
+        more={"performanceConfigLatency": "optimized"},
+    ),
+)
