@@ -34,6 +34,7 @@ BAD_TOKEN = {
 }
 BAD_KEY = {"emulator": {"access_keys": ["good"]}, "code": "UnrecognizedClientException", "status": 403}
 NO_TOKEN = "Authentication failed: Please make sure your API Key is valid."
+OVERRIDDEN = "The {} field can't be overridden at runtime when a prompt from Prompt management is used."
 NO_KEY = "The security token included in the request is invalid."
 
 _area = partial(Row, "profile of another area")
@@ -121,5 +122,14 @@ ROWS = (
     *(_opaque("ConversationalModelId of botocore 1.44.5", "2026-11", arn, said()) for arn in OPAQUE),
     _prompt("AWS API reference, Converse", "2026", PROMPT, {}),
     _prompt("stdapi.ai#79", "2026-07", PROMPT, {"promptVariables": {"city": {"text": "Paris"}}}),
+    *(
+        _prompt("langchainjs#9310", "2025-11", PROMPT, {name: value}, OVERRIDDEN.format(name), by_sense=True)
+        for name, value in (
+            ("inferenceConfig", {}),
+            ("system", []),
+            ("toolConfig", {"tools": []}),
+            ("additionalModelRequestFields", {}),
+        )
+    ),
     _prompt("AWS API reference, Converse: gone on", "2026", PROMPT, said()),
 )
