@@ -17,7 +17,7 @@ from cachepoint.emulator.service.refusals.shape import (
     stripped,
 )
 
-__all__ = ["input_fault", "nova_fault", "shape_fault", "without_nulls"]
+__all__ = ["input_fault", "nova_fault", "shape_fault", "without_nulls", "without_nulls_of_nova"]
 
 _TEXT, _OBJECT, _ANY = Scalar("String", (str,)), Scalar("JSONObject", (dict,)), Anything()
 _BOOLEAN = Scalar("Boolean", (bool,))
@@ -210,3 +210,8 @@ def nova_fault(body: Any) -> str | None:
 def without_nulls(body: Any) -> Any:
     """A Converse or CountTokens body without the fields that are null, which Bedrock takes as absent."""
     return stripped(body, _ANY_BODY)
+
+
+def without_nulls_of_nova(body: Any) -> Any:
+    """The same of Nova's body of InvokeModel."""
+    return stripped(body, _NOVA_BODY)
