@@ -83,8 +83,9 @@ class Server(ThreadingHTTPServer):
     def works(self, connection: socket.socket) -> None:
         """It has a request to answer, and may not be ended."""
         with self._lock:
-            if self._waiting.pop(connection, self) is self:
+            if connection not in self._waiting:
                 raise ConnectionAbortedError("It was ended to make room.")
+            del self._waiting[connection]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print what is no fault of the client: it may go, or not read its answer."""
@@ -113,9 +114,10 @@ class Server(ThreadingHTTPServer):
     def _make_room(self) -> None:
         with self._lock:
             longest = next(iter(self._waiting), None)
-            self._waiting.pop(longest, None) if longest else None
-        if longest:
-            _end(longest)
+            if longest is None:
+                return
+            del self._waiting[longest]
+        _end(longest)
 
 
 def _end(connection: socket.socket) -> None:
