@@ -169,6 +169,14 @@ class TestLlamaIndex:
         assert not {"Thought:", "Action:", "Answer:"} & set(said.split())
         assert ("in stock" in said or "is ordered" in said) == (times > 0)
 
+    def test_an_agent_with_an_output_class_gets_it_filled(self, parts):
+        from pydantic import create_model
+
+        verdict = create_model("Verdict", note=(str, ...), enough=(bool, ...))
+        answer, _ = self.run(ToolResponder(steps=2), "FunctionAgent", [parts.look_up], output_cls=verdict)
+        assert parts.times == 2
+        assert answer.get_pydantic_model(verdict).enough is True
+
     def test_a_react_agent_gets_arguments_that_its_tools_take(self, parts):
         _, calls = self.run(ToolResponder(), "ReActAgent", [parts.look_up])
         thought = calls[1].request["messages"][-2]["content"][0]["text"]
