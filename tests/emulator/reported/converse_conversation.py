@@ -232,12 +232,31 @@ DOCUMENTS = (
     _cited_format(
         "boto3#4726", "2026-02", SONNET, said(SAY, document(kind="pdf", citations={"enabled": True}))
     ),
+    *(
+        Row(
+            "document without bytes",
+            "bifrost#7072",
+            "2026-09",
+            SONNET,
+            said(SAY, document(source=source)),
+            "DocumentSource object at messages.0.content.1.document.source must set one of the following keys:"
+            " bytes, s3Location.",
+        )
+        for source in ({}, {"text": "It is so."})
+    ),
+    Row(
+        "document without bytes",
+        "bifrost#7072",
+        "2026-09",
+        SONNET,
+        said(SAY, document(source={"bytes": b"It is so.", "text": "It is so."})),
+    ),
     Row(
         "streamed citations",
         "CitationsDelta of botocore 1.44.5",
         "2026-11",
         SONNET,
-        said(SAY, document(citations={"enabled": True})),
+        said(SAY, document(source={"text": "It is so."}, citations={"enabled": True})),
         emulator={"responder": lambda request: CITED},
         stop="end_turn",
     ),
