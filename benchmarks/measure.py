@@ -15,7 +15,7 @@ def timed(
     return clock() - start, result
 
 
-def resident() -> float:
-    """Resident memory in MB (Linux)."""
-    status = Path("/proc/self/status").read_text()
+def resident(process: int | str = "self") -> float:
+    """Resident memory of a process in MB (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024

@@ -54,6 +54,42 @@ def test_growth_runs():
     assert after > 0
 
 
+def test_a_hundredth_of_the_fuzz_leaves_the_emulator_as_it_was():
+    """200,000 bodies of noise and 50,000 requests in `make long`; through HTTP, to a process of its own."""
+    import fuzz
+
+    with fuzz.emulator() as (port, pid):
+        found, grown = fuzz.run(port, pid, noises=2_000, valids=500, seed=7)
+
+    assert found.wrong == []
+    assert found.statuses.keys() <= fuzz.ALLOWED
+    assert found.statuses[200] >= 500
+    assert found.statuses.total() == 2_500
+    assert grown < fuzz.BOUND_MB
+
+
+def test_the_fuzz_sees_what_is_wrong():
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    import fuzz
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_error(500)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        found = fuzz.client(server.server_port, 3, 2, seed=1)
+        server.shutdown()
+
+    assert found.statuses == {500: 5}
+    assert len(found.wrong) == 5
+
+
 def test_deadline_runs(monkeypatch):
     import deadline
 

@@ -19,17 +19,18 @@ from tests.emulator.wire import HAIKU, NOVA, POINT, SONNET, TOOL
 
 PNG = {"type": "base64", "media_type": "image/png", "data": "AA=="}
 PLAIN = {"type": "text", "media_type": "text/plain", "data": "x"}
+DOCUMENT = {"document": {"format": "txt", "name": "d", "source": {"bytes": "AA=="}}}
+IMAGE = {"image": {"format": "png", "source": {"bytes": "AA=="}}}
 BODY = {
     "system": [{"text": "a"}, POINT],
     "messages": [
-        wire.user({"text": "weather 3?"}, {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
+        wire.user({"text": "weather 3?"}, IMAGE),
         wire.assistant(
-            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}, wire.use(location="x")
+            {"reasoningContent": {"reasoningText": {"text": "t", "signature": "c2ln"}}},
+            wire.use(location="x"),
         ),
         wire.user(wire.result("c1", {"json": {"a": 1}}), {"text": "b"}, POINT),
-        wire.user(
-            {"document": {"format": "txt", "name": "d", "source": {"bytes": "AA=="}}}, {"text": "weather?"}
-        ),
+        wire.user(DOCUMENT, {"text": "weather?"}),
     ],
     "toolConfig": {"tools": [TOOL, POINT], "toolChoice": {"auto": {}}},
     "inferenceConfig": {"maxTokens": 9, "stopSequences": ["x"]},
@@ -88,6 +89,13 @@ def test_one_wrong_value_is_answered_or_refused(place, value, model):
     assert isinstance(json.loads(answered.body), dict)
 
 
+@pytest.mark.parametrize("model", [SONNET, NOVA])
+def test_null_anywhere_is_answered_or_refused(model):
+    for place in places(BODY):
+        answered = answer(json.dumps(replaced(BODY, place, None)).encode(), model)
+        assert answered.status in (200, 400), (place, answered.body)
+
+
 def nested(levels: int) -> str:
     return '{"properties":{"a":' * levels + "{}" + "}}" * levels
 
@@ -135,7 +143,7 @@ def test_bytes_that_are_no_request_are_refused(raw):
 INVOKED = {
     SONNET: body(
         user(text("weather 3?"), {"type": "image", "source": PNG}),
-        assistant({"type": "thinking", "thinking": "t", "signature": "s"}, use()),
+        assistant({"type": "thinking", "thinking": "t", "signature": "c2ln"}, use()),
         user(result(content=[text("b", **MARK)], is_error=False), text("c", **MARK)),
         assistant("d"),
         user({"type": "document", "source": PLAIN, "title": "d", "citations": {"enabled": True}}, "weather?"),
@@ -156,6 +164,7 @@ INVOKED = {
             {"role": "user", "content": [{"text": "weather 3?", **POINT}]},
             {"role": "assistant", "content": [wire.use(location="x")]},
             {"role": "user", "content": [wire.result("c1", {"json": {"a": 1}}), {"text": "weather?"}]},
+            {"role": "user", "content": [DOCUMENT, IMAGE, {"text": "and this?"}]},
         ],
         "toolConfig": {"tools": [wire.TOOL], "toolChoice": {"auto": {}}},
         "inferenceConfig": {"maxTokens": 9, "topK": 5, "stopSequences": ["x"]},
@@ -194,6 +203,12 @@ class TestInvokeModel:
         for place in places(INVOKED[model]):
             raw = json.dumps(replaced(INVOKED[model], place, "HERE")).replace('"HERE"', HOSTILE[name])
             status, answered = invoked(raw.encode(), model)
+            assert status in (200, 400), (place, answered)
+
+    @pytest.mark.parametrize("model", INVOKED)
+    def test_null_anywhere_is_answered_or_refused(self, model):
+        for place in places(INVOKED[model]):
+            status, answered = invoked(json.dumps(replaced(INVOKED[model], place, None)).encode(), model)
             assert status in (200, 400), (place, answered)
 
     @pytest.mark.parametrize("model", INVOKED)

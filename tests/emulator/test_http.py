@@ -2,12 +2,15 @@
 
 import json
 import socket
+import threading
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 
-from cachepoint.emulator import BedrockEmulator
+from cachepoint.emulator import BedrockEmulator, Reply
 from cachepoint.emulator.wire import connection
 from tests.emulator.wire import SONNET, post, user
 
@@ -64,6 +67,8 @@ def chunk(data: bytes) -> bytes:
         (chunked(b"1\r\nab\r\n"), 400, "longer than it says"),
         (chunked(b"ffffffffff\r\n", BODY), 400, "ends after"),
         (chunked(chunk(BODY)), 400, "hexadecimal"),
+        (head("Content-Length: 2", "Content-Length: 3") + b"{}", 400, "2 values of Content-Length"),
+        (head("Transfer-Encoding: gzip, chunked") + chunk(BODY), 400, "can only be chunked"),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused(bedrock, raw, status, message):
@@ -108,21 +113,113 @@ def test_a_request_that_drips_ends_in_time_too(bedrock, monkeypatch):
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("raw", [b"", b"POST", b"POST / HTTP/1.1\r\nHost: b\r\n"])
-def test_half_a_head_ends_the_connection(bedrock, monkeypatch, raw):
+@pytest.mark.parametrize("raw", [b"POST", f"POST {PATH} HTTP/1.1\r\nHost: b\r\n".encode()])
+def test_half_a_head_is_told_when_its_time_is_over(bedrock, monkeypatch, raw):
     monkeypatch.setattr(connection, "_REQUEST_SECONDS", 0.2)
-    monkeypatch.setattr(connection, "_IDLE_SECONDS", 0.2)
-    with closing(socket.create_connection(("127.0.0.1", bedrock.port), timeout=10)) as client:
-        client.sendall(raw)
-        assert client.recv(100) == b""
+    status, answer = send(bedrock, raw)
+    assert (status, answer["message"]) == (408, "The request did not arrive in time.")
     assert bedrock.calls == ()
 
 
-def test_many_half_requests_leave_it_answering():
-    with BedrockEmulator() as bedrock:
-        halves = [socket.create_connection(("127.0.0.1", bedrock.port), timeout=10) for _ in range(100)]
-        for half in halves:
-            half.sendall(head("Content-Length: 100") + b"{")
+def test_a_connection_on_which_nothing_begins_is_ended(bedrock, monkeypatch):
+    monkeypatch.setattr(connection, "_IDLE_SECONDS", 0.2)
+    with closing(socket.create_connection(("127.0.0.1", bedrock.port), timeout=10)) as client:
+        assert client.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"\x16\x03\x01\x00\xa5\x01\r\n", 400),
+        (b"\0" * 100 + b"\n", 400),
+        (b"POST\r\n", 400),
+        (b"POST / HTTP/9.9\r\n\r\n", 400),
+        (b"POST / SPDY\r\n\r\n", 400),
+        (b"POST /" + b"a" * 100_000, 413),
+        (head(*["a: b"] * 200), 413),
+        (head(*["a: " + "b" * 1_000] * 90), 413),
+        (head("a: " + "b" * 100_000), 413),
+    ],
+)
+def test_a_head_that_is_none_is_refused_in_the_form_of_the_service(bedrock, raw, status):
+    answered, answer = send(bedrock, raw, end=True)
+    assert (answered, list(answer)) == (status, ["message"])
+
+
+def test_who_sends_on_gets_the_refusal_all_the_same(bedrock):
+    """A server that closes while bytes arrive has the connection reset, and its answer with it."""
+    with closing(socket.create_connection(("127.0.0.1", bedrock.port), timeout=10)) as client:
+        client.sendall(head("Content-Length: 10000000000"))
+        time.sleep(0.1)
+        client.sendall(b" " * 300_000)
+        assert read(client)[0] == 413
+
+
+def test_half_open_connections_leave_it_answering_and_its_threads_bounded(bedrock):
+    before = threading.active_count()
+    halves = [socket.create_connection(("127.0.0.1", bedrock.port), timeout=10) for _ in range(500)]
+    try:
+        for number, half in enumerate(halves):
+            with suppress(ConnectionError):  # the first ones made room
+                half.sendall((b"", head("Content-Length: 100") + b"{", b"POST /")[number % 3])
+        started = time.monotonic()
         assert post(bedrock, BODY)[0] == 200
+        assert time.monotonic() - started < 1
+        assert threading.active_count() - before <= connection._MOST_THREADS
+    finally:
         for half in halves:
             half.close()
+
+
+def test_who_is_being_answered_is_not_ended_to_make_room(monkeypatch):
+    monkeypatch.setattr(connection, "_MOST_THREADS", 2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(request):
+        begun.set()
+        go_on.wait(10)
+        return Reply.text("late")
+
+    with BedrockEmulator(responder=slow) as bedrock, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, bedrock, BODY)
+        assert begun.wait(10)
+        with ExitStack() as stack:
+            for _ in range(5):
+                address = ("127.0.0.1", bedrock.port)
+                stack.enter_context(closing(socket.create_connection(address, timeout=10)))
+            time.sleep(0.2)
+            go_on.set()
+            status, _, body = answer.result(10)
+    assert (status, body["output"]["message"]["content"]) == (200, [{"text": "late"}])
+
+
+def test_it_stops_while_all_its_threads_are_at_work(monkeypatch):
+    monkeypatch.setattr(connection, "_MOST_THREADS", 1)
+    go_on = threading.Event()
+
+    def slow(request):
+        go_on.wait(10)
+        return Reply.text("late")
+
+    bedrock = BedrockEmulator(responder=slow).start()
+    with closing(socket.create_connection(("127.0.0.1", bedrock.port), timeout=10)) as client:
+        client.sendall(head(f"Content-Length: {len(BODY)}") + BODY)
+        time.sleep(0.1)
+        with closing(socket.create_connection(("127.0.0.1", bedrock.port), timeout=10)):
+            time.sleep(0.1)
+            bedrock.stop()
+            go_on.set()
+
+
+def test_an_old_client_gets_a_stream_without_chunks(bedrock):
+    """HTTP/1.0 has none: the connection's end is the stream's."""
+    raw = f"POST {PATH}-stream HTTP/1.0\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    with closing(socket.create_connection(("127.0.0.1", bedrock.port), timeout=10)) as client:
+        client.sendall(raw)
+        data = b"".join(iter(lambda: client.recv(65_536), b""))
+    head_, _, body = data.partition(b"\r\n\r\n")
+    assert b"chunked" not in head_
+    buffer = EventStreamBuffer()
+    buffer.add_data(body)
+    kinds = [event.headers[":event-type"] for event in buffer]
+    assert (kinds[0], kinds[-1]) == ("messageStart", "metadata")

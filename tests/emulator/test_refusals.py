@@ -25,7 +25,7 @@ DOCUMENT = {"document": {"name": "notes", "format": "txt", "source": {"bytes": "
 PDF = {"document": {"name": "paper", "format": "pdf", "source": {"bytes": "JVBERg=="}}}
 IMAGE = {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}}
 VIDEO = {"video": {"format": "mp4", "source": {"bytes": "AAAA"}}}
-REASONING = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}}
+REASONING = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}}
 SAY = {"text": "say"}
 TOOLS = {"toolConfig": {"tools": [TOOL]}}
 
@@ -178,7 +178,11 @@ CONVERSATION = [
         " Provide a json object for the field and try again.",
         id="a schema that is no object",
     ),
-    pytest.param(messages(text(250_000)), "Input is too long for requested model.", id="too long"),
+    pytest.param(
+        messages(text(250_000)),
+        f"{MODEL}prompt is too long: 250006 tokens > 200000 maximum",
+        id="too long",
+    ),
 ]
 
 SHAPE = [

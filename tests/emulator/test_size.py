@@ -163,6 +163,13 @@ REQUESTS = {
     "enums of a long text": lambda n: forced(n * 10, **fields(n, enum=["a", "b"])),
     "parts of a schema": lambda n: forced(allOf=[{"properties": {f"p{i}": {}}} for i in range(n)]),
     "references": lambda n: forced(**fields(n, **{"$ref": "#/$defs/d"}), **{"$defs": {"d": fields(n)}}),
+    "tools in a prompt for thoughts and actions": lambda n: {
+        "system": [{"text": "> Tool Name: t\nTool Args: {}\n" * n + "\nAction Input: {}"}],
+        "messages": [
+            user(SAY),
+            *[assistant({"text": "Action: t\nAction Input: {}"}), user({"text": "Observation: 3"})] * n,
+        ],
+    },
     "stop sequences": lambda n: {"messages": [user(SAY)], "inferenceConfig": {"stopSequences": ["q"] * n}},
 }
 

@@ -33,14 +33,19 @@ TOOL: dict[str, Any] = {
 }
 
 
-def client(bedrock, service="bedrock-runtime", *, region="us-east-1", connections=10):
+def client(bedrock, service="bedrock-runtime", *, region="us-east-1", connections=10, validated=True):
     return boto3.client(
         service,
         endpoint_url=bedrock.url,
         region_name=region,
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=connections, read_timeout=20),
+        config=Config(
+            retries={"total_max_attempts": 1},
+            max_pool_connections=connections,
+            read_timeout=20,
+            parameter_validation=validated,
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from cachepoint.emulator.responders.finish import finish
 from cachepoint.emulator.responders.reply import EmulatedError, Reply, Responder
 from cachepoint.emulator.responders.request import ParsedRequest
-from cachepoint.emulator.responders.script import ReplayResponder, ScriptedResponder
+from cachepoint.emulator.responders.script import ReplayResponder, Script, ScriptedResponder, Step
 from cachepoint.emulator.responders.text import TextResponder
 from cachepoint.emulator.responders.tools import AutoResponder, ToolResponder
 
@@ -14,7 +14,9 @@ __all__ = [
     "ReplayResponder",
     "Reply",
     "Responder",
+    "Script",
     "ScriptedResponder",
+    "Step",
     "TextResponder",
     "ToolResponder",
     "finish",

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Any
 
 from cachepoint.emulator.cache.rules import ModelRules
 from cachepoint.emulator.cache.tokens import count_text
 from cachepoint.emulator.responders.reply import Reply
 from cachepoint.emulator.responders.request import ParsedRequest
+from cachepoint.emulator.responders.signature import sign
 
 __all__ = ["finish"]
 
@@ -69,5 +69,4 @@ def _thinking(request: ParsedRequest, reply: Reply) -> tuple[dict[str, Any], ...
     if not request.thinks or any("reasoningContent" in block for block in reply.content):
         return ()
     text = f"The question is: {request.question.strip()[:200]}"
-    signature = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
-    return ({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}},)
+    return ({"reasoningContent": {"reasoningText": {"text": text, "signature": sign(text)}}},)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from cachepoint.emulator.cache.settings import text_format, thinking, tool_choice
+from cachepoint.emulator.responders.call_ids import round_of
 from cachepoint.emulator.responders.strict_json import read_json
 
 __all__ = ["ParsedRequest", "keywords"]
@@ -93,17 +94,18 @@ class ParsedRequest:
 
     @property
     def tool_rounds(self) -> int:
-        """Assistant messages with tool calls since the user last spoke."""
-        turns = self._since_the_user_spoke()
-        return sum(any("toolUse" in block for block in message["content"]) for message in turns)
+        """In how many rounds tools were called since the user last spoke.
+
+        A history that was cut or summarised holds the last of them; the ids of its calls tell of the others.
+        """
+        turns = [uses for message in self._since_the_user_spoke() if (uses := _uses(message))]
+        numbers = (round_of(use["toolUseId"]) for uses in turns for use in uses)
+        return max(len(turns), 1 + max(numbers)) if turns else 0
 
     @property
     def tools_called(self) -> frozenset[str]:
         """The tools that were called since the user last spoke."""
-        called: set[str] = set()
-        for message in self._since_the_user_spoke():
-            called.update(block["toolUse"]["name"] for block in message["content"] if "toolUse" in block)
-        return frozenset(called)
+        return frozenset(use["name"] for message in self._since_the_user_spoke() for use in _uses(message))
 
     def background(self) -> str:
         """What the prompt says besides the question: newest message first, bounded."""
@@ -134,6 +136,10 @@ def keywords(text: str) -> frozenset[str]:
 
 def _stem(word: str) -> str:
     return word.removesuffix("s")
+
+
+def _uses(message: dict[str, Any]) -> list[dict[str, Any]]:
+    return [block["toolUse"] for block in message["content"] if "toolUse" in block]
 
 
 def _own_text(message: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 
+from cachepoint.emulator.responders.react import in_its_words
 from cachepoint.emulator.responders.reply import Reply
 from cachepoint.emulator.responders.request import ParsedRequest, keywords
 from cachepoint.emulator.responders.values import Hints, valid_value
@@ -18,7 +19,11 @@ class TextResponder:
 
     def __call__(self, request: ParsedRequest, /) -> Reply:
         """Answer one request."""
-        return Reply.text(_structured(request) or _quote(request))
+        return in_its_words(request, _said)
+
+
+def _said(request: ParsedRequest) -> Reply:
+    return Reply.text(_structured(request) or _quote(request))
 
 
 def _structured(request: ParsedRequest) -> str:

@@ -242,11 +242,10 @@ class Service:
     ) -> _Asked:
         _raise(dialect.shape(body, rules))
         plain = {**dialect.plain(body), **(settings or {})}
-        refusal = refuse(plain, rules, dialect.checks)
-        _raise(through_converse(refusal) if refusal and dialect is CONVERSE else refusal)
+        _raise(_said(refuse(plain, rules, dialect.checks), dialect))
         prompt = read_prompt(plain, rules)
         sizes = self._sizer(prompt, rules)
-        _raise(refuse_prompt(prompt, rules, sum(sizes)))
+        _raise(_said(refuse_prompt(prompt, rules, sum(sizes)), dialect))
         return _Asked(dialect, rules, plain, prompt, sizes)
 
     def _begin(self, call: _Call, asked: _Asked, options: Options) -> Outcome:
@@ -338,6 +337,10 @@ def _read(call: _Call, dialect: Dialect) -> tuple[Any, dict[str, Any]]:
 
 def _broken(call: _Call, fault: EmulatedError) -> EmulatedCall:
     return call.ended(200, error=fault.code, message=fault.message)
+
+
+def _said(refusal: Refusal | None, dialect: Dialect) -> Refusal | None:
+    return through_converse(refusal) if refusal and dialect is CONVERSE else refusal
 
 
 def _raise(refusal: Refusal | None) -> None:

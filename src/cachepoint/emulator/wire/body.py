@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cachepoint.emulator.service.refusals.request import Refusal, invalid
 
-__all__ = ["TOO_SLOW", "Source", "UnreadableError", "read_body"]
+__all__ = ["TOO_SLOW", "Source", "UnreadableError", "read_body", "too_large"]
 
 # 20 images of 3.75 MB and 5 documents of 4.5 MB, in base64: AWS user guide, "Converse", 2026.
 _MOST_BYTES = 140_000_000
@@ -16,10 +16,15 @@ _MOST_LINE = 1_024
 _MOST_TRAILERS = 100
 _LENGTH = re.compile(r"\d{1,15}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?\r?\n")
+
+
 # What AWS's front end says to these is not known: the words are ours.
-_TOO_LARGE = Refusal(
-    413, "RequestEntityTooLargeException", f"The request is larger than {_MOST_BYTES} bytes."
-)
+def too_large(message: str) -> Refusal:
+    """A 413."""
+    return Refusal(413, "RequestEntityTooLargeException", message)
+
+
+_TOO_LARGE = too_large(f"The request is larger than {_MOST_BYTES} bytes.")
 TOO_SLOW = Refusal(408, "RequestTimeoutException", "The request did not arrive in time.")
 
 
@@ -44,10 +49,20 @@ class UnreadableError(Exception):
 
 
 def read_body(headers: Message, source: Source) -> bytes:
-    """The whole body, chunked or of a given length."""
-    if "chunked" in headers.get("Transfer-Encoding", "").lower():
+    """The whole body, chunked or of a given length.
+
+    Raises:
+        UnreadableError: It is neither, ends early or is too large.
+        TimeoutError: It does not arrive in time.
+    """
+    if (coding := headers.get("Transfer-Encoding")) is not None:
+        if coding.strip().lower() != "chunked":
+            raise UnreadableError(invalid(f"Transfer-Encoding can only be chunked, not {coding[:100]!r}."))
         return _joined(_chunks(source))
-    return _joined(_exactly(_length(headers.get("Content-Length", "0")), source))
+    lengths = set(headers.get_all("Content-Length", ["0"]))
+    if len(lengths) > 1:
+        raise UnreadableError(invalid(f"There are {len(lengths)} values of Content-Length."))
+    return _joined(_exactly(_length(lengths.pop()), source))
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:

@@ -10,7 +10,7 @@ from cachepoint.emulator.cache.rules import ModelRules
 from cachepoint.emulator.service.dialects.dialect import Dialect, Said, chunk, guarded, metrics, token_headers
 from cachepoint.emulator.service.events import Event, StreamFault, stream_events
 from cachepoint.emulator.service.refusals import table
-from cachepoint.emulator.service.refusals.fields import nova_fault
+from cachepoint.emulator.service.refusals.fields import nova_fault, without_nulls_of_nova
 from cachepoint.emulator.service.refusals.request import Refusal, invalid
 
 __all__ = ["NOVA"]
@@ -20,6 +20,7 @@ _INFERENCE = {"max_new_tokens": "maxTokens", "top_p": "topP"}
 
 def plain(body: dict[str, Any]) -> dict[str, Any]:
     """The Converse request that says the same as a body that passed its checks."""
+    body = without_nulls_of_nova(body)
     messages = [{**message, "content": list(_split(message["content"]))} for message in body["messages"]]
     config = body.get("toolConfig") or {}
     inference = body.get("inferenceConfig") or {}
@@ -27,7 +28,8 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
         "messages": messages,
         "system": list(_split(body.get("system") or ())),
         "toolConfig": {**config, "tools": list(_split(config.get("tools") or ()))} if config else {},
-        "inferenceConfig": {_INFERENCE.get(key, key): value for key, value in inference.items()},
+        # topK is a setting of the model, which Converse has elsewhere and nothing here depends on.
+        "inferenceConfig": {_INFERENCE.get(key, key): v for key, v in inference.items() if key != "topK"},
     }
     return {key: value for key, value in request.items() if value or key == "messages"}
 
@@ -71,6 +73,7 @@ def _told(event: Event | StreamFault, said: Said) -> Event | StreamFault:
 
 
 def _shape(body: Any, rules: ModelRules) -> Refusal | None:
+    body = without_nulls_of_nova(body)
     if fault := nova_fault(body) or _lone_point(body):
         return invalid(fault)
     return table.converse_shape(plain(body), rules)

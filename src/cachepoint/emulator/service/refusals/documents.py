@@ -57,6 +57,21 @@ def _cited_format(checked: Checked) -> Refusal | None:
     return invalid(text) if any(one.get("format", "txt") not in _CITED for one in cited) else None
 
 
+def _without_source(checked: Checked) -> Refusal | None:
+    # bifrost#7072, 2026-09: of a source of text alone, which goes with citations (AWS API reference,
+    # DocumentSource).
+    text = "DocumentSource object at {} must set one of the following keys: bytes, s3Location."
+    for i, message in enumerate(checked.messages):
+        for j, block in enumerate(message["content"]):
+            document = block.get("document") or {"source": {"bytes": ""}}
+            if not _BYTES & document["source"].keys() and not _is_cited(document):
+                return invalid(text.format(f"messages.{i}.content.{j}.document.source"))
+    return None
+
+
+_BYTES = frozenset(("bytes", "s3Location"))
+
+
 def _is_cited(document: dict[str, Any]) -> bool:
     return bool((document.get("citations") or {}).get("enabled"))
 
@@ -79,4 +94,11 @@ def _documents(blocks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     return (block["document"] for block in blocks if "document" in block)
 
 
-CHECKS: tuple[Check, ...] = (_without_text, _names, _duplicates, _cited_in_results, _cited_format)
+CHECKS: tuple[Check, ...] = (
+    _without_text,
+    _names,
+    _duplicates,
+    _without_source,
+    _cited_in_results,
+    _cited_format,
+)

@@ -17,18 +17,19 @@ from cachepoint.emulator.service.refusals.shape import (
     stripped,
 )
 
-__all__ = ["input_fault", "nova_fault", "shape_fault", "without_nulls"]
+__all__ = ["input_fault", "nova_fault", "shape_fault", "without_nulls", "without_nulls_of_nova"]
 
 _TEXT, _OBJECT, _ANY = Scalar("String", (str,)), Scalar("JSONObject", (dict,)), Anything()
 _BOOLEAN = Scalar("Boolean", (bool,))
 _NOVA_KEYS = ("text", "image", "document", "video", "audio", "toolUse", "toolResult", "reasoningContent")
 _ID, _TOOL_NAME = Name(64, "[a-zA-Z0-9_.:-]+"), Name(64, "[a-zA-Z0-9_-]+")
 _CACHE_POINT = Struct({"type": Choice(("default",)), "ttl": Choice(("5m", "1h"))}, ("type",))
-_SOURCE = Struct({"bytes": _TEXT, "text": _TEXT, "s3Location": _OBJECT})
-_IMAGE = Struct({"format": Choice(("png", "jpeg", "gif", "webp")), "source": _SOURCE}, ("source",))
+_SOURCE = Struct({"bytes": _TEXT, "text": _TEXT, "s3Location": _OBJECT, "content": ListOf(_OBJECT)})
+_IMAGE_FORMAT = Choice(("png", "jpeg", "gif", "webp"))
+_IMAGE = Struct({"format": _IMAGE_FORMAT, "source": _SOURCE, "error": _OBJECT}, ("source",))
 _VIDEO_FORMATS = ("mkv", "mov", "mp4", "webm", "flv", "mpeg", "mpg", "wmv", "three_gp")
 _VIDEO = Struct({"format": Choice(_VIDEO_FORMATS), "source": _SOURCE}, ("source",))
-_AUDIO = Struct({"format": _TEXT, "source": _SOURCE}, ("source",))
+_AUDIO = Struct({"format": _TEXT, "source": _SOURCE, "error": _OBJECT}, ("source",))
 # In the order in which Bedrock lists them: vercel/ai#5606, 2025-04.
 _DOCUMENT_FORMATS = ("docx", "csv", "html", "txt", "pdf", "md", "doc", "xlsx", "xls")
 _DOCUMENT = Struct(
@@ -54,9 +55,16 @@ _RESULT_PART = OneOf(
         "cachePoint": _CACHE_POINT,
     },
 )
-_TOOL_USE = Struct({"toolUseId": _ID, "name": _TOOL_NAME, "input": _ANY}, ("toolUseId", "name", "input"))
+_TOOL_USE = Struct(
+    {"toolUseId": _ID, "name": _TOOL_NAME, "input": _ANY, "type": _TEXT}, ("toolUseId", "name", "input")
+)
 _TOOL_RESULT = Struct(
-    {"toolUseId": _ID, "content": ListOf(_RESULT_PART), "status": Choice(("success", "error"))},
+    {
+        "toolUseId": _ID,
+        "content": ListOf(_RESULT_PART),
+        "status": Choice(("success", "error")),
+        "type": _TEXT,
+    },
     ("toolUseId", "content"),
 )
 _REASONING = Struct(
@@ -125,7 +133,8 @@ _PROMPT: dict[str, Shape] = {
             "reasoning_config": _OBJECT,
             "output_config": _OBJECT,
             "anthropic_beta": ListOf(_TEXT),
-        }
+        },
+        open=True,
     ),
 }
 _FIELDS: dict[str, Shape] = {
@@ -133,6 +142,7 @@ _FIELDS: dict[str, Shape] = {
     "inferenceConfig": _INFERENCE,
     "guardrailConfig": _GUARDRAIL,
     "promptVariables": _OBJECT,
+    "projectIdentifier": _TEXT,
     "additionalModelResponseFieldPaths": ListOf(_TEXT),
     "requestMetadata": _OBJECT,
     "performanceConfig": Struct({"latency": Choice(("standard", "optimized"))}),
@@ -200,3 +210,8 @@ def nova_fault(body: Any) -> str | None:
 def without_nulls(body: Any) -> Any:
     """A Converse or CountTokens body without the fields that are null, which Bedrock takes as absent."""
     return stripped(body, _ANY_BODY)
+
+
+def without_nulls_of_nova(body: Any) -> Any:
+    """The same of Nova's body of InvokeModel."""
+    return stripped(body, _NOVA_BODY)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from cachepoint.emulator.cache.settings import is_forced, thinking
-from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, model_error
+from cachepoint.emulator.responders.signature import is_signature
+from cachepoint.emulator.service.refusals.request import Check, Checked, Refusal, invalid, model_error
 
 __all__ = ["CHECKS"]
 
@@ -26,15 +27,25 @@ def _budget(checked: Checked) -> Refusal | None:
 
 
 def _unsigned(checked: Checked) -> Refusal | None:
-    # Absent: llama_index#20851, 2026-03. Empty: bifrost#6942, 2026-09. Other models take it unsigned.
+    # Absent: llama_index#20851, 2026-03. Empty: bifrost#6942, 2026-09. Cut off: openclaw#109881, 2026-07.
     if checked.rules.family != "claude":
         return None
     for at, text in _reasoning(checked):
         if text.get("signature") is None:
             return model_error(f"{at}.thinking.signature: Field required")
-        if not text["signature"]:
+        if not is_signature(text["signature"]):
             return model_error(f"{at}: Invalid `signature` in `thinking` block")
     return None
+
+
+def _empty_signature(checked: Checked) -> Refusal | None:
+    # bifrost#6942, 2026-09: Nova takes none, and refuses an empty one. The words are by sense.
+    if checked.rules.family != "nova":
+        return None
+    empty = (at for at, text in _reasoning(checked) if text.get("signature") == "")
+    at = next(empty, None)
+    text = f"The signature field in the reasoningText object at {at}.reasoningContent is blank."
+    return None if at is None else invalid(f"{text} Remove the signature field, and try again.")
 
 
 def _reasoning(checked: Checked) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -45,4 +56,4 @@ def _reasoning(checked: Checked) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"messages.{index}.content.{number}", text
 
 
-CHECKS: tuple[Check, ...] = (_forced_tool, _budget, _unsigned)
+CHECKS: tuple[Check, ...] = (_forced_tool, _budget, _unsigned, _empty_signature)

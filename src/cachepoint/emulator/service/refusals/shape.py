@@ -75,10 +75,11 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """An object; fields that it does not name are let alone."""
+    """An object of these fields; if it is `open`, of others too."""
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def _struct(value: Any, shape: Struct, path: _Path) -> str | None:
     for name in shape.required:
         if value.get(name) is None:
             return _constraint("null", (*path, name), "Member must not be null")
-    return _members(value, shape.fields, path)
+    return _members(value, shape.fields, path) or (None if shape.open else _extra(value, shape.fields, path))
 
 
 def _closed(value: Any, shape: Closed, path: _Path) -> str | None:
@@ -191,10 +192,13 @@ def _closed(value: Any, shape: Closed, path: _Path) -> str | None:
     missing = next((name for name in shape.required if value.get(name) is None), None)
     if missing is not None:
         return _malformed(path, f"required key [{missing}] not found")
-    extra = next((name for name in value if name not in shape.fields), None)
-    if extra is not None:
-        return _malformed(path, f"extraneous key [{extra}] is not permitted")
-    return _members(value, shape.fields, path)
+    return _extra(value, shape.fields, path) or _members(value, shape.fields, path)
+
+
+def _extra(value: dict[str, Any], fields: Mapping[str, Shape], path: _Path) -> str | None:
+    # On a content block with `type`: zed#28521, 2025-04. On other objects of Converse by sense.
+    extra = next((name for name, item in value.items() if name not in fields and item is not None), None)
+    return None if extra is None else _malformed(path, f"extraneous key [{extra}] is not permitted")
 
 
 def _malformed(path: _Path, what: str) -> str:
@@ -207,7 +211,7 @@ def _one_of(value: Any, shape: OneOf, path: _Path) -> str | None:
         return _wrong_type(path, "JSONObject", value)
     known = [key for key in shape.keys if value.get(key) is not None]
     if len(known) == 1:
-        return _members(value, shape.keys, path)
+        return _members(value, shape.keys, path) or _extra(value, shape.keys, path)
     # envoy ai-gateway#1717
     verb = "can only" if known else "must"
     keys = ", ".join(shape.keys)

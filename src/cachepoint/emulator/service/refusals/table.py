@@ -46,12 +46,22 @@ CONVERSE: tuple[Check, ...] = (
 MESSAGES: tuple[Check, ...] = (*messages.CHECKS, *points.MODEL_CHECKS, *_MODEL)
 NOVA = CONVERSE
 _VERSION = "bedrock-2023-05-31"
+_OF_PROMPTS = ("additionalModelRequestFields", "inferenceConfig", "system", "toolConfig")
 
 
 def converse_shape(body: Any, rules: ModelRules) -> Refusal | None:
     """The refusal of a Converse body for its fields, or None."""
-    fault = shape_fault(body, brings_messages=rules.family == "prompt")
-    return invalid(fault) if fault else None
+    prompt = rules.family == "prompt"
+    if fault := shape_fault(body, brings_messages=prompt):
+        return invalid(fault)
+    return _overrides(body) if prompt else None
+
+
+def _overrides(body: dict[str, Any]) -> Refusal | None:
+    # Not even empty ones: langchainjs#9310, 2025-11; AWS API reference, Converse. The words are by sense.
+    name = next((name for name in _OF_PROMPTS if body.get(name) is not None), None)
+    text = f"The {name} field can't be overridden at runtime when a prompt from Prompt management is used."
+    return invalid(text) if name else None
 
 
 def body_shape(body: Any, rules: ModelRules) -> Refusal | None:
@@ -83,4 +93,9 @@ def refuse_prompt(prompt: Prompt, rules: ModelRules, tokens: int) -> Refusal | N
 
 
 def _window(rules: ModelRules, tokens: int) -> Refusal | None:
-    return invalid("Input is too long for requested model.") if tokens > rules.context_window else None
+    if tokens <= rules.context_window:
+        return None
+    if rules.family == "claude":
+        # goose#7504, 2026-02, and moca#254, 2026-03; before that the other words: continue#9592, 2026-01.
+        return model_error(f"prompt is too long: {tokens} tokens > {rules.context_window} maximum")
+    return invalid("Input is too long for requested model.")

@@ -1,0 +1,10 @@
+"""Models that the rows name, besides those of `wire`."""
+
+SONNET_45 = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+OPUS_47 = "us.anthropic.claude-opus-4-7"
+OPUS_55 = "us.anthropic.claude-opus-5-5"
+FABLE = "us.anthropic.claude-fable-5-1"
+HAIKU_3 = "anthropic.claude-3-haiku-20240307-v1:0"
+SONNET_5 = "us.anthropic.claude-sonnet-5"
+OPUS_46 = "us.anthropic.claude-opus-4-6-v1"
+OPUS_5 = "us.anthropic.claude-opus-5"
