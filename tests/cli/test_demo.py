@@ -102,6 +102,17 @@ def test_the_agents_streams_begin_sooner(tables, figures_whole):
     assert re.search(r"First token of the agent's streams after \d\.\d\d s without, \d\.\d\d s with", tables)
 
 
+def test_through_invoke_model_the_same_work_costs_the_same(tables, figures, figures_whole):
+    invoked = {job["name"]: job for job in figures_whole["invoke_model"]}
+    assert list(invoked) == ["agent", "chat", "documents"]
+    for name, job in invoked.items():
+        converse = figures["langchain", name]
+        assert job["calls"] == converse["calls"]
+        assert job["input_tokens"] == pytest.approx(converse["input_tokens"], rel=0.02)
+        assert job["ratio"] == pytest.approx(converse["ratio"], rel=0.02)
+        assert f"{name} {job['ratio']:.2f}" in tables.partition("Through InvokeModel")[2]
+
+
 def test_tables_show_a_bar_per_call(tables, figures):
     bars = [line for line in tables.splitlines() if line.lstrip()[:1].isdigit()]
     assert len(bars) == sum(job["calls"] for job in figures.values())

@@ -18,7 +18,7 @@ from cachepoint.cli.faults import told
 from cachepoint.cli.named import model_id
 
 if TYPE_CHECKING:
-    from cachepoint.cli.demo.bench import Began, Framework, Result
+    from cachepoint.cli.demo.bench import Beside, Framework, Result
     from cachepoint.cli.demo.places import Place
 
 # A framework is a module here with NAME, JOBS, check, plain and cached.
@@ -42,18 +42,30 @@ def command(
     with told(), _undisturbed():
         model = model_id(model)
         if aws:
-            _print(_on_aws(model, yes), None, as_json)
+            _print(_on_aws(model, yes), _part("bench").Beside(), as_json)
         else:
             _print(*_locally(model), as_json)
 
 
-def _locally(model: str) -> "tuple[list[Result], Began | None]":
+def _locally(model: str) -> "tuple[list[Result], Beside]":
     frameworks = _frameworks(model)
-    results = _run(_part("places").Local(), model, frameworks)
+    place, bench = _part("places").Local(), _part("bench")
+    results = _run(place, model, frameworks)
+    streams = next((one for one in frameworks if one.NAME == "langchain"), None)
+    if streams is None:
+        return results, bench.Beside()
     with _progress() as progress:
         progress.add_task("time to the first token", total=None)
-        streams = next((one for one in frameworks if one.NAME == "langchain"), None)
-        return results, None if streams is None else _part("bench").first_tokens(streams, model)
+        began = bench.first_tokens(streams, model)
+    return results, bench.Beside(began, tuple(_run(place, model, _invoking(model))))
+
+
+def _invoking(model: str) -> "list[Framework]":
+    """The jobs through InvokeModel, where the model has them."""
+    try:
+        return [_framework("invoke_jobs", model)]
+    except ValueError:
+        return []
 
 
 def _on_aws(model: str, yes: bool) -> "list[Result]":
@@ -136,16 +148,16 @@ def _progress() -> Any:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _print(results: "list[Result]", began: "Began | None", as_json: bool) -> None:
+def _print(results: "list[Result]", beside: "Beside", as_json: bool) -> None:
     if as_json:
-        timed = {"first_token_seconds": began.as_dict()} if began else {}
-        typer.echo(json.dumps({"jobs": [result.as_dict() for result in results], **timed}, indent=2))
+        jobs = [result.as_dict() for result in results]
+        typer.echo(json.dumps({"jobs": jobs, **beside.as_dict()}, indent=2))
         return
     from rich.console import Console
 
     from cachepoint.cli.demo.tables import render
 
-    Console(highlight=False).print(render(results, began))
+    Console(highlight=False).print(render(results, beside))
 
 
 @contextmanager

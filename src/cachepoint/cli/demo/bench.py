@@ -160,6 +160,19 @@ class Began:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the local run shows beside its jobs: how soon streams began, and jobs through InvokeModel."""
+
+    began: Began | None = None
+    invoked: tuple[Result, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for machines."""
+        timed = {"first_token_seconds": self.began.as_dict()} if self.began else {}
+        return timed | ({"invoke_model": [job.as_dict() for job in self.invoked]} if self.invoked else {})
+
+
 def first_tokens(framework: Any, model_id: str, *, speed: float = 20) -> Began:
     """Run a framework's agent through streams that begin as late as `LATENCY` says.
 

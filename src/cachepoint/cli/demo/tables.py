@@ -1,6 +1,6 @@
 """The figures of the demo for people: a table and a picture per job, and the sum."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -8,7 +8,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from cachepoint.cli.demo.bars import Bars, Legend
-from cachepoint.cli.demo.bench import LATENCY, Began, Result, Run
+from cachepoint.cli.demo.bench import LATENCY, Began, Beside, Result, Run
 from cachepoint.cli.fitting import Fitting, plain_table
 from cachepoint.core.models.rules import ModelRules, rules_for
 
@@ -46,10 +46,16 @@ class Title:
         yield Rule(self._title, align="left") if room >= _LINE else self._title
 
 
-def render(results: Iterable[Result], began: Began | None = None) -> RenderableType:
-    """All jobs, then the sum, and how soon streams began."""
+def render(results: Iterable[Result], beside: Beside = Beside()) -> RenderableType:  # noqa: B008
+    """All jobs, then the sum, jobs through InvokeModel, and how soon streams began."""
     results = list(results)
-    return Group(*(part for result in results for part in _job(result)), *_sum(results), *_began(began))
+    jobs = (part for result in results for part in _job(result))
+    return Group(*jobs, *_sum(results), *_invoked(beside.invoked), *_began(beside.began))
+
+
+def _invoked(results: Sequence[Result]) -> tuple[RenderableType, ...]:
+    costs = ", ".join(f"{r.name} {r.ratio:.2f}" for r in results if r.ratio is not None)
+    return (Text(f"Through InvokeModel (ChatBedrock): {costs}", style="bold"),) if costs else ()
 
 
 def _began(began: Began | None) -> tuple[RenderableType, ...]:
