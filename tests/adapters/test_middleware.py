@@ -17,7 +17,8 @@ from langchain.agents.middleware import (
     SummarizationMiddleware,
 )
 from langchain.agents.structured_output import ToolStrategy
-from langchain_aws import ChatBedrockConverse
+from langchain.chat_models import init_chat_model
+from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_aws.middleware import BedrockPromptCachingMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
@@ -29,6 +30,7 @@ from cachepoint import CachePolicy, PromptCache, configure
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.emulator import ScriptedResponder, ToolResponder
 from cachepoint.langchain import (
+    CachedChatBedrock,
     CachedChatBedrockConverse,
     CachepointMiddleware,
     cached,
@@ -337,6 +339,36 @@ def test_a_model_named_by_a_string(bedrock, monkeypatch):
             agent.invoke({"messages": [HumanMessage(turn)]})
     assert usage.total.read_tokens > 1_024
     assert bedrock.calls[-1].usage["cacheReadInputTokens"] > 1_024
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_e11_a_configurable_model_is_the_one_of_its_config(way, build, bedrock, monkeypatch):
+    """E11: `init_chat_model(…, configurable_fields=…)` was not cached."""
+    clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
+    fields = ("model", "model_provider")
+    model = init_chat_model(
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        model_provider="bedrock_converse",
+        configurable_fields=fields,
+        **clients,
+    )
+    ours = CachepointMiddleware(prompt_cache=PromptCache(clock=bedrock.now))
+    bedrock.reset()
+    bedrock.say(ToolResponder(steps=1))
+    agent = create_agent(model, [look_up], system_prompt=MANUAL, middleware=[ours])
+    way(agent, {"messages": [HumanMessage(TURNS[0])]}, {"configurable": {"model": CLAUDE}})
+    assert [call.model_id for call in bedrock.answered] == [CLAUDE, CLAUDE]
+    assert all("cachePoint" in str(call.request) for call in bedrock.answered)
+    assert bedrock.answered[1].usage["cacheReadInputTokens"] > 1_024
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_of_invoke_model(way, build, bedrock):
+    swapped = build(CachedChatBedrock, prompt_cache=PromptCache(clock=bedrock.now))
+    theirs = sent(bedrock, way, swapped, [])
+    ours = CachepointMiddleware(prompt_cache=PromptCache(clock=bedrock.now))
+    assert sent(bedrock, way, build(ChatBedrock), [ours]) == theirs
+    assert all(b"cache_control" in body for body in theirs)
 
 
 def test_with_structured_output(build, bedrock):

@@ -23,6 +23,7 @@ try:
         ModelRequest,
         ModelResponse,
     )
+    from langchain.chat_models.base import _ConfigurableModel
 except ModuleNotFoundError as error:
     raise ImportError(
         f"cachepoint's middleware is for agents of langchain ({error.name} is missing): pip install langchain"
@@ -51,9 +52,9 @@ def _trace_policy() -> Any:
 class CachepointMiddleware(Middleware):
     """Calls the agent's model as `CachedChatBedrockConverse` would: every call carries the right checkpoints.
 
-    For agents where the class can't be swapped. Only the model of the request is another one: messages,
-    tools and the agent's state stay as they are. Put it last, so that it also gets the models that
-    other middleware choose (`ModelFallbackMiddleware`).
+    For agents where the class can't be swapped, such as those of `init_chat_model(…, configurable_fields=…)`.
+    Only the model of the request is another one: messages, tools and the agent's state stay as they are. Put
+    it last, so that it also gets the models that other middleware choose (`ModelFallbackMiddleware`).
 
     Beside `BedrockPromptCachingMiddleware` of langchain-aws it takes over and says so once: theirs
     places nothing; a `ttl="1h"` given there holds, where no policy was given here. With `mode="off"`
@@ -121,8 +122,9 @@ class CachepointMiddleware(Middleware):
 
     def _chosen(self, request: "Request") -> "tuple[Request, str]":
         """The request with its model cached, or as it is and what there is to warn of."""
-        binding: Any = request.model if isinstance(request.model, RunnableBinding) else None
-        model: Any = request.model if binding is None else binding.bound
+        asked = _configured(request.model)
+        binding: Any = asked if isinstance(asked, RunnableBinding) else None
+        model: Any = asked if binding is None else binding.bound
         refusal = _refusal(model)
         if refusal is not None:
             return request, self._unsupported(refusal)
@@ -159,6 +161,12 @@ _AS_THEY_ARE: dict[type, type[Cached]] = {
     **dict.fromkeys((ChatBedrockConverse, CachedChatBedrockConverse), CachedChatBedrockConverse),
     **dict.fromkeys((ChatBedrock, CachedChatBedrock), CachedChatBedrock),
 }
+
+
+def _configured(model: Any) -> Any:
+    """A model of `init_chat_model(configurable_fields=…)` as the config of this call has it."""
+    # It builds its model anew in each call, too, by this method.
+    return model._model() if isinstance(model, _ConfigurableModel) else model  # noqa: SLF001
 
 
 def _refusal(model: Any) -> str | None:
