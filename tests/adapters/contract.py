@@ -120,5 +120,8 @@ class Adapter(Protocol):
     def names(self, request: Any) -> list[str]:
         """The names of the tools in a request as it was sent."""
 
+    def most(self, request: Any) -> tuple[int, int | None]:
+        """How many tokens a request lets the answer have, and the budget of its thinking."""
+
     def meter(self) -> AbstractContextManager[Meter]:
         """Count the calls made in the block."""

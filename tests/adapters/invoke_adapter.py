@@ -30,3 +30,6 @@ class InvokeAdapter(LangChainAdapter):
 
     def names(self, request):
         return [t["name"] for t in request["tools"]]
+
+    def most(self, request):
+        return request["max_tokens"], (request.get("thinking") or {}).get("budget_tokens")

@@ -83,6 +83,10 @@ class LlamaIndexAdapter:
     def names(self, request):
         return [t["toolSpec"]["name"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
 
+    def most(self, request):
+        fields = request.get("additionalModelRequestFields") or {}
+        return request["inferenceConfig"]["maxTokens"], (fields.get("thinking") or {}).get("budget_tokens")
+
     @contextmanager
     def meter(self):
         with get_cache_usage_callback() as usage:

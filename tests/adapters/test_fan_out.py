@@ -16,6 +16,10 @@ THINKING = {
         "additional_model_request_fields": {"thinking": {"type": "enabled", "budget_tokens": 1_024}},
         "temperature": 1.0,
     },
+    "langchain_invoke": {
+        "model_kwargs": {"thinking": {"type": "enabled", "budget_tokens": 1_024}},
+        "temperature": 1.0,
+    },
     "llama_index": {"thinking": {"type": "enabled", "budget_tokens": 1_024}, "temperature": 1.0},
 }
 
@@ -79,7 +83,7 @@ def test_what_was_warmed_is_read_by_the_first_call(adapter, awaited, bedrock, ca
     assert told[0] is report
     assert report.usage.write_tokens > 8_000
     assert report.usage.output_tokens == 1
-    assert sent.request["inferenceConfig"]["maxTokens"] == 1
+    assert adapter.most(sent.request) == (1, None)
     assert usage["read_tokens"] >= report.usage.write_tokens - 10
 
 
@@ -145,8 +149,7 @@ def test_thinking_keeps_its_budget(adapter, bedrock, cache):
     model = adapter.cached(bedrock, cache=cache, max_tokens=4_096, **THINKING[adapter.name])
     report = adapter.warm(model, [adapter.system(PREFIX)])
     (sent,) = bedrock.answered
-    assert sent.request["inferenceConfig"]["maxTokens"] == 1_025
-    assert sent.request["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1_024
+    assert adapter.most(sent.request) == (1_025, 1_024)
     usage = adapter.ask(model, [adapter.system(PREFIX), adapter.user("Where?")]).report["usage"]
     assert usage["read_tokens"] >= report.usage.write_tokens - 10 > 8_000
 

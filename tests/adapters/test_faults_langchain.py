@@ -1,17 +1,20 @@
 """Law 5 on the LangChain side: whatever of ours raises, the caller gets what the base class would have given."""
 
 import asyncio
+import json
+from io import BytesIO
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ContextEditingMiddleware
-from langchain_aws import ChatBedrockConverse
+from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.retrievers import BaseRetriever
 
 from cachepoint import PromptCache
 from cachepoint.langchain import (
+    CachedChatBedrock,
     CachedChatBedrockConverse,
     CachepointMiddleware,
     CacheUsageCallbackHandler,
@@ -65,6 +68,15 @@ ENTRIES = (
 SAYS = "It is on the left."
 ASK = [SystemMessage(MANUAL), HumanMessage("Where is the valve?")]
 USAGE = {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10, "cacheReadInputTokens": 0}
+TOLD = {"input_tokens": 9, "output_tokens": 1, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+EVENTS = (
+    {"type": "message_start", "message": {"role": "assistant", "content": [], "usage": TOLD}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": SAYS}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+    {"type": "message_stop"},
+)
 USE = {"toolUse": {"toolUseId": "t1", "name": "look_up", "input": {"part": "A7"}}}
 
 
@@ -80,6 +92,15 @@ class Client:
 
     def converse_stream(self, **_):
         return {"stream": self._events()}
+
+    def invoke_model(self, *, body, **_):
+        assert json.loads(body)["messages"]
+        content = [{"type": "text", "text": SAYS}]
+        said = {"role": "assistant", "content": content, "stop_reason": "end_turn", "usage": TOLD}
+        return {"body": BytesIO(json.dumps(said).encode())}
+
+    def invoke_model_with_response_stream(self, **_):
+        return {"body": [{"chunk": {"bytes": json.dumps(event).encode()}} for event in EVENTS]}
 
     def _events(self):
         yield {"messageStart": {"role": "assistant"}}
@@ -121,12 +142,37 @@ WAYS = {
 # All of ours, the core included; what else a call may be made of reaches no more of the core than these.
 WHOLE = ("invoke", "stream", "ainvoke", "astream")
 HERE = ("cachepoint.langchain", "cachepoint.shaping")
+HOUR = {"type": "text", "text": MANUAL, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a5_a_fault_of_ours_never_fails_a_call(way):
     run, modules = WAYS[way], MODULES if way in WHOLE else HERE
     check(run, run(model(ChatBedrockConverse)), make=cached, modules=modules, entries=ENTRIES)
+
+
+INVOKED = {
+    "invoke": (WAYS["invoke"], {}),
+    "stream": (WAYS["stream"], {}),
+    "astream": (WAYS["astream"], {}),
+    "streaming": (WAYS["invoke"], {"streaming": True}),
+    "converse": (WAYS["invoke"], {"beta_use_converse_api": True}),
+    "points": (lambda m: [m.invoke([HumanMessage([HOUR])]).text], {}),
+}
+
+
+@pytest.mark.parametrize("way", INVOKED)
+def test_a5_a_fault_of_ours_never_fails_a_call_of_invoke_model(way):
+    run, options = INVOKED[way]
+
+    def plain():
+        clients = {"client": Client(), "bedrock_client": Client()}
+        return ChatBedrock(model=CLAUDE, region_name="us-east-1", **clients, **options)
+
+    def make():
+        return CachedChatBedrock.from_model(plain(), prompt_cache=PromptCache(), cache_policy={"ttl": "1h"})
+
+    check(run, run(plain()), make=make, modules=(*HERE, "cachepoint.aws"), entries=ENTRIES)
 
 
 AGENTS = {"invoke": lambda: model(ChatBedrockConverse).bind(stop=["END"]), "ainvoke": cached}
