@@ -457,3 +457,37 @@ def _conversed(block):
         case "document":
             data = base64.b64decode(block["source"]["data"])
             return {"document": {"format": "pdf", "name": block["title"], "source": {"bytes": data}}}
+
+
+@pytest.mark.parametrize(
+    "model", ["amazon.titan-embed-text-v2:0", "us.cohere.embed-v4:0", "amazon.nova-canvas-v1:0"]
+)
+def test_what_writes_no_text_passes_through(model, caplog):
+    """Embeddings and pictures: no report, no advice, and a body that nobody looked at."""
+    said, given, told = {"body": io.BytesIO(b"{}"), "ResponseMetadata": {}}, io.BytesIO(b"{}"), []
+    stub = Answering(said)
+    client = CachingClient(stub, cache=PromptCache(observers=[told.append]))
+    assert client.invoke_model(modelId=model, body=given) is said
+    assert stub.requests == [{"modelId": model, "body": given}]
+    assert (told, caplog.text) == ([], "")
+
+
+def test_an_answer_without_end_is_not_kept(monkeypatch):
+    monkeypatch.setattr("cachepoint.aws.answers._MOST", 1_000)
+    said = json.dumps({"usage": {"input_tokens": 9}, "content": "x" * 5_000}).encode()
+    headers = {"x-amzn-bedrock-input-token-count": "7"}
+    response = {"body": io.BytesIO(said), "ResponseMetadata": {"HTTPHeaders": headers}}
+    got = CachingClient(Answering(response), cache=PromptCache()).invoke_model(**chat("a"))
+    assert b"".join(iter(partial(got["body"].read, 100), b"")) == said
+    assert got["body"]._read == b""
+    assert report_of(got).usage.uncached_tokens == 7
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, io.BytesIO])
+def test_a_stubs_body_may_be_of_text(kind, faults):
+    said = '{"usage": {"input_tokens": 9}}'
+    body = kind(said) if kind is io.StringIO else kind(said.encode())
+    got = CachingClient(Answering({"body": body}), cache=PromptCache()).invoke_model(**chat("a"))
+    assert got["body"].read() in {said, said.encode()}
+    assert report_of(got).usage.uncached_tokens == 9
+    assert faults() == 0

@@ -7,12 +7,14 @@ from typing import Any
 
 from cachepoint.aws.kinds import reads_from
 from cachepoint.aws.streams import REPORT_KEY
-from cachepoint.core.accounting.counts import part
+from cachepoint.core.accounting import counts
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
 
 _SEEING = "looking at a body"
 _LENGTH = "content-length"
+# Bytes of an answer that are kept for its usage; of a longer one the headers alone tell it.
+_MOST = 4 << 20
 
 
 class Settling:
@@ -42,8 +44,9 @@ class Settling:
         self._call: Call | None = call
         self._response = {name: value for name, value in response.items() if name != "body"}
         self._metadata = metadata
-        self._parts: list[bytes] = []
-        self._length = part(metadata, "HTTPHeaders").get(_LENGTH)
+        self._read = bytearray()
+        self._size = 0
+        self._length = counts.count(counts.part(metadata, "HTTPHeaders").get(_LENGTH))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_source":
@@ -51,18 +54,20 @@ class Settling:
         return getattr(self._source, name)
 
     def _ended(self, data: Any, asked: Any) -> bool:
-        """Keep what was read; whether that was the end."""
+        """Keep what was read, as long as it may be an answer in text; whether that was the end."""
         if self._call is None:
             return False
-        self._parts.append(bytes(data))
+        self._size += len(data)
+        if self._size <= _MOST:
+            self._read += data.encode() if isinstance(data, str) else data
         whole = asked is None or asked < 0 or (not data and asked > 0)
-        return whole or str(sum(map(len, self._parts))) == self._length
+        return whole or self._size == self._length
 
     def _answer(self) -> Mapping[str, Any]:
         """All that is known of the answer."""
-        parts, self._parts = self._parts, []
+        read, self._read = self._read, bytearray()
         try:
-            return {**part(json.loads(b"".join(parts))), **self._response}
+            return {**counts.part(json.loads(read) if self._size <= _MOST else None), **self._response}
         except ValueError:
             return self._response
 

@@ -161,7 +161,7 @@ class AsyncCachingClient(Carrier):
     async def _prepared(self, asked: Asked) -> Sent:
         request, policy, operation = asked
         checks.refuse_fields(self._client, request, operation)
-        if not request.get("modelId"):
+        if not self._is_planned(asked):
             return Sent(None, request)
         return self._sent(asked, await self._aprepare(request, policy, operation))
 

@@ -159,6 +159,13 @@ class Carrier:
             return {"request": bodies.beside(request), "dialect": "messages"}
         return {"request": cheapest_body(body, dialect) if self._warms else body, "dialect": dialect}
 
+    def _is_planned(self, asked: Asked) -> bool:
+        """Whether it is one of ours. Where no model is named, the client's own complaint is the clearest."""
+        called = asked.request.get("modelId")
+        if not called or asked.operation == "Converse":
+            return bool(called)
+        return bodies.writes_text(known_as(str(called), self._base_model_id))
+
     def _fitted(self, call: Call, operation: Operation) -> Call:
         """The call as this client's botocore takes it; it looks into no body."""
         if operation == "InvokeModel":

@@ -159,10 +159,9 @@ class CachingClient(Carrier):
             return plain.call, send(**plain.arguments)
 
     def _prepared(self, asked: Asked) -> Sent:
-        """No call where no model is named: the client's own complaint is the clearest."""
         request, policy, operation = asked
         checks.refuse_fields(self._client, request, operation)
-        if not request.get("modelId"):
+        if not self._is_planned(asked):
             return Sent(None, request)
         return self._sent(asked, self._prepare(request, policy, operation))
 
