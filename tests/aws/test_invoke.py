@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
 
@@ -18,7 +19,16 @@ from cachepoint.aws import AsyncCachingClient, CachingClient
 from cachepoint.aws.carrier import called_by
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.emulator import BedrockEmulator, EmulatedError, TextResponder
-from tests.aws.stubs import APP_PROFILE, LLAMA, Answering, Awaited, AwaitedAnswering, boto
+from tests.aws.stubs import (
+    APP_PROFILE,
+    LLAMA,
+    Answering,
+    Awaited,
+    AwaitedAnswering,
+    boto,
+    old_boto,
+    without_points,
+)
 from tests.emulator import wire
 from tests.emulator.bodies import HOUR, MARK, TOOL, assistant, body, result, text, use, user, words
 from tests.emulator.wire import NOVA, OPUS_48, SONNET
@@ -491,3 +501,26 @@ def test_a_stubs_body_may_be_of_text(kind, faults):
     assert got["body"].read() in {said, said.encode()}
     assert report_of(got).usage.uncached_tokens == 9
     assert faults() == 0
+
+
+def test_a7_an_old_botocore_lets_bodies_pass(bedrock, cache, tmp_path, monkeypatch, caplog):
+    """A7: botocore 1.36 knows no `cachePoint`, and looks into no body."""
+    client = CachingClient(old_boto(bedrock.url, tmp_path, monkeypatch, without_points), cache=cache)
+    client.invoke_model(**chat("a"))["body"].read()
+    assert "cache_control" in str(bedrock.calls[0].request)
+    assert caplog.text == ""
+
+
+def test_calls_at_once_wait_for_the_first_ones_write(bedrock):
+    """`warm_first`: those that come while a prefix is being written read it once that answer began."""
+    cache = PromptCache(CachePolicy(fan_out="warm_first"), bedrock.now)
+    client = CachingClient(boto(bedrock.url), cache=cache)
+
+    def ask(question):
+        response = client.invoke_model(**chat(question))
+        response["body"].read()
+        return report_of(response).usage
+
+    with ThreadPoolExecutor(4) as pool:
+        usages = list(pool.map(ask, "abcd"))
+    assert sorted(u.read_tokens > 2_400 for u in usages) == [False, True, True, True]

@@ -17,7 +17,7 @@ _LENGTH = "content-length"
 _MOST = 4 << 20
 
 
-class Settling:
+class SettlingSource:
     """Stands for what a body reads from, and settles its call when all was read.
 
     The headers tell the usage too, without how writes split by TTL: they are what a call is settled with
@@ -77,7 +77,7 @@ class Settling:
         return call
 
 
-class SettlingBody(Settling):
+class SettlingBody(SettlingSource):
     """Between boto3's body and its connection."""
 
     def read(self, *size: Any, **more: Any) -> Any:
@@ -126,7 +126,7 @@ class SettlingBody(Settling):
             self._metadata[REPORT_KEY] = self._cache.settle(call, self._answer())
 
 
-class AsyncSettlingBody(Settling):
+class AsyncSettlingBody(SettlingSource):
     """Between aiobotocore's body and its connection."""
 
     async def read(self, *size: Any, **more: Any) -> Any:
@@ -156,7 +156,7 @@ class Opening:
         kind: What stands between a body and its connection.
     """
 
-    def __init__(self, prompt_cache: PromptCache, kind: type[Settling]) -> None:
+    def __init__(self, prompt_cache: PromptCache, kind: type[SettlingSource]) -> None:
         self._cache = prompt_cache
         self._kind = kind
         self._call: Call | None = None

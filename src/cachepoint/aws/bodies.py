@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -136,10 +136,9 @@ def dumped(body: Mapping[str, Any]) -> bytes:
     return _SIGNED.sub(r"\1", text).encode(errors="backslashreplace")
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    known = list(pairs)
-    found = dict(known)
-    if len(found) != len(known):
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise ValueError("a key stands there twice")
     return found
 

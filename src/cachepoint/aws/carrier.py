@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     operation: Operation = "Converse"
 
 
-class Sent(NamedTuple):
+class Ready(NamedTuple):
     """A call, and the keyword arguments that it is sent with. No call: what is sent is what was given."""
 
     call: Call | None
@@ -177,11 +177,11 @@ class Carrier:
         say_old()
         return replace(call, plan=Plan(note="this botocore knows no prompt caching"))
 
-    def _sent(self, asked: Asked, call: Call) -> Sent:
+    def _sent(self, asked: Asked, call: Call) -> Ready:
         fitted = self._fitted(call, asked.operation)
         if asked.operation == "InvokeModel":
-            return Sent(fitted, bodies.written(asked.request, fitted, anew=self._warms))
-        return Sent(fitted, fitted.request)
+            return Ready(fitted, bodies.written(asked.request, fitted, anew=self._warms))
+        return Ready(fitted, fitted.request)
 
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
         """The report of a response; of one that could not be planned, its usage alone."""
