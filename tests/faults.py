@@ -53,7 +53,7 @@ CLIENTS = (
     "cachepoint.aws.answers:AsyncSettlingBody.read",
     "cachepoint.aws.answers:AsyncSettlingBody.__aenter__",
     "cachepoint.aws.answers:AsyncSettlingBody.__aexit__",
-    "cachepoint.aws.answers:Settling.__getattr__",
+    "cachepoint.aws.answers:SettlingSource.__getattr__",
     "cachepoint.aws.streams:SettlingStream.__iter__",
     "cachepoint.aws.streams:AsyncSettlingStream.__aiter__",
     "cachepoint.aws.streams:Settling.close",

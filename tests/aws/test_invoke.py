@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
 
@@ -18,7 +19,16 @@ from cachepoint.aws import AsyncCachingClient, CachingClient
 from cachepoint.aws.carrier import called_by
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.emulator import BedrockEmulator, EmulatedError, TextResponder
-from tests.aws.stubs import APP_PROFILE, LLAMA, Answering, Awaited, AwaitedAnswering, boto
+from tests.aws.stubs import (
+    APP_PROFILE,
+    LLAMA,
+    Answering,
+    Awaited,
+    AwaitedAnswering,
+    boto,
+    old_boto,
+    without_points,
+)
 from tests.emulator import wire
 from tests.emulator.bodies import HOUR, MARK, TOOL, assistant, body, result, text, use, user, words
 from tests.emulator.wire import NOVA, OPUS_48, SONNET
@@ -457,3 +467,60 @@ def _conversed(block):
         case "document":
             data = base64.b64decode(block["source"]["data"])
             return {"document": {"format": "pdf", "name": block["title"], "source": {"bytes": data}}}
+
+
+@pytest.mark.parametrize(
+    "model", ["amazon.titan-embed-text-v2:0", "us.cohere.embed-v4:0", "amazon.nova-canvas-v1:0"]
+)
+def test_what_writes_no_text_passes_through(model, caplog):
+    """Embeddings and pictures: no report, no advice, and a body that nobody looked at."""
+    said, given, told = {"body": io.BytesIO(b"{}"), "ResponseMetadata": {}}, io.BytesIO(b"{}"), []
+    stub = Answering(said)
+    client = CachingClient(stub, cache=PromptCache(observers=[told.append]))
+    assert client.invoke_model(modelId=model, body=given) is said
+    assert stub.requests == [{"modelId": model, "body": given}]
+    assert (told, caplog.text) == ([], "")
+
+
+def test_an_answer_without_end_is_not_kept(monkeypatch):
+    monkeypatch.setattr("cachepoint.aws.answers._MOST", 1_000)
+    said = json.dumps({"usage": {"input_tokens": 9}, "content": "x" * 5_000}).encode()
+    headers = {"x-amzn-bedrock-input-token-count": "7"}
+    response = {"body": io.BytesIO(said), "ResponseMetadata": {"HTTPHeaders": headers}}
+    got = CachingClient(Answering(response), cache=PromptCache()).invoke_model(**chat("a"))
+    assert b"".join(iter(partial(got["body"].read, 100), b"")) == said
+    assert got["body"]._read == b""
+    assert report_of(got).usage.uncached_tokens == 7
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, io.BytesIO])
+def test_a_stubs_body_may_be_of_text(kind, faults):
+    said = '{"usage": {"input_tokens": 9}}'
+    body = kind(said) if kind is io.StringIO else kind(said.encode())
+    got = CachingClient(Answering({"body": body}), cache=PromptCache()).invoke_model(**chat("a"))
+    assert got["body"].read() in {said, said.encode()}
+    assert report_of(got).usage.uncached_tokens == 9
+    assert faults() == 0
+
+
+def test_a7_an_old_botocore_lets_bodies_pass(bedrock, cache, tmp_path, monkeypatch, caplog):
+    """A7: botocore 1.36 knows no `cachePoint`, and looks into no body."""
+    client = CachingClient(old_boto(bedrock.url, tmp_path, monkeypatch, without_points), cache=cache)
+    client.invoke_model(**chat("a"))["body"].read()
+    assert "cache_control" in str(bedrock.calls[0].request)
+    assert caplog.text == ""
+
+
+def test_calls_at_once_wait_for_the_first_ones_write(bedrock):
+    """`warm_first`: those that come while a prefix is being written read it once that answer began."""
+    cache = PromptCache(CachePolicy(fan_out="warm_first"), bedrock.now)
+    client = CachingClient(boto(bedrock.url), cache=cache)
+
+    def ask(question):
+        response = client.invoke_model(**chat(question))
+        response["body"].read()
+        return report_of(response).usage
+
+    with ThreadPoolExecutor(4) as pool:
+        usages = list(pool.map(ask, "abcd"))
+    assert sorted(u.read_tokens > 2_400 for u in usages) == [False, True, True, True]

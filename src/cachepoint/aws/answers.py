@@ -7,15 +7,17 @@ from typing import Any
 
 from cachepoint.aws.kinds import reads_from
 from cachepoint.aws.streams import REPORT_KEY
-from cachepoint.core.accounting.counts import part
+from cachepoint.core.accounting import counts
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
 
 _SEEING = "looking at a body"
 _LENGTH = "content-length"
+# Bytes of an answer that are kept for its usage; of a longer one the headers alone tell it.
+_MOST = 4 << 20
 
 
-class Settling:
+class SettlingSource:
     """Stands for what a body reads from, and settles its call when all was read.
 
     The headers tell the usage too, without how writes split by TTL: they are what a call is settled with
@@ -42,8 +44,9 @@ class Settling:
         self._call: Call | None = call
         self._response = {name: value for name, value in response.items() if name != "body"}
         self._metadata = metadata
-        self._parts: list[bytes] = []
-        self._length = part(metadata, "HTTPHeaders").get(_LENGTH)
+        self._read = bytearray()
+        self._size = 0
+        self._length = counts.count(counts.part(metadata, "HTTPHeaders").get(_LENGTH))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_source":
@@ -51,18 +54,20 @@ class Settling:
         return getattr(self._source, name)
 
     def _ended(self, data: Any, asked: Any) -> bool:
-        """Keep what was read; whether that was the end."""
+        """Keep what was read, as long as it may be an answer in text; whether that was the end."""
         if self._call is None:
             return False
-        self._parts.append(bytes(data))
+        self._size += len(data)
+        if self._size <= _MOST:
+            self._read += data.encode() if isinstance(data, str) else data
         whole = asked is None or asked < 0 or (not data and asked > 0)
-        return whole or str(sum(map(len, self._parts))) == self._length
+        return whole or self._size == self._length
 
     def _answer(self) -> Mapping[str, Any]:
         """All that is known of the answer."""
-        parts, self._parts = self._parts, []
+        read, self._read = self._read, bytearray()
         try:
-            return {**part(json.loads(b"".join(parts))), **self._response}
+            return {**counts.part(json.loads(read) if self._size <= _MOST else None), **self._response}
         except ValueError:
             return self._response
 
@@ -72,7 +77,7 @@ class Settling:
         return call
 
 
-class SettlingBody(Settling):
+class SettlingBody(SettlingSource):
     """Between boto3's body and its connection."""
 
     def read(self, *size: Any, **more: Any) -> Any:
@@ -121,7 +126,7 @@ class SettlingBody(Settling):
             self._metadata[REPORT_KEY] = self._cache.settle(call, self._answer())
 
 
-class AsyncSettlingBody(Settling):
+class AsyncSettlingBody(SettlingSource):
     """Between aiobotocore's body and its connection."""
 
     async def read(self, *size: Any, **more: Any) -> Any:
@@ -151,7 +156,7 @@ class Opening:
         kind: What stands between a body and its connection.
     """
 
-    def __init__(self, prompt_cache: PromptCache, kind: type[Settling]) -> None:
+    def __init__(self, prompt_cache: PromptCache, kind: type[SettlingSource]) -> None:
         self._cache = prompt_cache
         self._kind = kind
         self._call: Call | None = None

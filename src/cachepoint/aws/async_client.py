@@ -14,7 +14,7 @@ from cachepoint.aws.carrier import (
     Asked,
     Carrier,
     PolicyLike,
-    Sent,
+    Ready,
     is_of,
     message_of,
     metadata_of,
@@ -115,7 +115,7 @@ class AsyncCachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         send = self._client.invoke_model_with_response_stream
-        call, response = await self._send(send, Asked(request, cache_policy, "InvokeModel"), self._report)
+        call, response = await self._send(send, Asked(request, cache_policy, "InvokeModel"), _unheard)
         return guard(REPORTING, lambda: self._watched(call, response, "InvokeModel"), response)
 
     async def warm(self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None) -> CallReport:
@@ -147,7 +147,7 @@ class AsyncCachingClient(Carrier):
         return self._told(request, response)
 
     async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
-        call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Sent(None, asked[0]))
+        call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Ready(None, asked[0]))
         with heard(self._client, partial(hear, call), awaited=True):
             try:
                 return call, await send(**arguments)
@@ -158,14 +158,14 @@ class AsyncCachingClient(Carrier):
         with heard(self._client, partial(hear, plain.call), awaited=True):
             return plain.call, await send(**plain.arguments)
 
-    async def _prepared(self, asked: Asked) -> Sent:
+    async def _prepared(self, asked: Asked) -> Ready:
         request, policy, operation = asked
         checks.refuse_fields(self._client, request, operation)
-        if not request.get("modelId"):
-            return Sent(None, request)
+        if not self._is_planned(asked):
+            return Ready(None, request)
         return self._sent(asked, await self._aprepare(request, policy, operation))
 
-    async def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Sent | None:
+    async def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Ready | None:
         if call is None:
             return None
         refused = isinstance(error, Exception) and await self._cache.arefused(call, message_of(error))

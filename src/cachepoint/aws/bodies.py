@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
 from cachepoint.core.call import Call
-from cachepoint.core.models.rules import rules_for
+from cachepoint.core.models.rules import base_model, rules_for
 from cachepoint.core.prompt.dialects import DIALECTS
 
 # Parameters beside a body that say who serves it, and how; what is planned is a body with these in it.
@@ -31,6 +31,15 @@ class Literal:
 
     def __repr__(self) -> str:
         return self._written
+
+
+# Models of InvokeModel that write no text, by their ids in AWS's list of models (2026-11).
+_OTHER_WORK = re.compile(r"embed|rerank|image|canvas|reel|sonic|stability\.|luma\.|twelvelabs\.")
+
+
+def writes_text(model_id: str) -> bool:
+    """Whether a model answers prompts, as far as its id tells: embeddings and pictures are none of ours."""
+    return _OTHER_WORK.search(base_model(model_id) or "") is None
 
 
 def dialect_of(model_id: str) -> str | None:
@@ -85,14 +94,14 @@ def written(request: Mapping[str, Any], call: Call, *, anew: bool = False) -> di
 
 def _bytes(body: Any) -> bytes:
     """What boto3 would send of a body; empty where that can't be seen, as of a pipe."""
-    if isinstance(body, str):
-        return body.encode()
     if isinstance(body, bytes | bytearray):
         return bytes(body)
     try:
+        if isinstance(body, str):
+            return body.encode()
         return _rest_of(body) if getattr(body, "seekable", bool)() is True else b""
     except (OSError, ValueError):
-        # Closed, or broken: boto3 says so.
+        # No text, closed, or broken: boto3 says so.
         return b""
 
 
@@ -127,10 +136,9 @@ def dumped(body: Mapping[str, Any]) -> bytes:
     return _SIGNED.sub(r"\1", text).encode(errors="backslashreplace")
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    known = list(pairs)
-    found = dict(known)
-    if len(found) != len(known):
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise ValueError("a key stands there twice")
     return found
 

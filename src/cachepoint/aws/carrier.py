@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     operation: Operation = "Converse"
 
 
-class Sent(NamedTuple):
+class Ready(NamedTuple):
     """A call, and the keyword arguments that it is sent with. No call: what is sent is what was given."""
 
     call: Call | None
@@ -159,6 +159,13 @@ class Carrier:
             return {"request": bodies.beside(request), "dialect": "messages"}
         return {"request": cheapest_body(body, dialect) if self._warms else body, "dialect": dialect}
 
+    def _is_planned(self, asked: Asked) -> bool:
+        """Whether it is one of ours. Where no model is named, the client's own complaint is the clearest."""
+        called = asked.request.get("modelId")
+        if not called or asked.operation == "Converse":
+            return bool(called)
+        return bodies.writes_text(known_as(str(called), self._base_model_id))
+
     def _fitted(self, call: Call, operation: Operation) -> Call:
         """The call as this client's botocore takes it; it looks into no body."""
         if operation == "InvokeModel":
@@ -170,11 +177,11 @@ class Carrier:
         say_old()
         return replace(call, plan=Plan(note="this botocore knows no prompt caching"))
 
-    def _sent(self, asked: Asked, call: Call) -> Sent:
+    def _sent(self, asked: Asked, call: Call) -> Ready:
         fitted = self._fitted(call, asked.operation)
         if asked.operation == "InvokeModel":
-            return Sent(fitted, bodies.written(asked.request, fitted, anew=self._warms))
-        return Sent(fitted, fitted.request)
+            return Ready(fitted, bodies.written(asked.request, fitted, anew=self._warms))
+        return Ready(fitted, fitted.request)
 
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
         """The report of a response; of one that could not be planned, its usage alone."""

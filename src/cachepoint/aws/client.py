@@ -14,7 +14,7 @@ from cachepoint.aws.carrier import (
     Asked,
     Carrier,
     PolicyLike,
-    Sent,
+    Ready,
     is_of,
     message_of,
     metadata_of,
@@ -115,7 +115,7 @@ class CachingClient(Carrier):
             botocore.exceptions.ClientError: As without us.
         """
         send = self._client.invoke_model_with_response_stream
-        call, response = self._send(send, Asked(request, cache_policy, "InvokeModel"), self._report)
+        call, response = self._send(send, Asked(request, cache_policy, "InvokeModel"), _unheard)
         return guard(REPORTING, lambda: self._watched(call, response, "InvokeModel"), response)
 
     def warm(self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None) -> CallReport:
@@ -147,7 +147,7 @@ class CachingClient(Carrier):
         return self._told(request, response)
 
     def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
-        call, arguments = guard(PREPARING, partial(self._prepared, asked), Sent(None, asked.request))
+        call, arguments = guard(PREPARING, partial(self._prepared, asked), Ready(None, asked.request))
         with heard(self._client, partial(hear, call)):
             try:
                 return call, send(**arguments)
@@ -158,15 +158,14 @@ class CachingClient(Carrier):
         with heard(self._client, partial(hear, plain.call)):
             return plain.call, send(**plain.arguments)
 
-    def _prepared(self, asked: Asked) -> Sent:
-        """No call where no model is named: the client's own complaint is the clearest."""
+    def _prepared(self, asked: Asked) -> Ready:
         request, policy, operation = asked
         checks.refuse_fields(self._client, request, operation)
-        if not request.get("modelId"):
-            return Sent(None, request)
+        if not self._is_planned(asked):
+            return Ready(None, request)
         return self._sent(asked, self._prepare(request, policy, operation))
 
-    def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Sent | None:
+    def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Ready | None:
         """The call without checkpoints of ours, where these are what Bedrock refused; None otherwise."""
         if call is None:
             return None

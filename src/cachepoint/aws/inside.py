@@ -75,7 +75,7 @@ def heard(client: Any, answered: Hear, *, awaited: bool = False) -> Iterator[Non
         sending.reset(token)
 
 
-def listen(stream: Any, see: Hear, member: str) -> None:
+def listen(stream: Any, see: Hear, member: str = "metadata") -> None:
     """Have the events of a stream that may tell its usage seen before anyone else, in its call's context.
 
     Args:
