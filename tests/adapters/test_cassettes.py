@@ -96,7 +96,13 @@ def requests(vcr):
 def plain(value):
     """A request without its checkpoints."""
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        # A text alone is a block of its own once it is marked.
+        whole = (
+            {"content": [{"type": "text", "text": value["content"]}]}
+            if isinstance(value.get("content"), str)
+            else {}
+        )
+        return {k: plain(v) for k, v in {**value, **whole}.items() if k != "cache_control"}
     if isinstance(value, list):
         return [plain(v) for v in value if not (isinstance(v, dict) and "cachePoint" in v)]
     return value

@@ -57,7 +57,7 @@ def test_a_conversation_reads_all_that_came_before(client, bedrock):
         answer = json.load(response["body"])
         usage = report_of(response).usage
         assert usage.read_tokens == answer["usage"]["cache_read_input_tokens"] >= before
-        assert usage.write_5m_tokens == answer["usage"]["cache_creation_input_tokens"]
+        assert usage.write_tokens == answer["usage"]["cache_creation_input_tokens"]
         before = usage.read_tokens + usage.write_tokens
         turns.append(turn)
     assert before > 2_400
@@ -166,7 +166,7 @@ def test_the_report_is_there_once_the_body_was_read(client, bedrock, way):
     READINGS[way](response["body"])
     wired = bedrock.calls[-1].usage
     usage = report_of(response).usage
-    assert usage.write_5m_tokens == wired["cacheWriteInputTokens"] > 2_400
+    assert usage.write_tokens == wired["cacheWriteInputTokens"] > 2_400
     assert usage.output_tokens == wired["outputTokens"]
     assert json.dumps(response["ResponseMetadata"], default=str)
 

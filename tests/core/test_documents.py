@@ -288,8 +288,8 @@ def test_d1_each_of_many_that_begin_alike_is_found(beginning):
     for chosen in (texts[:50], texts[1_500:1_550], texts[-50:]):
         prompt = "Context:\n" + "\n\n".join(chosen) + "\n\nWhy?"
         assert [prompt[a:b] for a, b in known.spans(prompt)] == chosen
-    known.announce(f"{beginning}another document {i}, and that is long enough" for i in range(8_000))
-    assert len(known) == 8_192
+    known.announce(f"{beginning}another document {i}, and that is long enough" for i in range(4_000))
+    assert len(known) == 4_096
     assert known.spans(texts[0]) == []
     assert known.spans(texts[-1]) == [(0, len(texts[-1]))]
 

@@ -7,7 +7,7 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage
 
 from cachepoint.aws import bodies
-from cachepoint.aws.carrier import Asked, Operation, PolicyLike, Sent, metadata_of
+from cachepoint.aws.carrier import Asked, Operation, PolicyLike, Ready, metadata_of
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
@@ -57,11 +57,11 @@ class InvokingClient(CachingClient):
         self._put_back = put_back(asked["request"], self.points)
         return asked
 
-    def _sent(self, asked: Asked, call: Call) -> Sent:
+    def _sent(self, asked: Asked, call: Call) -> Ready:
         sent = super()._sent(asked, call)
         if not self._put_back or asked.operation != "InvokeModel":
             return sent
-        return Sent(call, bodies.written(asked.request, call, anew=True))
+        return Ready(call, bodies.written(asked.request, call, anew=True))
 
 
 def points_of(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
