@@ -52,7 +52,7 @@ class BoundModel(_Binding):
         """Upstream's `bind_tools`, on top of what is bound."""
         carrier: Any = guard("binding tools", self._carrier, self.bound)
         tooled: Runnable[LanguageModelInput, AIMessage] = carrier.bind_tools(tools, **kwargs)
-        return tooled
+        return guard("binding tools", lambda: self._unless_lost(tooled, carrier), tooled)
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Upstream's `with_structured_output`, on top of what is bound."""
@@ -79,6 +79,11 @@ class BoundModel(_Binding):
             messages, self._merge_configs(config), **{**self.kwargs, **kwargs}
         )
         return report
+
+    def _unless_lost(self, tooled: Any, carrier: Any) -> Any:
+        """What has tools, or this: for old models ChatBedrock binds none, and answers with the model."""
+        lost = tooled is carrier and carrier is not self.bound
+        return self.model_copy(update={"bound": carrier.carrying(None)}) if lost else tooled
 
     def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         named = laid_over(self.kwargs, told_apart(to_bind(kwargs)))

@@ -134,7 +134,7 @@ class Cached(Warms, BaseChatModel):
         """
         return self.bind().with_config(config, **kwargs)
 
-    def carrying(self, binding: BoundModel) -> Self:
+    def carrying(self, binding: BoundModel | None) -> Self:
         """A copy whose `bind` binds to `binding`: what it binds comes on top of what that holds."""
         copy = self.model_copy()
         copy._binding = binding  # noqa: SLF001

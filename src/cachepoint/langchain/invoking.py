@@ -1,6 +1,7 @@
 """The client of one call of `ChatBedrock`, which hands on less than a cached model needs."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -14,6 +15,7 @@ from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
 
 CACHE_CONTROL = "cache_control"
+Ttls = Mapping[str, Sequence[str | None]]
 _KEEPING = "keeping a response"
 
 
@@ -24,7 +26,7 @@ class InvokingClient(CachingClient):
     (langchain-aws 1.8, `_format_anthropic_messages`).
     """
 
-    points: Sequence[Mapping[str, Any]] = ()
+    ttls: Ttls = MappingProxyType({})
     _metadata: MutableMapping[str, Any] | None = None
     _put_back = False
 
@@ -54,7 +56,7 @@ class InvokingClient(CachingClient):
         self, request: dict[str, Any], policy: PolicyLike, base: str | None, operation: Operation
     ) -> dict[str, Any]:
         asked = super()._question(request, policy, base, operation)
-        self._put_back = put_back(asked["request"], self.points)
+        self._put_back = put_back(asked["request"], self.ttls)
         return asked
 
     def _sent(self, asked: Asked, call: Call) -> Ready:
@@ -64,36 +66,40 @@ class InvokingClient(CachingClient):
         return Ready(call, bodies.written(asked.request, call, anew=True))
 
 
-def points_of(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
-    """Every `cache_control` in the contents of messages, in order, the system prompt first."""
-    system = [m.content for m in messages if m.type == "system"]
-    return list(_points([*system, *(m.content for m in messages if m.type != "system")]))
+def ttls_of(messages: Sequence[BaseMessage]) -> Ttls:
+    """The ttl of every text with a `cache_control` in the contents of messages, by text and in order."""
+    contents = [m.content for m in sorted(messages, key=lambda m: m.type != "system")]
+    found: dict[str, list[str | None]] = {}
+    for block in _marked(contents):
+        found.setdefault(block["text"].strip(), []).append(block[CACHE_CONTROL].get("ttl"))
+    return found
 
 
-def put_back(body: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> bool:
-    """Give the points of a body the ttl that was written in the messages; whether any lacked it.
+def put_back(body: Mapping[str, Any], ttls: Ttls) -> bool:
+    """Give the checkpoints behind texts of a body the ttl of the messages; whether any lacked it.
 
-    Where the two do not hold as many, nobody knows which is which, and all stay as they are.
+    Which is which, the text tells: upstream drops and moves blocks, and a call's `cache_control` adds one.
     """
-    there = list(_points([body.get("system"), [m.get("content") for m in body.get("messages") or ()]]))
-    lost = [
-        (now, was) for now, was in zip(there, points, strict=False) if was.get("ttl") and "ttl" not in now
-    ]
-    if len(there) != len(points) or not lost:
-        return False
-    for now, was in lost:
-        now["ttl"] = was["ttl"]
-    return True
+    left = {text: list(those) for text, those in ttls.items()}
+    changed = False
+    for block in _marked([body.get("system"), [m.get("content") for m in body.get("messages") or ()]]):
+        those = left.get(block["text"].strip())
+        ttl = those.pop(0) if those else None
+        if ttl and "ttl" not in block[CACHE_CONTROL]:
+            block[CACHE_CONTROL]["ttl"] = ttl
+            changed = True
+    return changed
 
 
-def _points(content: Any) -> Iterator[Any]:
+def _marked(content: Any) -> Iterator[Any]:
+    """The texts with a checkpoint behind them, those in the results of tools too."""
     if isinstance(content, list):
         for item in content:
-            yield from _points(item)
+            yield from _marked(item)
     elif isinstance(content, dict):
-        yield from _points(content.get("content"))
-        if isinstance(content.get(CACHE_CONTROL), dict):
-            yield content[CACHE_CONTROL]
+        yield from _marked(content.get("content"))
+        if isinstance(content.get(CACHE_CONTROL), dict) and isinstance(content.get("text"), str):
+            yield content
 
 
 class Untold:

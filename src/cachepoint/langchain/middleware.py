@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Never, cast, get_args
 
 from langchain_aws import ChatBedrock, ChatBedrockConverse
-from langchain_core.runnables import RunnableBinding
+from langchain_core.runnables import RunnableBinding, RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs
+from langchain_core.runnables.configurable import DynamicRunnable
 
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
@@ -50,11 +52,12 @@ def _trace_policy() -> Any:
 
 
 class CachepointMiddleware(Middleware):
-    """Calls the agent's model as `CachedChatBedrockConverse` would: every call carries the right checkpoints.
+    """Calls the agent's model as the cached class would: every call carries the right checkpoints.
 
-    For agents where the class can't be swapped, such as those of `init_chat_model(…, configurable_fields=…)`.
-    Only the model of the request is another one: messages, tools and the agent's state stay as they are. Put
-    it last, so that it also gets the models that other middleware choose (`ModelFallbackMiddleware`).
+    For agents where the class can't be swapped. Takes `ChatBedrockConverse`, `ChatBedrock`, and what may be
+    configured (`init_chat_model(..., configurable_fields=...)`) and comes to one of them. Only the model
+    of the request is another one: messages, tools and the agent's state stay as they are. Put it last,
+    so that it also gets the models that other middleware choose (`ModelFallbackMiddleware`).
 
     Beside `BedrockPromptCachingMiddleware` of langchain-aws it takes over and says so once: theirs
     places nothing; a `ttl="1h"` given there holds, where no policy was given here. With `mode="off"`
@@ -64,9 +67,9 @@ class CachepointMiddleware(Middleware):
         cache_policy: As of `CachedChatBedrockConverse`. A model that is cached already keeps its own
             unless one is given here.
         prompt_cache: As of `CachedChatBedrockConverse`.
-        unsupported_model_behavior: What to do with a model that is no `ChatBedrockConverse` (or a
-            class derived from it, whose overrides would be lost), or takes no checkpoints: it is called
-            as it is (`"ignore"`), with a warning (`"warn"`), or not (`"raise"`).
+        unsupported_model_behavior: What to do with a model that is neither `ChatBedrockConverse` nor
+            `ChatBedrock` (or of a class derived from one, whose overrides would be lost), or takes no
+            checkpoints: it is called as it is (`"ignore"`), with a warning (`"warn"`), or not (`"raise"`).
 
     Raises:
         ValueError: Where there is no such option, or it holds no valid value; with `"raise"`, at the call.
@@ -146,6 +149,17 @@ class CachepointMiddleware(Middleware):
         return refusal if self.unsupported_model_behavior == "warn" else ""
 
 
+def _configured(model: Any, config: RunnableConfig | None = None) -> Any:
+    """What a configurable model comes to in this run, whose config LangGraph lets everyone know."""
+    config = config or ensure_config()
+    if isinstance(model, RunnableBinding):
+        bound = _configured(model.bound, merge_configs(config, model.config))
+        return model if bound is model.bound else bound.bind(**model.kwargs).with_config(model.config)
+    if isinstance(model, DynamicRunnable):
+        return model.prepare(config)[0]
+    return model._model(config) if isinstance(model, _ConfigurableModel) else model  # noqa: SLF001
+
+
 _OPTIONS = (*OURS, "unsupported_model_behavior")
 
 
@@ -161,12 +175,6 @@ _AS_THEY_ARE: dict[type, type[Cached]] = {
     **dict.fromkeys((ChatBedrockConverse, CachedChatBedrockConverse), CachedChatBedrockConverse),
     **dict.fromkeys((ChatBedrock, CachedChatBedrock), CachedChatBedrock),
 }
-
-
-def _configured(model: Any) -> Any:
-    """A model of `init_chat_model(configurable_fields=…)` as the config of this call has it."""
-    # It builds its model anew in each call, too, by this method.
-    return model._model() if isinstance(model, _ConfigurableModel) else model  # noqa: SLF001
 
 
 def _refusal(model: Any) -> str | None:
