@@ -87,7 +87,7 @@ def test_off_is_the_request_itself(conversation):
 
 class TestInvokeModel:
     @settings(
-        max_examples=500,
+        max_examples=150,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -97,7 +97,7 @@ class TestInvokeModel:
         _try(messages_requests, "messages", conversation, policy, gaps)
 
     @settings(
-        max_examples=200,
+        max_examples=80,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
