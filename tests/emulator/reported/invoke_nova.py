@@ -38,6 +38,13 @@ ROWS = (
         EXTRANEOUS.format("#", "max_tokens"),
     ),
     _row(
+        "field that Nova has not",
+        "AWS user guide of Nova 2, Request and response schema",
+        "2026-11",
+        "us.amazon.nova-2-lite-v1:0",
+        nova(inferenceConfig={"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}),
+    ),
+    _row(
         "required field",
         "amazon-bedrock-client-for-mac#59",
         "2024-12",

@@ -16,6 +16,8 @@ from cachepoint.emulator.service.refusals.request import Refusal, invalid
 __all__ = ["NOVA"]
 
 _INFERENCE = {"max_new_tokens": "maxTokens", "top_p": "topP"}
+# Settings of the model, which Converse has elsewhere and nothing here depends on.
+_ELSEWHERE = frozenset({"topK", "reasoningConfig"})
 
 
 def plain(body: dict[str, Any]) -> dict[str, Any]:
@@ -28,8 +30,7 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
         "messages": messages,
         "system": list(_split(body.get("system") or ())),
         "toolConfig": {**config, "tools": list(_split(config.get("tools") or ()))} if config else {},
-        # topK is a setting of the model, which Converse has elsewhere and nothing here depends on.
-        "inferenceConfig": {_INFERENCE.get(key, key): v for key, v in inference.items() if key != "topK"},
+        "inferenceConfig": {_INFERENCE.get(k, k): v for k, v in inference.items() if k not in _ELSEWHERE},
     }
     return {key: value for key, value in request.items() if value or key == "messages"}
 

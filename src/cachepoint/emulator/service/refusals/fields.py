@@ -178,6 +178,8 @@ _NOVA_BODY = Closed(
                 "topK": AtLeast((int,), 0, 128),
                 "max_new_tokens": AtLeast((int,), 1),
                 "top_p": AtLeast((int, float), 0, 1),
+                # AWS user guide of Nova 2, "Request and response schema", 2026-11.
+                "reasoningConfig": _OBJECT,
             }
         ),
         "toolConfig": Closed({"tools": ListOf(_OBJECT), "toolChoice": _TOOL_CHOICE}, ("tools",)),
