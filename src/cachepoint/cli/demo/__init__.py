@@ -63,9 +63,11 @@ def _locally(model: str) -> "tuple[list[Result], Beside]":
 def _invoking(model: str) -> "list[Framework]":
     """The jobs through InvokeModel, where the model has them."""
     try:
-        return [_framework("invoke_jobs", model)]
+        invoke: Framework = _part("langchain_jobs").INVOKE
+        invoke.check(model)
     except ValueError:
         return []
+    return [invoke]
 
 
 def _on_aws(model: str, yes: bool) -> "list[Result]":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain_aws import ChatBedrockConverse
+from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_classic.chains import create_retrieval_chain
 from langchain_classic.chains.combine_documents import create_stuff_documents_chain
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForRetrieverRun
@@ -28,7 +28,8 @@ from cachepoint.cli.demo import letters, work
 from cachepoint.cli.demo.places import Stage
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.tools import TOOLS
-from cachepoint.langchain import CachedChatBedrockConverse
+from cachepoint.core.models.rules import rules_for
+from cachepoint.langchain import CachedChatBedrock, CachedChatBedrockConverse
 
 NAME = "langchain"
 
@@ -149,3 +150,30 @@ JOBS: Mapping[str, Callable[[BaseChatModel], None]] = {
     "pairs": pairs,
     "examples": examples,
 }
+
+
+class _Invoke:
+    """The same through InvokeModel, with `ChatBedrock` as their model."""
+
+    NAME = "langchain_invoke"
+    JOBS: Mapping[str, Callable[[BaseChatModel], None]] = {
+        name: JOBS[name] for name in ("agent", "chat", "documents")
+    }
+
+    def check(self, model_id: str) -> None:
+        """Raises ValueError where the model is no Claude: ChatBedrock sends Nova's calls to Converse."""
+        if rules_for(model_id).provider != "anthropic":
+            raise ValueError(f"{model_id!r} is no Claude, whose bodies these jobs send")
+
+    def plain(self, stage: Stage, model_id: str) -> BaseChatModel:
+        """LangChain's own model."""
+        return ChatBedrock(**_settings(stage, model_id))
+
+    def cached(self, stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> BaseChatModel:
+        """The same with `cachepoint`, knowing nothing of earlier runs."""
+        return CachedChatBedrock(
+            **_settings(stage, model_id), cache_policy=policy, prompt_cache=PromptCache()
+        )
+
+
+INVOKE = _Invoke()
