@@ -18,7 +18,7 @@ from cachepoint.emulator import (
     resolve,
 )
 from tests.emulator.test_engine import World, ask
-from tests.emulator.wire import HOUR, OPUS_48, POINT, SONNET, cached, client, text, user
+from tests.emulator.wire import HOUR, NOVA, OPUS_48, POINT, SONNET, cached, client, text, user
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
 HEAD = text(1500)
@@ -344,6 +344,18 @@ def test_a_stream_of_invoke_model_ends_early_too(start):
     kinds = [json.loads(event["chunk"]["bytes"])["type"] for event in answer["body"]]
     assert kinds[0] == "message_start"
     assert "message_delta" not in kinds
+
+
+def test_a_stream_of_novas_body_ends_early_too(start):
+    body = {"messages": [{"role": "user", "content": [{"text": "How?"}]}]}
+    kinds = {}
+    for cut in (0, 1):
+        _, runtime = start(cut_streams=cut)
+        answer = runtime.invoke_model_with_response_stream(modelId=NOVA, body=json.dumps(body))
+        kinds[cut] = [next(iter(json.loads(event["chunk"]["bytes"]))) for event in answer["body"]]
+    assert kinds[0][-2:] == ["messageStop", "metadata"]
+    assert kinds[1][0] == "messageStart"
+    assert not {"messageStop", "metadata"} & set(kinds[1])
 
 
 def test_which_streams_are_cut_is_seeded(start):
