@@ -121,9 +121,7 @@ class TestLangChain:
 class TestLlamaIndex:
     @pytest.fixture(autouse=True)
     def _present(self):
-        pytest.importorskip(
-            "llama_index.llms.bedrock_converse", reason="the LlamaIndex extra is not installed"
-        )
+        pytest.importorskip("llama_index.llms.bedrock_converse", reason="LlamaIndex is not installed")
 
     pytestmark = pytest.mark.filterwarnings(
         # llama-index-workflows 2.26.1 looks through all members of an agent, deprecated ones of pydantic among them.
