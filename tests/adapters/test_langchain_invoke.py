@@ -165,6 +165,62 @@ def test_the_policy_of_the_model_holds_on_the_way_to_converse(build, bedrock):
         model.invoke(ASK, cache_policy={"ttl": "2h"})
 
 
+HIDDEN = "arn:aws:bedrock:us-east-1:123456789012:custom-model-deployment/pumps01"
+
+
+# Upstream's binding loses what was bound before tools.
+@pytest.mark.parametrize("way", [name for name in WAYS if name != "bound tools"])
+def test_a_base_model_is_known_on_the_way_to_converse_and_changes_nothing_of_upstreams(way, build):
+    """Upstream hands it on to nobody: its own class then asks, and names, the id that is called."""
+    told = []
+    for cls, ours in (
+        (ChatBedrock, {}),
+        (CachedChatBedrock, {"cache_policy": "off"}),
+        (CachedChatBedrock, {}),
+    ):
+        client = Stub()
+        model = build(
+            cls,
+            model=HIDDEN,
+            client=client,
+            base_model="anthropic.claude-opus-4-20250514-v1:0",
+            provider="anthropic",
+            beta_use_converse_api=True,
+            **ours,
+        )
+        answer = WAYS[way](model)
+        told.append((client.asked, answer.response_metadata["model_name"]))
+    stock, off, cached = told
+    assert off == stock
+    assert cached[1] == stock[1] == HIDDEN
+    assert list(points(cached[0]))
+
+
+class Stub:
+    """Keeps what it is asked, and answers alike."""
+
+    def __init__(self):
+        self.asked = []
+
+    def converse(self, **request):
+        self.asked.append(request)
+        message = {"role": "assistant", "content": [{"text": "On the left."}]}
+        return {"output": {"message": message}, "stopReason": "end_turn", "usage": COUNTED}
+
+    def converse_stream(self, **request):
+        self.asked.append(request)
+        events = (
+            {"messageStart": {"role": "assistant"}},
+            {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "On the left."}}},
+            {"messageStop": {"stopReason": "end_turn"}},
+            {"metadata": {"usage": COUNTED, "metrics": {"latencyMs": 1}}},
+        )
+        return {"stream": iter(events)}
+
+
+COUNTED = {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}
+
+
 def test_nova_goes_to_converse_by_itself(build, bedrock):
     build(model=NOVA).invoke(ASK)
     assert bedrock.calls[-1].operation == "Converse"

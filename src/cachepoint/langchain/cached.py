@@ -43,6 +43,8 @@ class Cached(Warms, BaseChatModel):
     prompt_cache: PromptCache | None = Field(default=None, exclude=True, repr=False)
 
     _binding: BoundModel | None = PrivateAttr(default=None)
+    # The model behind the id that is called, where upstream's field must not say it.
+    _behind: str | None = PrivateAttr(default=None)
     # Of the copy that warms: what its one call comes to.
     _warmed: list[CallReport] | None = PrivateAttr(default=None)
 
@@ -150,7 +152,7 @@ class Cached(Warms, BaseChatModel):
         refuse_misspelt(kwargs, OF_A_CALL)
         called = kwargs.get("model_id") or self.model_id
         # Upstream has asked for it where the id hides it; it is that of this id alone.
-        behind = self.base_model_id if called == self.model_id else None
+        behind = (self.base_model_id or self._behind) if called == self.model_id else None
         chosen, theirs = self._taking_over(
             CachePolicy.layered(self.cache_policy, CachePolicy.of(policy)), behind or called, kwargs
         )

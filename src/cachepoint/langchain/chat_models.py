@@ -209,8 +209,8 @@ class CachedChatBedrock(Cached, ChatBedrock):
     def _cached(self, plain: ChatBedrockConverse) -> CachedChatBedrockConverse:
         ours = {"cache_policy": self.cache_policy, "prompt_cache": self.prompt_cache}
         model = CachedChatBedrockConverse.from_model(plain, **ours)  # type: ignore[arg-type]
-        # Upstream does not hand it on.
-        model.base_model_id = self.base_model_id or model.base_model_id
+        # Upstream does not hand its base_model_id on, and would ask other things with it.
+        model._behind = self.base_model_id  # noqa: SLF001
         model._binding, model._warmed = self._binding, self._warmed  # noqa: SLF001
         return model
 
