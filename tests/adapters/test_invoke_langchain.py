@@ -240,6 +240,14 @@ def test_streaming_gives_one_report(converse, build, bedrock):
 
 
 @CONVERSE
+@pytest.mark.parametrize("policy", ["off", {"ttl": "1h"}], ids=["off", "hour"])
+def test_what_a_call_asks_for_holds_where_upstream_streams_by_itself(policy, converse, build):
+    llm = build(streaming=True, disable_streaming=True, beta_use_converse_api=converse)
+    written = usage(llm.invoke(ASK, cache_policy=policy))
+    assert (written["write_1h_tokens"] > 1_024, written["write_5m_tokens"]) == (policy != "off", 0)
+
+
+@CONVERSE
 def test_a_handler_hears_the_report_with_its_chunk(converse, build):
     ear, llm = Ear(), build(beta_use_converse_api=converse)
     chunks = list(llm.stream(ASK, {"callbacks": [ear]}))
