@@ -17,7 +17,7 @@ from cachepoint.langchain import (
     CacheUsageCallbackHandler,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
-from tests.adapters.langchain_shapes import Verdict, look_up
+from tests.adapters.langchain_shapes import HISTORY, Verdict, look_up
 from tests.conftest import boto_client
 
 ASK = [SystemMessage(MANUAL), HumanMessage("Where is the valve?")]
@@ -83,6 +83,33 @@ def test_the_ttl_of_a_text_arrives(messages, asked, way, build, bedrock):
     assert (usage(answer)["write_1h_tokens"] > 1_024) == (HOUR in asked)
     build(ChatBedrock).invoke(messages)
     assert controls(bedrock.calls[-1].request) == [POINT] * len(asked)
+
+
+AROUND = {
+    "point-of-the-call": ([HumanMessage("hi")], {"cache_control": POINT}),
+    "empty-text": ([HumanMessage([{**text(POINT), "text": " "}, {"type": "text", "text": "hi"}])], {}),
+    "point-on-a-result": (
+        [
+            *HISTORY,
+            HumanMessage(
+                [
+                    {"type": "tool_result", "tool_use_id": call["id"], "content": [], "cache_control": POINT}
+                    for call in HISTORY[-1].tool_calls
+                ]
+            ),
+        ],
+        {},
+    ),
+    "the-same-text": ([HumanMessage([text(POINT)])], {}),
+}
+
+
+@pytest.mark.parametrize(("rest", "options"), AROUND.values(), ids=AROUND)
+def test_the_ttl_of_a_text_arrives_whatever_points_upstream_adds_or_drops(rest, options, build, bedrock):
+    build().bind_tools([look_up]).invoke([SystemMessage([text(HOUR)]), *rest], **options)
+    first, *others = controls(bedrock.calls[-1].request)
+    assert first == HOUR
+    assert HOUR not in others
 
 
 def test_messages_stay_as_they_are(build):
