@@ -12,13 +12,13 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from cachepoint import CachePolicy, PromptCache
-from cachepoint.langchain import CachedChatBedrock, CachedChatBedrockConverse
+from cachepoint.langchain import CachedChatBedrockConverse
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
 MANUAL = "The reset switch is behind the front panel, next to the fuse. " * 400
 pytestmark = [
     # What the suite itself provokes in upstream, and the name LangChain gives to `load`.
-    pytest.mark.filterwarnings("ignore:The 'strict' parameter:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The 'strict' parameter only applies:UserWarning"),
     pytest.mark.filterwarnings("ignore:Bedrock Converse may require a filename:UserWarning"),
     pytest.mark.filterwarnings("ignore:The function `load` is in beta"),
 ]
@@ -26,12 +26,14 @@ KINDS = ["cache_read_input", "cache_creation_input"]
 
 
 class Common:
-    chat_model_class = CachedChatBedrockConverse
-
     @pytest.fixture(autouse=True)
     def _stand(self, bedrock):
         type(self).clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
         type(self).prompt_cache = PromptCache(clock=bedrock.now)
+
+    @property
+    def chat_model_class(self):
+        return CachedChatBedrockConverse
 
     @property
     def chat_model_params(self):
@@ -71,12 +73,12 @@ class TestUnit(Common, ChatModelUnitTests):
         data = dumpd(model)
         loaded = load(
             data,
-            allowed_objects=[self.chat_model_class],
+            allowed_objects=[CachedChatBedrockConverse],
             valid_namespaces=["cachepoint"],
             secrets_from_env=True,
         )
-        assert data["id"] == ["cachepoint", "langchain", "chat_models", self.chat_model_class.__name__]
-        assert type(loaded) is self.chat_model_class
+        assert data["id"] == ["cachepoint", "langchain", "chat_models", "CachedChatBedrockConverse"]
+        assert type(loaded) is CachedChatBedrockConverse
         assert loaded.cache_policy == model.cache_policy
         assert dumpd(loaded) == data
 
@@ -115,30 +117,6 @@ class TestIntegration(Common, ChatModelIntegrationTests):
         model = self.chat_model_class(**self.chat_model_params)
         _ask(model, MANUAL, stream=stream)
         return _ask(model, MANUAL, stream=stream)
-
-
-class TestInvokeUnit(TestUnit):
-    chat_model_class = CachedChatBedrock
-
-
-class TestInvokeIntegration(TestIntegration):
-    chat_model_class = CachedChatBedrock
-
-    @pytest.mark.xfail(strict=True, raises=ValueError, reason="ChatBedrock takes no standard block of a file")
-    def test_pdf_inputs(self, model):
-        super().test_pdf_inputs(model)
-
-    @pytest.mark.xfail(
-        strict=True, raises=ClientError, reason="ChatBedrock hands standard blocks on as they are"
-    )
-    def test_pdf_tool_message(self, model):
-        super().test_pdf_tool_message(model)
-
-    @pytest.mark.xfail(
-        strict=True, raises=ClientError, reason="ChatBedrock hands standard blocks on as they are"
-    )
-    def test_image_tool_message(self, model):
-        super().test_image_tool_message(model)
 
 
 def _ask(model, manual, *, stream):

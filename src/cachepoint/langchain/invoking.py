@@ -1,7 +1,6 @@
 """The client of one call of `ChatBedrock`, which hands on less than a cached model needs."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -15,7 +14,6 @@ from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
 
 CACHE_CONTROL = "cache_control"
-Points = Mapping[str, Sequence[str | None]]
 _KEEPING = "keeping a response"
 
 
@@ -26,7 +24,7 @@ class InvokingClient(CachingClient):
     (langchain-aws 1.8, `_format_anthropic_messages`).
     """
 
-    points: Points = MappingProxyType({})
+    points: Sequence[Mapping[str, Any]] = ()
     _metadata: MutableMapping[str, Any] | None = None
     _put_back = False
 
@@ -66,39 +64,36 @@ class InvokingClient(CachingClient):
         return Sent(call, bodies.written(asked.request, call, anew=True))
 
 
-def points_of(messages: Sequence[BaseMessage]) -> Points:
-    """The ttl of each `cache_control` on a text, by the text, in the order of the prompt."""
+def points_of(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
+    """Every `cache_control` in the contents of messages, in order, the system prompt first."""
     system = [m.content for m in messages if m.type == "system"]
-    points: dict[str, list[str | None]] = {}
-    for text, control in _points([*system, *(m.content for m in messages if m.type != "system")]):
-        points.setdefault(text, []).append(control.get("ttl"))
-    return points
+    return list(_points([*system, *(m.content for m in messages if m.type != "system")]))
 
 
-def put_back(body: Mapping[str, Any], points: Points) -> bool:
-    """Give the points of texts the ttl they were written with; whether any lacked it.
+def put_back(body: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> bool:
+    """Give the points of a body the ttl that was written in the messages; whether any lacked it.
 
-    A text tells which is which: upstream drops points, too, and adds that of a call.
+    Where the two do not hold as many, nobody knows which is which, and all stay as they are.
     """
-    there = _points([body.get("system"), [m.get("content") for m in body.get("messages") or ()]])
-    written = {text: iter(ttls) for text, ttls in points.items()}
-    told = [(control, next(written.get(text, iter(())), None)) for text, control in there]
-    lost = [(control, ttl) for control, ttl in told if ttl and "ttl" not in control]
-    for control, ttl in lost:
-        control["ttl"] = ttl
-    return bool(lost)
+    there = list(_points([body.get("system"), [m.get("content") for m in body.get("messages") or ()]]))
+    lost = [
+        (now, was) for now, was in zip(there, points, strict=False) if was.get("ttl") and "ttl" not in now
+    ]
+    if len(there) != len(points) or not lost:
+        return False
+    for now, was in lost:
+        now["ttl"] = was["ttl"]
+    return True
 
 
-def _points(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every text with its `cache_control`; upstream trims the last."""
+def _points(content: Any) -> Iterator[Any]:
     if isinstance(content, list):
         for item in content:
             yield from _points(item)
     elif isinstance(content, dict):
         yield from _points(content.get("content"))
-        text, control = content.get("text"), content.get(CACHE_CONTROL)
-        if isinstance(text, str) and isinstance(control, dict):
-            yield text.rstrip(), control
+        if isinstance(content.get(CACHE_CONTROL), dict):
+            yield content[CACHE_CONTROL]
 
 
 class Untold:
