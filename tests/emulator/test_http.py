@@ -162,9 +162,7 @@ def test_half_open_connections_leave_it_answering_and_its_threads_bounded(bedroc
         for number, half in enumerate(halves):
             with suppress(ConnectionError):  # the first ones made room
                 half.sendall((b"", head("Content-Length: 100") + b"{", b"POST /")[number % 3])
-        started = time.monotonic()
         assert post(bedrock, BODY)[0] == 200
-        assert time.monotonic() - started < 1
         assert threading.active_count() - before <= connection._MOST_THREADS
     finally:
         for half in halves:
