@@ -1,7 +1,8 @@
 """What the cached chat models share: their options, their bindings, and the client of one call."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
-from cachepoint.aws.client import CachingClient
+from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
@@ -26,6 +27,11 @@ from cachepoint.langchain.warming import Warms
 logger = logging.getLogger("cachepoint")
 
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
+# The model of one call, upstream's part of the options, and the messages.
+Readied = tuple["Cached", dict[str, Any], list[BaseMessage]]
+
+_CACHING = "caching a call"
+_REPORTING = "reporting a call"
 
 
 class Cached(Warms, BaseChatModel):
@@ -142,6 +148,33 @@ class Cached(Warms, BaseChatModel):
         copy._binding = binding  # noqa: SLF001
         return copy
 
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        policy, plain = kwargs.pop("cache_policy", None), (self, kwargs, [*messages])
+        model, theirs, asked = guard(_CACHING, lambda: self._readied(messages, policy, kwargs), plain)
+        result = super(Cached, model)._generate(asked, stop, run_manager, **theirs)  # type: ignore[safe-super]
+        guard(_REPORTING, lambda: model._report(*(each.message for each in result.generations)), None)  # noqa: SLF001
+        return result
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        policy, plain = kwargs.pop("cache_policy", None), (self, kwargs, [*messages])
+        model, theirs, asked = guard(_CACHING, lambda: self._readied(messages, policy, kwargs), plain)
+        # Upstream tells the run manager before the report is in the chunk; so we tell it of chunks.
+        told: Any = run_manager and _Untold(run_manager)
+        chunks = super(Cached, model)._stream(asked, stop, told, **theirs)
+        yield from model._each(chunks, run_manager)  # noqa: SLF001
+
     def _bound(self, kwargs: dict[str, Any]) -> BoundModel:
         if self._binding is not None:
             return self._binding.bind(**kwargs)
@@ -166,23 +199,31 @@ class Cached(Warms, BaseChatModel):
         """The fields of the copy that makes one call."""
         return {"client": client}
 
+    def _readied(self, messages: list[BaseMessage], policy: PolicyLike, kwargs: dict[str, Any]) -> Readied:
+        return *self._caching(policy, kwargs), [*messages]
+
     def _each(
-        self,
-        chunks: Iterator[ChatGenerationChunk],
-        lift: Callable[[BaseMessage], object],
-        run_manager: CallbackManagerForLLMRun | None,
+        self, chunks: Iterator[ChatGenerationChunk], run_manager: CallbackManagerForLLMRun | None
     ) -> Iterator[ChatGenerationChunk]:
         """The chunks of an answer, of which the run manager is told when its report is in them."""
         with closing(chunks):  # type: ignore[type-var]
             for chunk in chunks:
-                guard("reporting a call", partial(lift, chunk.message), None)
+                guard(_REPORTING, partial(self._report, chunk.message), None)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    def _warmed_by(self, report: CallReport) -> None:
-        if self._warmed is not None:
-            self._warmed.append(report)
+    def _report(self, *messages: BaseMessage) -> None:
+        """Put the reports that are there where people look, as plain data."""
+        for message in messages:
+            if (report := self._lift(message)) is not None:
+                message.response_metadata[REPORT_KEY] = report.as_dict()
+                if self._warmed is not None:
+                    self._warmed.append(report)
+
+    @abstractmethod
+    def _lift(self, message: BaseMessage) -> CallReport | None:
+        """The report of the call that a message is of."""
 
     def _taking_over(
         self, policy: CachePolicy, model_id: str, kwargs: dict[str, Any]
@@ -197,6 +238,19 @@ class Cached(Warms, BaseChatModel):
         asked = control.get("ttl") == "1h" and "ttl" not in holds.given
         theirs = {k: v for k, v in kwargs.items() if k != "cache_control"}
         return policy.but(ttl="1h") if asked else policy, theirs
+
+
+class _Untold:
+    """A run manager that is told of all but tokens."""
+
+    def __init__(self, manager: CallbackManagerForLLMRun) -> None:
+        self._manager = manager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        """Whoever has the chunks says it."""
 
 
 def takes_checkpoints(model_id: str) -> bool:

@@ -1,23 +1,20 @@
 """The chat models of langchain-aws, with every call cached."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
-from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from langchain_aws import ChatBedrock, ChatBedrockConverse
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
 from cachepoint.core.policy import CachePolicy
-from cachepoint.langchain.cached import Cached, PolicyLike
-from cachepoint.langchain.invoking import InvokingClient, Untold, ttls_of
+from cachepoint.langchain.cached import Cached, PolicyLike, Readied
+from cachepoint.langchain.invoking import InvokingClient, ttls_of
 
 
 class CachedChatBedrockConverse(Cached, ChatBedrockConverse):
@@ -99,37 +96,18 @@ class CachedChatBedrockConverse(Cached, ChatBedrockConverse):
 
     upstream: ClassVar[type[BaseChatModel]] = ChatBedrockConverse
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        policy = kwargs.pop("cache_policy", None)
-        model, theirs = guard("caching a call", lambda: self._caching(policy, kwargs), (self, kwargs))
-        result = super(Cached, model)._generate(list(messages), stop, run_manager, **theirs)
-        guard("reporting a call", lambda: self._lift_reports(result), None)
-        return result
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        policy = kwargs.pop("cache_policy", None)
-        model, theirs = guard("caching a call", lambda: self._caching(policy, kwargs), (self, kwargs))
-        # Upstream tells the run manager before we have lifted the report; so we tell it.
-        chunks = super(Cached, model)._stream(list(messages), stop, None, **theirs)
-        yield from self._each(chunks, _lift_report, run_manager)
-
-    def _lift_reports(self, result: ChatResult) -> None:
-        for generation in result.generations:
-            report = _lift_report(generation.message)
-            if report is not None:
-                self._warmed_by(report)
+    def _lift(self, message: BaseMessage) -> CallReport | None:
+        """Move the report from among the HTTP metadata to where people look."""
+        metadata = message.response_metadata.get("ResponseMetadata")
+        if not isinstance(metadata, dict) or REPORT_KEY not in metadata:
+            return None
+        rest = dict(metadata)
+        report = rest.pop(REPORT_KEY)
+        if rest:
+            message.response_metadata["ResponseMetadata"] = rest
+        else:
+            del message.response_metadata["ResponseMetadata"]
+        return cast("CallReport", report)
 
     def _for_a_call(self, client: CachingClient, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         update = super()._for_a_call(client, kwargs)
@@ -172,35 +150,6 @@ class CachedChatBedrock(Cached, ChatBedrock):
     upstream: ClassVar[type[BaseChatModel]] = ChatBedrock
     _client_of_a_call: ClassVar[type[CachingClient]] = InvokingClient
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        policy = kwargs.pop("cache_policy", None)
-        plain = (self, kwargs, messages)
-        model, theirs, asked = guard("caching a call", lambda: self._readied(messages, policy, kwargs), plain)
-        result = super(Cached, model)._generate(asked, stop, run_manager, **theirs)
-        guard("reporting a call", lambda: self._lift(model, result.generations[0].message), None)
-        return result
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        policy = kwargs.pop("cache_policy", None)
-        plain = (self, kwargs, messages)
-        model, theirs, asked = guard("caching a call", lambda: self._readied(messages, policy, kwargs), plain)
-        # Upstream tells the run manager before the report is in the chunk; so we tell it of chunks.
-        told: Any = run_manager and Untold(run_manager)
-        chunks = super(Cached, model)._stream(asked, stop, told, **theirs)
-        yield from self._each(chunks, partial(self._lift, model), run_manager)
-
     @property
     def _as_converse(self) -> ChatBedrockConverse:
         plain = super()._as_converse
@@ -214,10 +163,7 @@ class CachedChatBedrock(Cached, ChatBedrock):
         model._binding, model._warmed = self._binding, self._warmed  # noqa: SLF001
         return model
 
-    def _readied(
-        self, messages: list[BaseMessage], policy: PolicyLike, kwargs: dict[str, Any]
-    ) -> tuple[Self, dict[str, Any], list[BaseMessage]]:
-        """The model of one call, upstream's part of the options, and the messages."""
+    def _readied(self, messages: list[BaseMessage], policy: PolicyLike, kwargs: dict[str, Any]) -> Readied:
         if self.beta_use_converse_api:
             chosen = CachePolicy.layered(self.cache_policy, CachePolicy.of(policy))
             return self.model_copy(update={"cache_policy": chosen, **self._whole}), kwargs, [*messages]
@@ -238,12 +184,9 @@ class CachedChatBedrock(Cached, ChatBedrock):
     def _for_a_call(self, client: CachingClient, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return {**super()._for_a_call(client, kwargs), **self._whole}
 
-    def _lift(self, model: "CachedChatBedrock", message: BaseMessage) -> None:
-        """Put the report where people look, as plain data, once it is there."""
-        report = model.client.report() if isinstance(model.client, InvokingClient) else None
-        if report is not None:
-            message.response_metadata[REPORT_KEY] = report.as_dict()
-            self._warmed_by(report)
+    def _lift(self, message: BaseMessage) -> CallReport | None:  # noqa: ARG002
+        """The report of the call that this copy was made for, as upstream drops the metadata of responses."""
+        return self.client.report() if isinstance(self.client, InvokingClient) else None
 
 
 _IDS = [(*cls.get_lc_namespace(), cls.__name__) for cls in (CachedChatBedrockConverse, CachedChatBedrock)]
@@ -252,18 +195,3 @@ LOAD_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"valid_namespaces": ["cachepoint"], "additional_import_mappings": {each: each for each in _IDS}}
 )
 """What `load` and `loads` of langchain-core take, so that they know our classes beside theirs."""
-
-
-def _lift_report(message: BaseMessage) -> CallReport | None:
-    """Move the report from among the HTTP metadata to where people look, as plain data."""
-    metadata = message.response_metadata.get("ResponseMetadata")
-    if not isinstance(metadata, dict) or REPORT_KEY not in metadata:
-        return None
-    rest = dict(metadata)
-    report = rest.pop(REPORT_KEY)
-    if rest:
-        message.response_metadata["ResponseMetadata"] = rest
-    else:
-        del message.response_metadata["ResponseMetadata"]
-    message.response_metadata[REPORT_KEY] = report.as_dict()
-    return cast("CallReport", report)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage
 
 from cachepoint.aws import bodies
@@ -23,7 +22,7 @@ class InvokingClient(CachingClient):
     """Keeps the report of its call, and puts back what upstream drops.
 
     `ChatBedrock` drops the metadata of a response, and the `ttl` of a `cache_control` in texts
-    (langchain-aws 1.8, `_format_anthropic_messages`).
+    (langchain-aws 1.9.1, `_format_anthropic_messages`).
     """
 
     ttls: Ttls = MappingProxyType({})
@@ -60,9 +59,8 @@ class InvokingClient(CachingClient):
         return asked
 
     def _sent(self, asked: Asked, call: Call) -> Ready:
-        sent = super()._sent(asked, call)
-        if not self._put_back or asked.operation != "InvokeModel":
-            return sent
+        if not self._put_back:
+            return super()._sent(asked, call)
         return Ready(call, bodies.written(asked.request, call, anew=True))
 
 
@@ -100,16 +98,3 @@ def _marked(content: Any) -> Iterator[Any]:
         yield from _marked(content.get("content"))
         if isinstance(content.get(CACHE_CONTROL), dict) and isinstance(content.get("text"), str):
             yield content
-
-
-class Untold:
-    """A run manager that is told of all but tokens."""
-
-    def __init__(self, manager: CallbackManagerForLLMRun) -> None:
-        self._manager = manager
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._manager, name)
-
-    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
-        """Whoever has the chunks says it."""
