@@ -17,12 +17,13 @@ from cachepoint.core.prompt.dialects.reading import (
     effort_settings,
     fields_of,
     is_text,
+    is_touched,
     listed,
     mapped,
     may_stay,
     pieces,
+    rewritten,
     texted,
-    with_content,
 )
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
@@ -223,23 +224,15 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
             checkpoint now or shall hold one, or a text to cut; None: all.
         cuts: For (layer, path) of a text block, where it is cut.
     """
-    out = dict(request)
+
+    def rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any]) -> list[Any]:
+        return _rewrite(layer, stem, items, marks, cuts)
+
+    out = rewritten(request, touched, rewrite)
     config = fields_of(request.get("toolConfig"))
-    if config.get("tools") and _is_touched(touched, "tools"):
-        out["toolConfig"] = {**config, "tools": _rewrite("tools", (), config["tools"], marks, cuts)}
-    if request.get("system") and _is_touched(touched, "system"):
-        out["system"] = _rewrite("system", (), request["system"], marks, cuts)
-    if request.get("messages"):
-        out["messages"] = with_content(
-            request["messages"],
-            touched,
-            lambda i, content: _rewrite("messages", (i,), content, marks, cuts),
-        )
+    if config.get("tools") and is_touched(touched, "tools"):
+        out["toolConfig"] = {**config, "tools": rewrite("tools", (), config["tools"])}
     return out
-
-
-def _is_touched(touched: Touched, *place: str | int) -> bool:
-    return touched is None or place in touched
 
 
 def _rewrite(

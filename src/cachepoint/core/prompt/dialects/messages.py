@@ -17,12 +17,13 @@ from cachepoint.core.prompt.dialects.reading import (
     effort_settings,
     fields_of,
     is_text,
+    is_touched,
     listed,
     mapped,
     may_stay,
     pieces,
+    rewritten,
     texted,
-    with_content,
 )
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
@@ -237,19 +238,15 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     A text given as a plain string becomes a list of one text block where it is marked. The one at the top of
     the body stays there where it is among them.
     """
-    out = dict(request)
+
+    def rewrite(layer: Layer, stem: tuple[int, ...], value: Any) -> Any:
+        return _rewrite(layer, stem, value, marks, cuts)
+
+    out = rewritten(request, touched, rewrite)
+    if request.get("tools") and is_touched(touched, "tools"):
+        out["tools"] = rewrite("tools", (), request["tools"])
     if _is_marked(request) and not _holds(marks, request):
         del out[CACHE_CONTROL]
-    if request.get("tools"):
-        out["tools"] = _rewrite("tools", (), request["tools"], marks, cuts)
-    if request.get("system"):
-        out["system"] = _rewrite("system", (), request["system"], marks, cuts)
-    if request.get("messages"):
-        out["messages"] = with_content(
-            request["messages"],
-            touched,
-            lambda i, content: _rewrite("messages", (i,), content, marks, cuts),
-        )
     return out
 
 

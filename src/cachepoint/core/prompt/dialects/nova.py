@@ -20,10 +20,11 @@ from cachepoint.core.prompt.dialects.reading import (
     UnreadableError,
     as_bytes,
     fields_of,
+    is_touched,
     listed,
     mapped,
     pieces,
-    with_content,
+    rewritten,
 )
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock
 
@@ -105,18 +106,14 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
         touched: As for Converse.
         cuts: For (layer, path) of a text block, where it is cut.
     """
-    out = dict(request)
+
+    def rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any]) -> list[Mapping[str, Any]]:
+        return _rewrite(layer, stem, items, marks, cuts)
+
+    out = rewritten(request, touched, rewrite)
     config = fields_of(request.get("toolConfig"))
-    if config.get("tools"):
-        out["toolConfig"] = {**config, "tools": _rewrite("tools", (), config["tools"], marks, cuts)}
-    if request.get("system"):
-        out["system"] = _rewrite("system", (), request["system"], marks, cuts)
-    if request.get("messages"):
-        out["messages"] = with_content(
-            request["messages"],
-            touched,
-            lambda i, content: _rewrite("messages", (i,), content, marks, cuts),
-        )
+    if config.get("tools") and is_touched(touched, "tools"):
+        out["toolConfig"] = {**config, "tools": rewrite("tools", (), config["tools"])}
     return out
 
 

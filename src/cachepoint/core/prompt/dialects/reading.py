@@ -133,6 +133,29 @@ def as_bytes(source: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return {**source, name: data.encode()} if isinstance(data, str) else source
 
 
+def rewritten(request: Mapping[str, Any], touched: Touched, rewrite: Callable[..., Any]) -> dict[str, Any]:
+    """A copy of the request with its system prompt and messages rewritten, where they are touched.
+
+    Args:
+        request: It stays as it is, and so does every list inside it.
+        touched: The lists to look at; None: all.
+        rewrite: Gives a list anew, from its layer, the path of what holds it, and itself.
+    """
+    out = dict(request)
+    if request.get("system") and is_touched(touched, "system"):
+        out["system"] = rewrite("system", (), request["system"])
+    if request.get("messages"):
+        out["messages"] = with_content(
+            request["messages"], touched, lambda i, content: rewrite("messages", (i,), content)
+        )
+    return out
+
+
+def is_touched(touched: Touched, *place: str | int) -> bool:
+    """Whether a list is to be looked at."""
+    return touched is None or place in touched
+
+
 def with_content(messages: Sequence[Any], touched: Touched, rewrite: Callable[[int, Any], Any]) -> list[Any]:
     """The messages, those touched as copies with other content."""
     out = list(messages)
