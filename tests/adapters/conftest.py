@@ -5,6 +5,7 @@ import importlib
 import pytest
 
 from cachepoint import PromptCache
+from tests.adapters.contract import CLAUDE
 
 # Module of the harness, its class, and the framework without which it is left out.
 ADAPTERS = (
@@ -55,3 +56,21 @@ def _extras(adapter, wanted):
 def cache(bedrock):
     """A PromptCache that knows nothing yet and tells the time as the emulator does."""
     return PromptCache(clock=bedrock.now)
+
+
+@pytest.fixture
+def build(bedrock, cache, request):
+    """Makes models of LangChain; the test's module names in BUILT the class that is made where none is."""
+    clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
+    built = request.module.BUILT
+
+    def build(cls=built, model=CLAUDE, **options):
+        ours = {"prompt_cache": cache} if cls is built else {}
+        return cls(**{**clients, **ours, "model": model, **options})
+
+    return build
+
+
+@pytest.fixture
+def llm(build):
+    return build()

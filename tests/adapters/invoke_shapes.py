@@ -4,7 +4,19 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from tests.adapters import langchain_shapes as theirs
 from tests.adapters.contract import MANUAL, Shape
-from tests.adapters.langchain_shapes import ASK, HISTORY, PIXEL, RESULTS, Verdict, look_up, order
+from tests.adapters.langchain_shapes import (
+    ASK,
+    HISTORY,
+    PIXEL,
+    RESULTS,
+    Verdict,
+    invoke,
+    look_up,
+    order,
+    stream,
+    text,
+    with_tools,
+)
 
 POINT = {"cache_control": {"type": "ephemeral"}}
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
@@ -12,16 +24,12 @@ HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 _CONVERSE = ("hand-", "guard", "reasoning", "pdf", "image", "empty-user")
 
 
-def _text(text, **more):
-    return {"type": "text", "text": text, **more}
-
-
 PROMPTS = {
     **{n: p for n, p in theirs.PROMPTS.items() if not n.startswith(_CONVERSE)},
     "image": [
         HumanMessage(
             [
-                _text("what is it?"),
+                text("what is it?"),
                 {
                     "type": "image",
                     "source": {"type": "base64", "media_type": "image/png", "data": PIXEL},
@@ -31,16 +39,16 @@ PROMPTS = {
     ],
     "image-url": [
         HumanMessage(
-            [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}, _text("what?")]
+            [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}, text("what?")]
         )
     ],
-    "hand-user": [HumanMessage([_text(MANUAL, **POINT)])],
-    "hand-system": [SystemMessage([_text(MANUAL, **POINT)]), HumanMessage("hi")],
-    "hand-hour": [SystemMessage([_text(MANUAL, **HOUR)]), HumanMessage("hi")],
-    "hand-both": [SystemMessage([_text(MANUAL, **HOUR)]), HumanMessage([_text(MANUAL, **POINT)])],
+    "hand-user": [HumanMessage([text(MANUAL, **POINT)])],
+    "hand-system": [SystemMessage([text(MANUAL, **POINT)]), HumanMessage("hi")],
+    "hand-hour": [SystemMessage([text(MANUAL, **HOUR)]), HumanMessage("hi")],
+    "hand-both": [SystemMessage([text(MANUAL, **HOUR)]), HumanMessage([text(MANUAL, **POINT)])],
     "thinking": [
         HumanMessage("think"),
-        AIMessage([{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, _text("done")]),
+        AIMessage([{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, text("done")]),
         HumanMessage("and?"),
     ],
 }
@@ -48,7 +56,7 @@ TOOL_PROMPTS = {
     **{n: p for n, p in theirs.TOOL_PROMPTS.items() if n != "results-point"},
     "results-point": [
         *HISTORY,
-        ToolMessage([_text("3", **POINT)], tool_call_id="call_1"),
+        ToolMessage([text("3", **POINT)], tool_call_id="call_1"),
         RESULTS[1],
     ],
 }
@@ -93,26 +101,12 @@ BINDINGS = {
     "structured": lambda m: m.with_structured_output(Verdict),
     "raw": lambda m: m.with_structured_output(Verdict, include_raw=True),
 }
-
-
-def _invoke(prompt, bind=lambda m: m, **call):
-    return lambda model: bind(model).invoke(prompt, **call)
-
-
-def _stream(prompt, bind=lambda m: m, **call):
-    return lambda model: list(bind(model).stream(prompt, **call))
-
-
-def _with_tools(model):
-    return model.bind_tools([look_up, order])
-
-
 SHAPES = (
-    *(Shape(f"prompt-{n}", _invoke(p)) for n, p in PROMPTS.items()),
-    *(Shape(f"agent-{n}", _invoke(p, _with_tools)) for n, p in TOOL_PROMPTS.items()),
-    *(Shape(f"stream-agent-{n}", _stream(p, _with_tools)) for n, p in TOOL_PROMPTS.items()),
-    *(Shape(f"option-{n}", _invoke(ASK), o) for n, o in OPTIONS.items()),
-    *(Shape(f"call-{n}", _invoke(ASK, **kw)) for n, kw in PER_CALL.items()),
-    *(Shape(f"stream-call-{n}", _stream(ASK, **kw)) for n, kw in PER_CALL.items()),
-    *(Shape(f"bind-{n}", _invoke(ASK, b)) for n, b in BINDINGS.items()),
+    *(Shape(f"prompt-{n}", invoke(p)) for n, p in PROMPTS.items()),
+    *(Shape(f"agent-{n}", invoke(p, with_tools)) for n, p in TOOL_PROMPTS.items()),
+    *(Shape(f"stream-agent-{n}", stream(p, with_tools)) for n, p in TOOL_PROMPTS.items()),
+    *(Shape(f"option-{n}", invoke(ASK), o) for n, o in OPTIONS.items()),
+    *(Shape(f"call-{n}", invoke(ASK, **kw)) for n, kw in PER_CALL.items()),
+    *(Shape(f"stream-call-{n}", stream(ASK, **kw)) for n, kw in PER_CALL.items()),
+    *(Shape(f"bind-{n}", invoke(ASK, b)) for n, b in BINDINGS.items()),
 )

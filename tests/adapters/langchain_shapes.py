@@ -33,7 +33,7 @@ class Verdict(BaseModel):
     why: str | None = None
 
 
-def _text(text, **more):
+def text(text, **more):
     return {"type": "text", "text": text, **more}
 
 
@@ -53,7 +53,7 @@ PROMPTS = {
     "empty-user": [HumanMessage("")],
     "system": [SystemMessage(MANUAL), HumanMessage("hi")],
     "two-systems": [SystemMessage(MANUAL), SystemMessage("Today is Monday."), HumanMessage("hi")],
-    "system-blocks": [SystemMessage([_text(MANUAL), _text("Today is Monday.")]), HumanMessage("hi")],
+    "system-blocks": [SystemMessage([text(MANUAL), text("Today is Monday.")]), HumanMessage("hi")],
     "tuples": [("system", "be brief"), ("human", "hi"), ("ai", "hello"), ("human", "again")],
     "user-user": [HumanMessage("one"), HumanMessage("two")],
     "chat": [
@@ -62,40 +62,40 @@ PROMPTS = {
         HumanMessage("so?"),
     ],
     "prefill": [HumanMessage("hi"), AIMessage("The answer is")],
-    "blocks": [HumanMessage([_text("one"), _text("two")])],
+    "blocks": [HumanMessage([text("one"), text("two")])],
     "image": [
-        HumanMessage([_text("what is it?"), {"type": "image", "mime_type": "image/png", "base64": PIXEL}])
+        HumanMessage([text("what is it?"), {"type": "image", "mime_type": "image/png", "base64": PIXEL}])
     ],
     "image-url": [
         HumanMessage(
-            [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}, _text("what?")]
+            [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}, text("what?")]
         )
     ],
     "pdf": [
         HumanMessage(
             [
-                _text("sum up"),
+                text("sum up"),
                 {"type": "file", "mime_type": "application/pdf", "base64": PDF, "name": "report"},
             ]
         )
     ],
-    "hand-user": [HumanMessage([_text(MANUAL), POINT])],
-    "hand-system": [SystemMessage([_text(MANUAL), POINT]), HumanMessage("hi")],
+    "hand-user": [HumanMessage([text(MANUAL), POINT])],
+    "hand-system": [SystemMessage([text(MANUAL), POINT]), HumanMessage("hi")],
     "hand-hour": [
-        SystemMessage([_text(MANUAL), {"cachePoint": {"type": "default", "ttl": "1h"}}]),
+        SystemMessage([text(MANUAL), {"cachePoint": {"type": "default", "ttl": "1h"}}]),
         HumanMessage("hi"),
     ],
     "hand-many": [
-        SystemMessage([_text(MANUAL), POINT]),
-        *(HumanMessage([_text(f"{n} {MANUAL}"), POINT]) for n in range(3)),
+        SystemMessage([text(MANUAL), POINT]),
+        *(HumanMessage([text(f"{n} {MANUAL}"), POINT]) for n in range(3)),
     ],
-    "guard": [HumanMessage([{"type": "guard_content", "text": "is this safe?"}, _text("hi")])],
+    "guard": [HumanMessage([{"type": "guard_content", "text": "is this safe?"}, text("hi")])],
     "reasoning": [
         HumanMessage("think"),
         AIMessage(
             [
                 {"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "c2ln"}},
-                _text("done"),
+                text("done"),
             ]
         ),
         HumanMessage("and?"),
@@ -106,8 +106,8 @@ TOOL_PROMPTS = {
     "ask": [HumanMessage("Is A7 in stock?")],
     "results": [*HISTORY, *RESULTS],
     "results-and-text": [*HISTORY, *RESULTS, HumanMessage("well?")],
-    "results-blocks": [*HISTORY, ToolMessage([_text("3"), _text("left")], tool_call_id="call_1"), RESULTS[1]],
-    "results-point": [*HISTORY, ToolMessage([_text("3"), POINT], tool_call_id="call_1"), RESULTS[1]],
+    "results-blocks": [*HISTORY, ToolMessage([text("3"), text("left")], tool_call_id="call_1"), RESULTS[1]],
+    "results-point": [*HISTORY, ToolMessage([text("3"), POINT], tool_call_id="call_1"), RESULTS[1]],
     "two-rounds": [
         SystemMessage(MANUAL),
         *HISTORY,
@@ -175,30 +175,30 @@ BINDINGS = {
 ASK = [SystemMessage(MANUAL), HumanMessage("Is A7 in stock?")]
 
 
-def _invoke(prompt, bind=lambda m: m, **call):
+def invoke(prompt, bind=lambda m: m, **call):
     return lambda model: bind(model).invoke(prompt, **call)
 
 
-def _stream(prompt, bind=lambda m: m, **call):
+def stream(prompt, bind=lambda m: m, **call):
     return lambda model: list(bind(model).stream(prompt, **call))
 
 
-def _with_tools(model):
+def with_tools(model):
     return model.bind_tools([look_up, order])
 
 
 SHAPES = (
-    *(Shape(f"prompt-{n}", _invoke(p)) for n, p in PROMPTS.items()),
-    *(Shape(f"stream-prompt-{n}", _stream(p)) for n, p in PROMPTS.items()),
-    *(Shape(f"agent-{n}", _invoke(p, _with_tools)) for n, p in TOOL_PROMPTS.items()),
-    *(Shape(f"stream-agent-{n}", _stream(p, _with_tools)) for n, p in TOOL_PROMPTS.items()),
-    *(Shape(f"option-{n}", _invoke(ASK), o) for n, o in OPTIONS.items()),
-    *(Shape(f"stream-option-{n}", _stream(ASK), o) for n, o in OPTIONS.items()),
-    *(Shape(f"call-{n}", _invoke(ASK, **kw)) for n, kw in PER_CALL.items()),
-    *(Shape(f"stream-call-{n}", _stream(ASK, **kw)) for n, kw in PER_CALL.items()),
-    *(Shape(f"bind-{n}", _invoke(ASK, b)) for n, b in BINDINGS.items()),
-    *(Shape(f"stream-bind-{n}", _stream(ASK, b)) for n, b in BINDINGS.items()),
-    Shape("streaming-field", _invoke(ASK), {"streaming": True}),
-    Shape("no-streaming", _stream(ASK), {"disable_streaming": True}),
-    Shape("raw-blocks-control", _invoke(ASK, cache_control={"type": "ephemeral"}), OPTIONS["raw-blocks"]),
+    *(Shape(f"prompt-{n}", invoke(p)) for n, p in PROMPTS.items()),
+    *(Shape(f"stream-prompt-{n}", stream(p)) for n, p in PROMPTS.items()),
+    *(Shape(f"agent-{n}", invoke(p, with_tools)) for n, p in TOOL_PROMPTS.items()),
+    *(Shape(f"stream-agent-{n}", stream(p, with_tools)) for n, p in TOOL_PROMPTS.items()),
+    *(Shape(f"option-{n}", invoke(ASK), o) for n, o in OPTIONS.items()),
+    *(Shape(f"stream-option-{n}", stream(ASK), o) for n, o in OPTIONS.items()),
+    *(Shape(f"call-{n}", invoke(ASK, **kw)) for n, kw in PER_CALL.items()),
+    *(Shape(f"stream-call-{n}", stream(ASK, **kw)) for n, kw in PER_CALL.items()),
+    *(Shape(f"bind-{n}", invoke(ASK, b)) for n, b in BINDINGS.items()),
+    *(Shape(f"stream-bind-{n}", stream(ASK, b)) for n, b in BINDINGS.items()),
+    Shape("streaming-field", invoke(ASK), {"streaming": True}),
+    Shape("no-streaming", stream(ASK), {"disable_streaming": True}),
+    Shape("raw-blocks-control", invoke(ASK, cache_control={"type": "ephemeral"}), OPTIONS["raw-blocks"]),
 )

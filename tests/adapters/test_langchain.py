@@ -34,20 +34,7 @@ ASK = [SystemMessage(MANUAL), HumanMessage("Where is the valve?")]
 ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
 
 
-@pytest.fixture
-def build(bedrock, cache):
-    clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
-
-    def build(cls=CachedChatBedrockConverse, model=CLAUDE, **options):
-        ours = {"prompt_cache": cache} if cls is CachedChatBedrockConverse else {}
-        return cls(**{**clients, **ours, "model": model, **options})
-
-    return build
-
-
-@pytest.fixture
-def llm(build):
-    return build()
+BUILT = CachedChatBedrockConverse
 
 
 def sent(bedrock):

@@ -29,20 +29,7 @@ def text(words, control=None):
     return {"type": "text", "text": words, **({} if control is None else {"cache_control": control})}
 
 
-@pytest.fixture
-def build(bedrock, cache):
-    clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
-
-    def build(cls=CachedChatBedrock, model=CLAUDE, **options):
-        ours = {"prompt_cache": cache} if cls is CachedChatBedrock else {}
-        return cls(**{**clients, **ours, "model": model, **options})
-
-    return build
-
-
-@pytest.fixture
-def llm(build):
-    return build()
+BUILT = CachedChatBedrock
 
 
 def sent(bedrock):

@@ -85,23 +85,19 @@ def test_off_is_the_request_itself(conversation):
         assert cache.prepare(request, model_id=model).request == request
 
 
+def made(number):
+    """So many conversations, the same ones in each run."""
+    large = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    return settings(max_examples=number, deadline=None, derandomize=True, suppress_health_check=large)
+
+
 class TestInvokeModel:
-    @settings(
-        max_examples=150,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    @made(150)
     @given(bodies(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
     def test_no_body_is_refused_changed_or_overfull(self, conversation, policy, gaps):
         _try(messages_requests, "messages", conversation, policy, gaps)
 
-    @settings(
-        max_examples=80,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    @made(80)
     @given(nova_bodies(), POLICIES, st.lists(st.sampled_from([1, 200, 400]), min_size=4, max_size=4))
     def test_no_body_of_novas_is_refused_changed_or_overfull(self, conversation, policy, gaps):
         _try(nova_requests, "nova", conversation, policy, gaps)
