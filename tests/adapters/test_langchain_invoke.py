@@ -228,6 +228,14 @@ def test_warm_writes_a_system_prompt_alone(awaited, through, streaming, build, b
     assert len(bedrock.calls) == 2
 
 
+@pytest.mark.parametrize("through", ["invoke", "converse"])
+def test_a_model_that_streams_sends_nothing_where_nothing_would_be_written(through, build, bedrock):
+    model = build(streaming=True, beta_use_converse_api=through == "converse")
+    report = model.warm([SystemMessage("too short"), HumanMessage("Where?")])
+    assert report.usage is None
+    assert not bedrock.calls
+
+
 def test_warming_twice_reads(llm, bedrock):
     llm.warm(ASK)
     again = llm.warm(ASK)

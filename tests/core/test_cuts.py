@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from traffic import Run
 
 from cachepoint import volatile
-from cachepoint.core.prompt.cuts import MIN_PIECE, Scissors
+from cachepoint.core.prompt.cuts import CLOCKS, MIN_PIECE, Scissors
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.documents import Announced, retrieved
@@ -275,3 +275,23 @@ def test_document_blocks_are_documents_as_they_are(block, marked_behind):
     assert [i - 1 for i, b in enumerate(content) if "cachePoint" in b] == (
         [] if marked_behind is None else [marked_behind]
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "looks"),
+    [
+        ("It is 9:30.", ["a time of day"]),
+        ("It is 2026-11-26T09:30:12Z.", ["a time of day"]),
+        ("(23:59)", ["a time of day"]),
+        ("Verse 119:105", []),
+        ("The pin a9:30 and the port v12:30", []),
+        ("At 9:3", []),
+        ("id 123e4567-e89b-12d3-a456-426614174000", ["a UUID"]),
+        ("id x123e4567-e89b-12d3-a456-426614174000", []),
+        ("id 123e4567-e89b-12d3-a456-4266141740001", []),
+        ("since 1712345678", ["a unix time"]),
+        ("since 21712345678", []),
+    ],
+)
+def test_what_looks_like_a_clock(line, looks):
+    assert [what for what, pattern in CLOCKS if pattern.search(f"first\n{line}\nlast")] == looks

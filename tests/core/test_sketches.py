@@ -54,6 +54,13 @@ def test_where_others_parted_far_from_their_end_tells_nothing():
     assert outline(lines).before_last(30_000) == 0
 
 
+def test_a_text_without_lines_is_cut_behind_a_sentence():
+    shared = "Turn the rotor slowly, and keep the valve shut unless told otherwise. " * 40
+    text = f"{shared}And where is the pump"
+
+    assert parted(f"{shared}Now what of the valve", text).cuts == (len(shared) - len(shared) % 280,)
+
+
 def test_an_instruction_and_a_document_are_two_cuts():
     rules = "Follow the rules below to the letter.\n" * 60
     text = rules + asked("a", "two")
