@@ -8,6 +8,8 @@ from botocore.config import Config
 
 from cachepoint.core import policy
 from cachepoint.core.guard import guard
+from cachepoint.core.prompt import documents
+from cachepoint.core.prompt.announced import Announced
 from cachepoint.emulator import AutoResponder, BedrockEmulator
 
 REGION = "us-east-1"
@@ -44,6 +46,13 @@ def _clean_environment(monkeypatch):
     monkeypatch.setattr(policy._Default, "policy", None)
     # The next fault is the first, and said.
     monkeypatch.setattr(guard, "faults", 0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_announced():
+    """What one file announced to this process is no document in the next."""
+    for known in (documents.retrieved, documents.changing):
+        known.__dict__.update(Announced(least=known._least).__dict__)
 
 
 class Voice:

@@ -43,7 +43,7 @@ NOT_RUN = {
         "README.md",
         "make demo     # an agent, a chat, documents and few-shot examples, without and with cachepoint",
     ),
-    ("CONTRIBUTING.md", "make test      # makes .venv and runs the tests"),
+    ("CONTRIBUTING.md", "make test      # makes .venv and runs the tests, on all cores"),
     ("docs/observability.md", "from cachepoint import observers"),
     ("docs/policy.md", "$ CACHEPOINT_MODE=off python app.py"),
     (
