@@ -26,10 +26,10 @@ def cache(clock):
     return PromptCache(policy=CachePolicy(ttl="5m"), clock=lambda: clock[0])
 
 
-def chat(*turns, system=2_000):
-    messages = [user(text(40, turns[0]))]
-    for turn in turns[1:]:
-        messages += [assistant({"text": "well"}), user(text(40, turn))]
+def chat(*said, system=2_000, turn=40):
+    messages = [user(text(turn, said[0]))]
+    for one in said[1:]:
+        messages += [assistant({"text": "well"}), user(text(turn, one))]
     return {"system": [text(system)], "messages": messages}
 
 
@@ -163,10 +163,10 @@ class TestMisses:
         assert self.cause(cache, request, usage(write=2_150)) == ("tools_changed", "tools[0]")
 
     def test_messages_changed(self, cache):
-        run(cache, chat("a", "b"), usage(write=2_090))
-        request = chat("a", "x", "c")
+        run(cache, chat("a", "b", turn=2_000), usage(write=6_000))
+        request = chat("a", "x", "c", turn=2_000)
 
-        assert self.cause(cache, request, usage(read=2_000, write=120)) == (
+        assert self.cause(cache, request, usage(read=4_000, write=4_000)) == (
             "messages_changed",
             "messages[2].content[0]",
         )
@@ -395,6 +395,6 @@ class TestRewriting:
             "system": [text(2_000)],
             "messages": [user(summary), assistant({"text": "ok"}), user(text(9))],
         }
-        miss = run(cache, request, usage(read=2_000, write=60)).miss
+        miss = run(cache, request, usage(read=2_000, write=600)).miss
 
         assert (miss.cause, miss.detail) == ("messages_changed", "history summarised")

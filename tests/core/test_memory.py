@@ -20,6 +20,7 @@ from cachepoint.core.memory.deeds import Claim, Forget, Learned, Release, Seen
 from cachepoint.core.memory.records import CLAIM_SECONDS, Change, Changes, Cut, Row, Texts, Trace
 from cachepoint.core.prompt import digests
 from cachepoint.core.prompt.documents import retrieved
+from cachepoint.core.prompt.overlap import common
 from cachepoint.core.prompt.sketches import Sketch
 from cachepoint.core.prompt.transcripts import Transcripts
 from cachepoint.memory import LIMITS, Limit, LocalMemory, Table
@@ -317,14 +318,14 @@ class TestRecords:
     def test_the_first_cut_stays(self):
         assert Cut(7, "documents").over(Cut(5, "stable")).at == 5
 
-    def test_traces_compare(self):
-        def trace(digests):
-            return Trace(b"", b"", (b"", b"", b""), b"".join(d * 8 for d in digests))
+    def test_blocks_compare(self):
+        def blocks(digests):
+            return b"".join(d * 8 for d in digests)
 
-        assert trace([b"a", b"b", b"c"]).extends(trace([b"a", b"b"]))
-        assert not trace([b"a", b"c"]).extends(trace([b"a", b"b"]))
-        assert trace([b"a", b"b", b"x", b"y"]).common(trace([b"a", b"b", b"c"])) == 2
-        assert trace([b"a"]).common(trace([b"b"])) == 0
+        assert common(blocks([b"a", b"b", b"c"]), blocks([b"a", b"b"])) == 2
+        assert common(blocks([b"a", b"c"]), blocks([b"a", b"b"])) == 1
+        assert common(blocks([b"a", b"b", b"x", b"y"]), blocks([b"a", b"b", b"c"])) == 2
+        assert common(blocks([b"a"]), blocks([b"b"])) == 0
 
     def test_what_follows_a_change_is_done_where_it_changed_anything(self):
         memory = LocalMemory()
@@ -341,7 +342,8 @@ WEIGHTY = {
     Table.COUNTS: lambda n: Counts({str(i): Count(1, 1) for i in range(50)}),
     Table.CUTS: Cut,
     Table.TEXTS: lambda n: Texts((Sketch(b"x" * 4_000),)),
-    Table.LAST: lambda n: Trace(b"m", b"s", (b"", b"", b""), b"x" * 8_000),
+    Table.LAST: lambda n: Trace((), b"s", (b"", b"", b""), b"x" * 8_000),
+    Table.TURNS: lambda n: Trace((), b"s", (b"", b"", b""), b"x" * 8_000),
     Table.ROWS: lambda n: Row(frozenset({"tools"})),
 }
 

@@ -283,8 +283,7 @@ class PromptCache(Driven):
             self._advise_model(call)
             return replace(call, plan=Plan(note=why))
         chosen = chosen.but(tail="always") if warm else chosen
-        where = f"{self.namespace}|{call.dialect}|{region}"
-        question = steps.question(call, chosen, self._digester, self._transcripts, where)
+        question = steps.question(call, chosen, self._digester, self._transcripts, self.namespace, region)
         if question.reading.refusal is not None:
             return steps.callers_own(call, question)
         found = yield question

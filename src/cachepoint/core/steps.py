@@ -12,7 +12,7 @@ from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.agreeing import Asking, agreed
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
-from cachepoint.core.memory.deeds import Forget, Learned, Release, Unread
+from cachepoint.core.memory.deeds import Cached, Forget, Learned, Release, Unread
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Deed, Row, Table
 from cachepoint.core.models.refusals import read_refusal
@@ -25,7 +25,6 @@ from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.dialects import DIALECTS
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.prefix import Prefix
-from cachepoint.core.prompt.rewriting import rewriting
 from cachepoint.core.prompt.transcripts import Transcripts
 
 _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
@@ -61,13 +60,20 @@ def stands_aside(call: Call, policy: CachePolicy) -> str | None:
 
 
 def question(
-    call: Call, policy: CachePolicy, digester: Digester, transcripts: Transcripts, where: str
+    call: Call,
+    policy: CachePolicy,
+    digester: Digester,
+    transcripts: Transcripts,
+    namespace: str,
+    region: str,
 ) -> Question:
     """What the request asks of the memory."""
     return Question(
         reading=transcripts.read(DIALECTS[call.dialect], call.original, call.rules),
         digester=digester,
-        where=where,
+        namespace=namespace,
+        api=call.dialect,
+        region=region,
         model=call.model_id,
         rules=call.rules,
         policy=policy,
@@ -151,8 +157,14 @@ def learned(call: Call, reported: Usage | None) -> Changes | None:
     ratio = measured(case.prefix.sizes, reported.input_tokens)
     counted = () if ratio is None else (Change(Table.COUNTS, asked.ratio, ratio),)
     deeds = _proved(call, reported)
-    taught = (*_unread(call, reported), *_dishonoured(call, reported))
+    taught = (*_cached(case, reported), *_unread(call, reported), *_dishonoured(call, reported))
     return Changes(call.at, (*counted, *_on_places(call, deeds), *taught, *_releases(call)))
+
+
+def _cached(case: Case, reported: Usage) -> Iterator[Change]:
+    """What was in the cache of a request can be read by the one that goes on from it."""
+    cached = (reported.read_tokens or 0) + (reported.write_tokens or 0)
+    return (Change(Table.TURNS, key, Cached(cached)) for key in case.thread.keys if cached)
 
 
 def _unread(call: Call, reported: Usage) -> Iterator[Change]:
@@ -194,7 +206,7 @@ def report(
         usage=reported,
         plan=call.plan,
         miss=why,
-        conversation=None if call.case is None else call.case.trace.parts[2].hex()[:12],
+        conversation=None if call.case is None else call.case.trace.conversation.hex()[:12],
         seconds=seconds,
         first_token_seconds=first,
         tier=tier,
@@ -251,17 +263,17 @@ def _bare(call: Call) -> dict[str, Any]:
 
 
 def _case(decision: Decision) -> Case:
-    new = max(decision.view.entries, default=-1) + 1
-    blocks = enumerate(decision.split.raw[new:], new)
+    head = decision.prefix.head
     return Case(
         prefix=decision.prefix,
+        raw=decision.split.raw,
         view=decision.view,
         plan=decision.plan,
         rules=decision.rules,
         trace=decision.trace,
-        before=decision.before,
+        thread=decision.thread,
         changing=decision.split.changing if decision.outlook.changing else None,
-        rewritten={i: what for i, block in blocks if (what := rewriting(block))},
+        head_tokens=decision.sizes.at(head - 1) if head else 0,
     )
 
 

@@ -1,15 +1,19 @@
 """Expected against actual: why a call read less than it could have, and where in the prompt."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from cachepoint.core.accounting.breaks import Break, broken, other_settings
+from cachepoint.core.accounting.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.thread import Thread
 from cachepoint.core.placement.view import View
-from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.prefix import Prefix, RawBlock
+from cachepoint.core.prompt.rewriting import SUMMARISED, rewriting
 
 # The first four are the vocabulary of Anthropic's cache diagnostics, which Bedrock does not have.
 Cause = Literal[
@@ -36,14 +40,32 @@ TOLERANCE = 0.95
 class Miss:
     """Why a call read less than it could have.
 
-    `where` is the first block that differs or was not found, `tokens` how many more tokens could
-    have been read (None: not known), `detail` names what changes there, such as "a time of day".
+    Attributes:
+        cause: The cause.
+        where: The first block that differs or was not found.
+        tokens: How many more tokens could have been read; None: not known.
+        detail: What changed there, such as "a time of day".
+        at: The character of that block from which on it may differ, where it is a text of the head.
+        remedy: What to do, in a sentence.
+        before: The text that stood there; only with `CachePolicy(explain="text")`.
+        after: The text that stands there now; likewise.
     """
 
     cause: Cause
     where: str | None = None
     tokens: int | None = None
     detail: str | None = None
+    at: int | None = None
+    remedy: str = ""
+    before: str | None = None
+    after: str | None = None
+
+    def __str__(self) -> str:
+        lost = "" if self.tokens is None else f", {self.tokens:,} tokens lost"
+        place = "" if self.where is None else f" at {self.where}"
+        place += "" if self.at is None else f", character {self.at:,}"
+        what = "" if self.detail is None else f" ({self.detail})"
+        return f"{self.cause}{place}{what}{lost}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +73,14 @@ class Case:
     """All that a diagnosis looks at."""
 
     prefix: Prefix
+    raw: Sequence[RawBlock]
     view: View
     plan: Plan
     rules: ModelRules
     trace: Trace
-    before: Trace | None
+    thread: Thread
     changing: str | None = None
-    rewritten: Mapping[int, str] = field(default_factory=dict)
+    head_tokens: int = 0
 
 
 def diagnose(case: Case, usage: Usage) -> Miss | None:
@@ -67,100 +90,145 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
         case: The call as it was planned.
         usage: What Bedrock reported.
     """
-    silent = usage.read_tokens is None or not usage.input_tokens
-    if silent and case.plan.checkpoints:
+    if usage.read_tokens is None or not usage.input_tokens:
         # Nothing was said of the cache, or nothing was processed: a guardrail blocked the turn.
         return None
-    read = usage.read_tokens or 0
-    found = (test(case, read) for test in (_lost, _volatile, _unmarked, _out_of_reach, _changed, _summarised))
+    read = usage.read_tokens
+    tests = (_lost, _out_of_reach, _expired, _changed, _volatile, _unlike_kin, _summarised, _unmarked)
+    found = (test(case, usage, read) for test in tests)
     return next(filter(None, found), None if read else _cold(case, usage))
 
 
-def _lost(case: Case, read: int) -> Miss | None:
-    """What the memory says is there, and was not read."""
-    expected = case.plan.expected_read_tokens
-    if expected is None or read >= TOLERANCE * expected:
-        return None
-    return Miss("evicted_or_rerouted", _at(case, case.plan.expected_from), expected - read)
-
-
-def _out_of_reach(case: Case, read: int) -> Miss | None:
-    """An entry that no checkpoint's lookback reaches."""
-    deepest = case.view.anchor
-    reached = -1 if case.plan.expected_from is None else case.plan.expected_from
-    if reached >= deepest:
-        return None
-    tokens = case.view.entries[deepest].tokens
-    return Miss("lookback_exceeded", _at(case, deepest), tokens and tokens - read)
+def _miss(
+    case: Case,
+    cause: Cause,
+    index: int | None = None,
+    tokens: int | None = None,
+    detail: str | None = None,
+    *,
+    kind: str = "",
+    at: int | None = None,
+) -> Miss:
+    return Miss(cause, _at(case, index), tokens, detail, at, remedy(cause, kind))
 
 
 def _at(case: Case, index: int | None) -> str | None:
-    return None if index is None else case.prefix.blocks[index].where
+    return None if index is None or index >= len(case.prefix.blocks) else case.prefix.blocks[index].where
 
 
-def _volatile(case: Case, _: int) -> Miss | None:
+def _lost(case: Case, _: Usage, read: int) -> Miss | None:
+    """What the memory says is there, and was not read."""
+    expected, index = case.plan.expected_read_tokens, case.plan.expected_from
+    if expected is None or read >= TOLERANCE * expected:
+        return None
+    before = case.thread.before
+    names = [] if before is None else other_settings(before, case.trace)
+    if names:
+        return _miss(case, "settings_changed", index, expected - read, ", ".join(names))
+    return _miss(case, "evicted_or_rerouted", index, expected - read)
+
+
+def _out_of_reach(case: Case, _: Usage, read: int) -> Miss | None:
+    """An entry that no checkpoint's lookback reaches."""
+    deepest = case.view.anchor
+    reached = -1 if case.plan.expected_from is None else case.plan.expected_from
+    if reached >= deepest or not case.plan.checkpoints:
+        return None
+    tokens = case.view.entries[deepest].tokens
+    return _miss(case, "lookback_exceeded", deepest, tokens and tokens - read)
+
+
+def _could(case: Case, usage: Usage, read: int) -> int:
+    """Tokens that the request before left in the cache and that were not read."""
+    before = case.thread.before
+    could = 0 if before is None else min(before.cached or 0, usage.input_tokens)
+    return could - read if read < TOLERANCE * could else 0
+
+
+def _expired(case: Case, usage: Usage, read: int) -> Miss | None:
+    before, lost = case.thread.before, _could(case, usage, read)
+    if before is None or not lost or before.left(case.view.now) > 0:
+        return None
+    gap, late = case.view.now - before.at, -before.left(case.view.now)
+    index = min(before.size, case.trace.size) - 1
+    detail = f"{gap:.0f} s after the last request, {late:.0f} s too late"
+    return _miss(case, "expired", index, lost, detail)
+
+
+def _changed(case: Case, usage: Usage, read: int) -> Miss | None:
+    """What keeps this request from extending the one that it goes on from."""
+    before, lost = case.thread.before, _could(case, usage, read)
+    if before is None or not lost:
+        return None
+    return _said(case, broken(before, case.trace, case.raw), lost)
+
+
+def _said(case: Case, found: Break | None, lost: int | None) -> Miss | None:
+    if found is None:
+        return None
+    cause: Cause = found.cause  # type: ignore[assignment]
+    return _miss(case, cause, found.block, lost, found.detail, kind=found.kind, at=found.at)
+
+
+def _volatile(case: Case, _: Usage, __: int) -> Miss | None:
     """A head that changes by the call and never came back."""
     if case.changing is None:
         return None
     index = next((i for i, b in enumerate(case.prefix.blocks) if b.ends == "volatile"), None)
     if index is None or case.prefix.head - 1 in case.view.entries:
         return None
-    return Miss("system_changed", _at(case, index), detail=case.changing)
+    return _miss(case, "system_changed", index, detail=case.changing)
 
 
-def _unmarked(case: Case, _: int) -> Miss | None:
+def _unlike_kin(case: Case, _: Usage, read: int) -> Miss | None:
+    """A head that is another state of one that is known, in front of something new.
+
+    One that is known by itself is another agent's, and so is one that has little in common with them.
+    """
+    head = case.prefix.head
+    lost = case.head_tokens - read
+    if not head or head - 1 in case.view.entries or read >= TOLERANCE * case.head_tokens:
+        return None
+    for kin in case.thread.kin:
+        alive = kin.cached and kin.left(case.view.now) > 0
+        found = broken(kin, case.trace, case.raw) if alive else None
+        if found is not None and found.cause in _OF_HEADS and found.kind not in _OTHER_AGENTS:
+            return _said(case, found, lost)
+    return None
+
+
+_OF_HEADS = frozenset({"tools_changed", "system_changed", "settings_changed"})
+_OTHER_AGENTS = frozenset({"another", "added", "removed"})
+
+
+def _summarised(case: Case, usage: Usage, read: int) -> Miss | None:
+    """A summary in the place of all that was said."""
+    head = case.prefix.head
+    if case.thread.before is not None or read >= TOLERANCE * usage.input_tokens:
+        return None
+    what = rewriting(case.raw[head]) if head < len(case.raw) else None
+    return _miss(case, "messages_changed", head, detail=what, kind=what) if what == SUMMARISED else None
+
+
+def _unmarked(case: Case, _: Usage, __: int) -> Miss | None:
     if case.plan.checkpoints:
         return None
     if any(place.writing(case.view.now) for place in case.view.entries.values()):
-        return Miss("in_flight")
+        return _miss(case, "in_flight")
     below = (case.plan.note or "").startswith("below")
-    return Miss("below_minimum" if below else "not_marked")
+    return _miss(case, "below_minimum" if below else "not_marked")
 
 
-def _changed(case: Case, _: int) -> Miss | None:
-    """What keeps this request from extending the one before it in its conversation."""
-    before, now = case.before, case.trace
-    if before is None or not before.digests:
-        return None
-    if now.extends(before):
-        return None
-    same = now.common(before)
-    # A head that is known by itself belongs to another conversation that happens to begin alike.
-    known_head = case.prefix.head and case.prefix.head - 1 in case.view.entries
-    for cause, differs in (
-        ("model_changed", before.model != now.model),
-        ("settings_changed", before.settings != now.settings),
-        ("tools_changed", before.parts[0] != now.parts[0]),
-        ("system_changed", before.parts[1] != now.parts[1]),
-    ):
-        if differs:
-            where = _at(case, same if same < len(now) else None)
-            return None if known_head else Miss(cause, where)  # type: ignore[arg-type]
-    if same >= len(now):
-        return None
-    return Miss("messages_changed", _at(case, same), detail=case.rewritten.get(same))
-
-
-def _summarised(case: Case, _: int) -> Miss | None:
-    """A summary in the place of the first message makes it look like a new conversation."""
-    first = case.prefix.head
-    what = case.rewritten.get(first)
-    if case.before is not None or what != "history summarised":
-        return None
-    return Miss("messages_changed", _at(case, first), detail=what)
-
-
-def _cold(case: Case, usage: Usage) -> Miss | None:
+def _cold(case: Case, usage: Usage) -> Miss:
     """Nothing was read, and nothing the caller did explains it."""
     if usage.write_tokens == 0:
-        return Miss("below_minimum")
+        return _miss(case, "below_minimum")
     entries = case.view.entries
-    held = [
-        c.index for c in case.plan.checkpoints if c.index in entries and entries[c.index].held(case.view.now)
-    ]
+    marked = (c.index for c in case.plan.checkpoints if c.index in entries)
+    held = [i for i in marked if entries[i].held(case.view.now)]
     if held:
-        return Miss("in_flight", _at(case, held[-1]))
+        return _miss(case, "in_flight", held[-1])
     dead = [i for i in entries if entries[i].expires]
     if dead:
-        return Miss("expired", _at(case, dead[-1]), entries[dead[-1]].tokens)
-    return Miss("first_write")
+        return _miss(case, "expired", dead[-1], entries[dead[-1]].tokens)
+    return _miss(case, "first_write")

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts
-from cachepoint.core.memory.records import Place
+from cachepoint.core.memory.records import Place, Trace
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 
 
@@ -120,3 +120,13 @@ class CameBack(NamedTuple):
     def over(self, old: Place | None) -> Place | None:
         """No longer awaited."""
         return old if old is None or not old.awaited else old._replace(awaited=(), out=0.0)
+
+
+class Cached(NamedTuple):
+    """So many tokens of a request were in the cache when it was answered."""
+
+    tokens: int
+
+    def over(self, old: Trace | None) -> Trace | None:
+        """The request with that, where it is still known."""
+        return None if old is None else old._replace(cached=self.tokens)

@@ -30,6 +30,7 @@ LIMITS: Mapping[Table, Limit] = {
     Table.CUTS: Limit(4_096, _DAY, 2 * _MB),
     Table.TEXTS: Limit(512, _DAY, 4 * _MB),
     Table.LAST: Limit(2_048, _DAY, 4 * _MB),
+    Table.TURNS: Limit(4_096, _DAY, 4 * _MB),
     Table.ROWS: Limit(256, 3_600.0, _MB),
 }
 # Those whose records say who won.

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, Protocol
 
 from cachepoint.core.memory.counts import NO_COUNT, PLACE_FADE, Count, Counts
 from cachepoint.core.models.rules import Ttl
+from cachepoint.core.prompt.anatomy import NO_ANATOMY, Anatomy
 from cachepoint.core.prompt.cuts import Cut
-from cachepoint.core.prompt.prefix import SHORT, Prefix
+from cachepoint.core.prompt.prefix import SHORT
 from cachepoint.core.prompt.sketches import Sketch, common
 
 # A claim ends when the answer begins. Where nobody said so, the writer is gone: the longest wait for a
@@ -47,7 +48,9 @@ class Table(StrEnum):
     TEXTS = "texts"
     """By a place where texts stand: the last few that stood there."""
     LAST = "last"
-    """By conversation: its last request."""
+    """By how a conversation begins: the last request that began so."""
+    TURNS = "turns"
+    """By a turn that a request ended with: that request. By what requests of one kind share: the last."""
     ROWS = "rows"
     """By model: what its refusals disproved."""
 
@@ -151,49 +154,52 @@ _NEAR = 0.9
 _SKETCHED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """What is kept of a request to hold the next one against.
 
     Attributes:
-        model: The digest of the model's id.
-        settings: The digest of what changes the whole prefix.
+        settings: By name, the digest of what may change the whole prefix: model, Region, API, and what the
+            request asks for that is not known to be harmless.
+        seed: The digest of what is known to do so.
         parts: Unchained digests of tools, system and the first message.
-        digests: The first eight bytes of the digest of each prefix, one after the other.
+        blocks: The first eight bytes of the digest of each block by itself, one after the other.
+        head: How many of them are tools and system.
+        conversation: Stands for the conversation: the digest of the first message of its first request.
+        anatomy: What the head is made of.
+        at: When it was sent, in seconds.
+        lives: Seconds that what it wrote last lives; 0: it marked nothing.
+        cached: Tokens that were in the cache when it was answered; None: nobody said.
     """
 
-    model: bytes
-    settings: bytes
+    settings: tuple[tuple[str, bytes], ...]
+    seed: bytes
     parts: tuple[bytes, bytes, bytes]
-    digests: bytes
+    blocks: bytes
+    head: int = 0
+    conversation: bytes = b""
+    anatomy: Anatomy = NO_ANATOMY
+    at: float = 0.0
+    lives: float = 0.0
+    cached: int | None = None
 
-    @classmethod
-    def of(cls, prefix: Prefix, model: bytes) -> "Trace":
-        """The trace of a request."""
-        return cls(model, prefix.settings, prefix.parts, prefix.short)
+    @property
+    def size(self) -> int:
+        """How many blocks it had."""
+        return len(self.blocks) // SHORT
 
-    def __len__(self) -> int:
-        return len(self.digests) // SHORT
+    @property
+    def messages(self) -> bytes:
+        """Those of the messages."""
+        return self.blocks[self.head * SHORT :]
 
-    def extends(self, before: "Trace") -> bool:
-        """Whether the request goes on where `before` ended."""
-        size = len(before.digests)
-        return self.digests[size - SHORT : size] == before.digests[-SHORT:]
-
-    def common(self, before: "Trace") -> int:
-        """How many blocks the two begin with alike."""
-        low, high = 0, min(len(self), len(before))
-        # Digests are chained: once two differ, all that follow do.
-        while low < high:
-            middle = (low + high + 1) // 2 * SHORT
-            same = self.digests[middle - SHORT : middle] == before.digests[middle - SHORT : middle]
-            low, high = (middle // SHORT, high) if same else (low, middle // SHORT - 1)
-        return low
+    def left(self, now: float) -> float:
+        """Seconds that what it wrote last has to live; negative: it is gone."""
+        return self.at + self.lives - now
 
     @property
     def weight(self) -> int:
         """Rough bytes in memory."""
-        return 2 * _OBJECT + len(self.digests)
+        return 2 * _OBJECT + len(self.blocks) + 100 * len(self.settings) + self.anatomy.weight
 
     def over(self, old: "Trace | None") -> "Trace":  # noqa: ARG002
         """The last."""

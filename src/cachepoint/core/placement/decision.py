@@ -22,8 +22,10 @@ from cachepoint.core.placement.planner import Outlook, Plan, plan
 from cachepoint.core.placement.question import Question
 from cachepoint.core.placement.scene import Scene
 from cachepoint.core.placement.sizes import Sizes, sizes
+from cachepoint.core.placement.thread import Thread
 from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.cuts import Split
+from cachepoint.core.prompt.overlap import common
 from cachepoint.core.prompt.prefix import Prefix
 
 
@@ -66,8 +68,8 @@ class Decision:
         sizes: Estimated tokens by block.
         landmarks: Where its parts end.
         trace: What is kept of the request.
-        before: The request before it in its conversation; None: none is remembered.
-        parts: The block at which it parts from that one, where it does not go on from it.
+        thread: Which request it goes on from.
+        parts: The block at which it parts from the last that began alike, where it does not go on from it.
         stays: The last block of the newest message that will stand in the history, where not all will.
         watches: The prefixes whose return is counted.
         back: What was awaited and is back.
@@ -85,7 +87,7 @@ class Decision:
     sizes: Sizes
     landmarks: Landmarks
     trace: Trace
-    before: Trace | None
+    thread: Thread
     parts: int | None
     stays: int | None
     watches: tuple[Watch, ...]
@@ -117,10 +119,10 @@ def decide(question: Question, found: Recollection) -> Decision:
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
     back = tuple(_back(places, view))
     forecast = Forecast(_after(counts, back), question.now)
-    trace = Trace.of(prefix, question.model_digest)
+    thread = Thread.of(question, prefix, found)
     conversation = question.conversation(cut.prefix)
     before = found.get(Table.LAST, {}).get(conversation)
-    parts = None if before is None else _parting(trace, before)
+    parts = None if before is None else _parting(prefix, before)
     scene = Scene(
         prefix=prefix,
         view=view,
@@ -130,8 +132,8 @@ def decide(question: Question, found: Recollection) -> Decision:
         scope=question.scope,
         conversation=conversation,
         parts=parts,
-        lost=0 if parts is None or before is None else len(before) - 1 - parts,
-        elsewhere=before is not None and before.model != trace.model,
+        lost=0 if parts is None or before is None else before.size - 1 - parts,
+        elsewhere=before is not None and before.settings[0] != question.settings[0],
         forced=bool(question.reading.turn),
     )
     outlook, watches = foresee(scene, forecast)
@@ -145,8 +147,8 @@ def decide(question: Question, found: Recollection) -> Decision:
         outlook=outlook,
         sizes=guessed,
         landmarks=scene.landmarks,
-        trace=trace,
-        before=before,
+        trace=thread.trace(question, prefix, cut.split, decided),
+        thread=thread,
         parts=parts,
         stays=scene.stays,
         watches=tuple(watches),
@@ -180,6 +182,7 @@ def changes(question: Question, decision: Decision, holder: bytes) -> Changes:
             *_awaited(question, decision),
             *_cut(decision),
             Change(Table.LAST, question.conversation(decision.prefix), decision.trace),
+            *decision.thread.noted(decision.trace),
         ),
     )
 
@@ -226,9 +229,9 @@ def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[byte
     return known
 
 
-def _parting(trace: Trace, before: Trace) -> int | None:
-    common = trace.common(before)
-    return common - 1 if 0 < common < len(before) else None
+def _parting(prefix: Prefix, before: Trace) -> int | None:
+    same = common(before.blocks, prefix.own) if prefix.settings == before.seed else 0
+    return same - 1 if 0 < same < before.size else None
 
 
 def _came_back(decision: Decision) -> Iterator[Change]:

@@ -10,11 +10,15 @@ from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.once import once
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt import documents
+from cachepoint.core.prompt.anatomy import written
 from cachepoint.core.prompt.cuts import Scissors, Split
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
-from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.overlap import turns
+from cachepoint.core.prompt.prefix import SHORT, Prefix
 
+# What a request is sent to, as settings are named.
+MODEL, REGION, API = "model", "Region or endpoint", "API"
 _CUT_BY = (Table.CUTS, Table.TEXTS)
 
 
@@ -33,7 +37,9 @@ class Question:
     Args:
         reading: The request as it was read.
         digester: What texts and prefixes are known by.
-        where: Endpoint, Region and API, and the account's namespace: entries are never shared between them.
+        namespace: Tells accounts apart that share a memory.
+        api: The API.
+        region: Endpoint or Region.
         model: The id that is called.
         rules: The model's row as it is in the table.
         policy: What the user chose.
@@ -42,11 +48,18 @@ class Question:
 
     reading: Reading
     digester: Digester
-    where: str
+    namespace: str
+    api: str
+    region: str
     model: str
     rules: ModelRules
     policy: CachePolicy
     now: float
+
+    @once
+    def where(self) -> str:
+        """Entries are never shared between two of these."""
+        return f"{self.namespace}|{self.api}|{self.region}"
 
     @once
     def scope(self) -> bytes:
@@ -81,6 +94,7 @@ class Question:
             Table.PLACES: prefix.digests,
             Table.COUNTS: (*prefix.digests[prefix.head - 1 : prefix.head], conversation),
             Table.LAST: (conversation,),
+            Table.TURNS: (*self.turns(prefix), *self.kin(prefix)),
         }
 
     def cut(self, found: Recollection) -> CutPrompt:
@@ -96,10 +110,26 @@ class Question:
         """The key of the conversation's last request: it is known by its first message."""
         return self.digester.one(self.where.encode() + prefix.parts[2])
 
+    def turns(self, prefix: Prefix) -> list[bytes]:
+        """The keys of the last turns, the newest first: whatever model they went to, and where."""
+        return [self._account + turn for turn in turns(prefix)]
+
+    def kin(self, prefix: Prefix) -> list[bytes]:
+        """The keys of what other requests of this kind share: the tools, and the system prompt."""
+        tools, system, _ = prefix.parts
+        return [self._account + b"tools" + tools, self._account + b"system" + system] if prefix.head else []
+
     @once
-    def model_digest(self) -> bytes:
-        """Stands for the model's id."""
-        return self._key("model", self.model)
+    def settings(self) -> tuple[tuple[str, bytes], ...]:
+        """The digests of what may change the whole prefix, by name."""
+        one = self.digester.text
+        asked = [(name, one(written(value))[0]) for name, value in self.reading.settings]
+        named = ((MODEL, self.model), (REGION, self.region), (API, self.api))
+        return (*[(name, one(value)[0]) for name, value in named], *asked)
+
+    @once
+    def _account(self) -> bytes:
+        return self.digester.text(self.namespace)[0][:SHORT]
 
     @once
     def _scissors(self) -> Scissors:

@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from cachepoint.core.forks import ForkSafeLock
+from cachepoint.core.prompt.anatomy import Anatomy, anatomy
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
 
 DIGEST_SIZE = 16
@@ -34,6 +35,8 @@ _END = 64
 IMAGE_WEIGHT = 6_000
 PDF_SHARE = 8
 
+# Of a block by itself: its digest, and whether it opens a message, whose.
+_OWN = SHORT - 1
 _OPENERS = {"user": b"user", "assistant": b"assistant", "system": b"role:system"}
 _PLAIN_RESULT = frozenset({"text", "json"})
 
@@ -135,6 +138,7 @@ class Digester:
         """
         known = 0 if after is None else len(after.blocks)
         blocks: list[Block] = []
+        own: list[bytes] = []
         parts: dict[str, list[bytes]] = {"tools": [], "system": [], "messages": []}
         settings = self.one(seed) if after is None else after.settings
         chained = settings if after is None else after.digests[-1]
@@ -148,6 +152,7 @@ class Digester:
                 parts[layer].append(digest)
                 if opens and layer == "messages":
                     opener += turn_seed
+            own.append(digest[:_OWN] + (opener[-1:] or b"-"))
             # Digests have a fixed length, so no two sequences run together.
             chained = self.one(chained + digest + opener)
             blocks.append(quick(Block, (layer, path, kind, role, size, chained, markable, mark, ends)))
@@ -155,7 +160,16 @@ class Digester:
             tools, system, opening = (self.one(b"".join(p)) for p in parts.values())
             head = len(parts["tools"]) + len(parts["system"])
             after = Prefix((), (), (), head, settings, (tools, system, opening), {}, 0)
-        return _joined(after, blocks, orphans)
+        return _joined(after, blocks, b"".join(own), orphans)
+
+    def head(self, prefix: Prefix, raw: Sequence[RawBlock]) -> Anatomy:
+        """What the tools and the system prompt of a prefix are made of."""
+        key = "head", *prefix.parts[:2]
+        known: Anatomy | None = self._memo.get(key, _MEMO_ROW)
+        if known is None:
+            known = anatomy(raw[: prefix.head], self._key)
+            self._memo.put(key, known, known.weight)
+        return known
 
     def _structure(self, kind: str, payload: Any) -> Known:
         """The digest of a block that is no text, and its weight."""
@@ -196,7 +210,7 @@ class Digester:
         return known[1]
 
 
-def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
+def _joined(after: Prefix, blocks: Sequence[Block], own: bytes, orphans: int) -> Prefix:
     known = len(after.blocks)
     sizes = accumulate([b.size for b in blocks], initial=after.sizes[-1] if known else 0)
     marks = {i: b.mark for i, b in enumerate(blocks, known) if b.mark is not None}
@@ -211,6 +225,7 @@ def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
         orphans=orphans,
         barred=(*after.barred, *[i for i, b in enumerate(blocks, known) if not b.markable]),
         short=after.short + b"".join([b.digest[:SHORT] for b in blocks]),
+        own=after.own + own,
     )
 
 

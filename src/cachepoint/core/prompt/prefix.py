@@ -79,7 +79,8 @@ class Prefix:
     `sizes[i]` is the cumulative size in bytes at the end of block i. `head` is the number of blocks
     in tools and system. `settings` stands for what changes the whole prefix (thinking, effort);
     `parts` are unchained digests of tools, system and the first message, for telling what changed.
-    `short` are the first eight bytes of each digest, one after the other.
+    `short` are the first eight bytes of each digest, one after the other; `own` as many of each block by
+    itself, in its role: what they say does not depend on what stands before it.
     `ends` says what ends at blocks, where anything does.
     `barred` are the blocks behind which no checkpoint may stand.
     `hand` are the caller's own checkpoints by block index; `orphans` counts those with nothing before them.
@@ -94,6 +95,7 @@ class Prefix:
     hand: Mapping[int, Mark]
     orphans: int = 0
     short: bytes = b""
+    own: bytes = b""
     ends: Mapping[int, Ends] = field(default_factory=dict)
     barred: tuple[int, ...] = ()
 
@@ -107,6 +109,7 @@ class Prefix:
             digests=self.digests[:count],
             sizes=self.sizes[:count],
             short=self.short[: SHORT * count],
+            own=self.own[: SHORT * count],
             hand={i: mark for i, mark in self.hand.items() if i < count},
             ends={i: what for i, what in self.ends.items() if i < count},
             barred=tuple([i for i in self.barred if i < count]),

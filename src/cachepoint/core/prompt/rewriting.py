@@ -7,6 +7,7 @@ from cachepoint.core.prompt.prefix import RawBlock
 
 # langchain 1.4.7: DEFAULT_TOOL_PLACEHOLDER, and SummarizationMiddleware._build_new_messages.
 _CLEARED = frozenset({"[cleared]"})
+SUMMARISED = "history summarised"
 _SUMMARY = "Here is a summary of the conversation to date:"
 
 
@@ -15,7 +16,7 @@ def rewriting(block: RawBlock) -> str | None:
     if block.layer != "messages":
         return None
     if block.kind == "text" and block.role != "assistant" and str(block.payload).startswith(_SUMMARY):
-        return "history summarised"
+        return SUMMARISED
     if block.kind in {"toolResult", "tool_result"} and _only_text(block.payload) in _CLEARED:
         return "tool results cleared"
     return None

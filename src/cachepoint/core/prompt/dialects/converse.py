@@ -25,6 +25,7 @@ from cachepoint.core.prompt.dialects.reading import (
     rewritten,
     texted,
 )
+from cachepoint.core.prompt.dialects.settings import settings
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
 # Bedrock is known to refuse a cachePoint behind reasoning ("Cache point cannot be inserted after
@@ -59,19 +60,21 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     for layer, stem, items, role in _lists(request):
         orphans += _blocks(raw, layer, stem, items, _stand(layer, items, rules), role)
     choice = fields_of(fields_of(request.get("toolConfig")).get("toolChoice"))
+    fields = _fields(request)
+    turn = "forced" if {"any", "tool"} & set(choice) else ""
     # Latency-optimised inference answers "system.0.cache_control: Extra inputs are not permitted"
     # (boto3#4626).
     refuses = fields_of(request.get("performanceConfig")).get("latency") == "optimized"
     tier = fields_of(request.get("serviceTier")).get("type")
     return Reading(
         raw=raw,
-        invalidates=effort_settings(_fields(request))
-        + (json.dumps(choice, default=repr) if rules.is_nova else ""),
-        turn="forced" if {"any", "tool"} & set(choice) else "",
+        invalidates=effort_settings(fields) + (json.dumps(choice, default=repr) if rules.is_nova else ""),
+        turn=turn,
         orphans=orphans,
         refusal="latency-optimized inference refuses checkpoints" if refuses else None,
         slots=0 if refuses else MAX_CHECKPOINTS,
         tier=tier if isinstance(tier, str) else None,
+        settings=settings(request, fields, choice if rules.is_nova else turn),
     )
 
 

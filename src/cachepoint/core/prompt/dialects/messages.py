@@ -6,6 +6,7 @@ from typing import Any
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
 from cachepoint.core.prompt.dialects.reading import (
     ANYWHERE,
+    NO_FIELDS,
     NO_MESSAGES,
     NOWHERE,
     Cuts,
@@ -25,6 +26,7 @@ from cachepoint.core.prompt.dialects.reading import (
     rewritten,
     texted,
 )
+from cachepoint.core.prompt.dialects.settings import settings
 from cachepoint.core.prompt.prefix import Layer, Mark, RawBlock, quick
 
 # Blocks that may carry cache_control on InvokeModel; thinking blocks may not (pydantic-ai 2.68.0,
@@ -64,15 +66,17 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     choice = fields_of(request.get("tool_choice")).get("type")
     tier = request.get("serviceTier")
     why = _refusal(request)
+    turn = "forced" if choice in ("any", "tool") else ""
     return Reading(
         raw=raw,
         invalidates=effort_settings(request),
-        turn="forced" if choice in ("any", "tool") else "",
+        turn=turn,
         orphans=0,
         refusal=why,
         slots=MAX_CHECKPOINTS if why is None else 0,
         automatic=_automatic(request),
         tier=tier if isinstance(tier, str) else None,
+        settings=settings(request, NO_FIELDS, turn),
     )
 
 

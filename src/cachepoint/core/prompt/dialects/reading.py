@@ -44,7 +44,7 @@ class Reading:
     `refusal` says why none of ours may be placed, `slots` how many may leave at all, the caller's
     among them; `automatic` is one that Bedrock itself places behind the last block that takes one, as
     the caller asked. `tier` is the service tier where the request names one. `growth` says what it
-    goes on from, where that is known.
+    goes on from, where that is known. `settings` are those that are not known to be harmless, by name.
     """
 
     raw: list[RawBlock]
@@ -56,6 +56,7 @@ class Reading:
     automatic: Mark | None = None
     tier: str | None = None
     growth: Any = None
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +179,12 @@ def is_text(text: str) -> bool:
 def effort_settings(fields: Any) -> str:
     """The thinking and effort settings in one normal form; empty where they are the default."""
     known = fields_of(fields)
-    live = {k: v for k in _EFFORT_FIELDS if (v := _normal(known.get(k)))}
+    live = {k: v for k in _EFFORT_FIELDS if (v := normal(known.get(k)))}
     return json.dumps(live, sort_keys=True, default=repr) if live else ""
 
 
-def _normal(value: Any) -> Any:
+def normal(value: Any) -> Any:
+    """A setting in one normal form; empty where it is the default."""
     if value == "high":
         return None
     if not isinstance(value, Mapping):

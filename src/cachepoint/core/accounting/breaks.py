@@ -1,0 +1,235 @@
+"""What keeps a request from being read as far as the one it goes on from was cached: cause, place and kind.
+
+It is told from digests. The text at hand is that of the new request alone; of the old one only the place
+where it parts is known, to the piece.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from cachepoint.core.memory.records import Trace
+from cachepoint.core.placement.question import API, MODEL, REGION
+from cachepoint.core.prompt.anatomy import PIECE, Text, Tool, tool_fields, tool_name, written
+from cachepoint.core.prompt.cuts import CLOCKS
+from cachepoint.core.prompt.overlap import common, place
+from cachepoint.core.prompt.prefix import SHORT, RawBlock
+from cachepoint.core.prompt.rewriting import rewriting
+
+FORCED = "tool_choice"
+# Names of tools in a report: more are counted.
+_NAMED = 3
+# So far a line is looked at around the place where it changed.
+_AROUND = 48
+# Blocks that may stand in the place of what was said, as a summary of it does.
+_PUT_IN = 4
+
+# What is looked for where a text changed, in this order.
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    *CLOCKS,
+    ("a date", re.compile(r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})\b")),
+    ("a date", re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}\b")),
+    ("a date", re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b")),
+)
+
+
+class Break(NamedTuple):
+    """What differs first: the cause, the block, what moved there, and at which character of the block."""
+
+    cause: str
+    block: int | None
+    kind: str
+    detail: str | None = None
+    at: int | None = None
+
+
+def broken(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+    """What keeps a request from going on where another ended; None where nothing does.
+
+    Args:
+        before: The other.
+        now: The request.
+        raw: Its blocks.
+    """
+    if (elsewhere := _elsewhere(before, now)) and before.blocks == now.blocks:
+        # The same request at two places is a first write at each.
+        return None
+    if elsewhere:
+        return Break("model_changed", 0, elsewhere[0], f"another {elsewhere[0]}")
+    tests = (_set_otherwise, _tools, _system, _forced, _history, _unlisted)
+    return next(filter(None, (test(before, now, raw) for test in tests)), None)
+
+
+def other_settings(before: Trace, now: Trace) -> list[str]:
+    """The names of the settings that differ, in order."""
+    one, other = dict(before.settings), dict(now.settings)
+    return [name for name in {**other, **one} if one.get(name) != other.get(name)]
+
+
+def _elsewhere(before: Trace, now: Trace) -> list[str]:
+    return [name for name in other_settings(before, now) if name in (MODEL, REGION, API)]
+
+
+def _set_otherwise(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
+    if before.seed == now.seed:
+        return None
+    names = [name for name in other_settings(before, now) if name != FORCED]
+    return Break("settings_changed", 0, "all", f"{_listed(names)}: all of it is lost") if names else None
+
+
+def _forced(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
+    if FORCED not in other_settings(before, now):
+        return None
+    return Break("settings_changed", now.head, FORCED, f"{FORCED}: the messages are lost")
+
+
+def _unlisted(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
+    names = other_settings(before, now)
+    return Break("settings_changed", 0, "unlisted", _listed(names)) if names else None
+
+
+def _tools(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+    if before.parts[0] == now.parts[0]:
+        return None
+    index = common(before.blocks, now.blocks)
+    old, new = before.anatomy.tools, now.anatomy.tools
+    names = [tool_name(block.payload) for block in raw[: len(new)]]
+    tests = (_edited_tool(old, new, names, raw), _moved_tools(old, new, names), _counted(old, new, names))
+    found = next(filter(None, tests), Break("tools_changed", None, "edited"))
+    return found if found.block is not None else found._replace(block=index)
+
+
+def _edited_tool(
+    old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str], raw: Sequence[RawBlock]
+) -> Break | None:
+    known = {tool.name: dict(tool.fields) for tool in old}
+    for i, tool in enumerate(new):
+        fields = dict(tool.fields)
+        if tool.name not in known or fields == known[tool.name]:
+            continue
+        was = known[tool.name]
+        field = next(name for name in {**fields, **was} if fields.get(name) != was.get(name))
+        kind, at = _in_field(was.get(field), fields.get(field), raw[i].payload, field)
+        detail = f"edited: {names[i]}, {field}" + (f", {kind}" if kind else "")
+        return Break("tools_changed", i, kind or "edited", detail, at)
+    return None
+
+
+def _in_field(was: Text | None, now: Text | None, tool: Any, field: str) -> tuple[str | None, int | None]:
+    return (None, None) if was is None or now is None else _moved(was, now, written(tool_fields(tool)[field]))
+
+
+def _moved_tools(old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str]) -> Break | None:
+    if Counter(old) != Counter(new) or tuple(old) == tuple(new):
+        return None
+    moved = [i for i, tool in enumerate(new) if tool != old[i]]
+    return Break("tools_changed", moved[0], "reordered", f"reordered: {_listed([names[i] for i in moved])}")
+
+
+def _counted(old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str]) -> Break | None:
+    before, now = {tool.name for tool in old}, {tool.name for tool in new}
+    added = [i for i, tool in enumerate(new) if tool.name not in before]
+    gone = len(before - now)
+    said = [f"added: {_listed([names[i] for i in added])}"] if added else []
+    said += [f"removed: {gone} of {len(old)}"] if gone else []
+    if not said:
+        return None
+    return Break("tools_changed", None, "added" if added else "removed", "; ".join(said))
+
+
+def _system(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+    if before.parts[1] == now.parts[1]:
+        return None
+    index = common(before.blocks, now.blocks)
+    old, new = before.anatomy.system, now.anatomy.system
+    if not any(one.like(other) for one, other in zip(new, old, strict=False)):
+        kind = "another" if old and new else "added" if new else "removed"
+        return Break("system_changed", index, kind, f"{kind} system prompt" if kind == "another" else kind)
+    first = now.head - len(new)
+    i = index - first
+    if not 0 <= i < min(len(old), len(new)):
+        return Break("system_changed", index, "edited", f"{len(old)} blocks before, {len(new)} now")
+    what, at = _moved(old[i], new[i], written(raw[index].payload))
+    return Break("system_changed", index, what or "edited", what, at + _offset(raw, index))
+
+
+def _offset(raw: Sequence[RawBlock], index: int) -> int:
+    """Characters of the text that a piece of it begins at."""
+    cut = len(raw[index].path) > 1
+    return sum(len(written(b.payload)) for b in raw[:index] if cut and b.path[:1] == raw[index].path[:1])
+
+
+def _moved(before: Text, now: Text, text: str) -> tuple[str | None, int]:
+    """What kind of text moved, where that can be told, and from which character on."""
+    at = now.parts(before)
+    if before.solid == now.solid:
+        return "white space", at
+    if before.bag == now.bag:
+        return "the order of JSON keys" if "{" in text else "the order", at
+    around = text[max(0, at - _AROUND) : at + PIECE + _AROUND]
+    return next((kind for kind, pattern in _KINDS if pattern.search(around)), None), at
+
+
+def _history(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+    index = common(before.blocks, now.blocks)
+    if index >= min(before.size, now.size):
+        return None
+    tests = (_rewritten, _reordered, _dropped, _replaced)
+    found = next(filter(None, (test(before, now, raw, index) for test in tests)), None)
+    return None if found is None else Break("messages_changed", index, *found)
+
+
+def _rewritten(_: Trace, __: Trace, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+    what = rewriting(raw[index])
+    return None if what is None else (what, what)
+
+
+def _reordered(before: Trace, now: Trace, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+    message = raw[index].path[0]
+    stop = next((i for i in range(index, len(raw)) if raw[i].path[0] != message), len(raw))
+    ends = range(index, stop)
+    bare = [Counter(b[i * SHORT : (i + 1) * SHORT - 1] for i in ends) for b in (before.blocks, now.blocks)]
+    if len(ends) == 1 or bare[0] != bare[1]:
+        return None
+    what = "parallel results in another order" if "esult" in raw[index].kind else "blocks in another order"
+    return "reordered", what
+
+
+def _dropped(before: Trace, now: Trace, _: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+    at = _again(before, now, index)
+    return None if at is None else ("truncated", f"history truncated: {at - index} blocks dropped")
+
+
+def _replaced(before: Trace, now: Trace, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+    """Other blocks stand where some stood, and behind them it goes on as it was."""
+    for put_in in range(1, _PUT_IN + 1):
+        at = _again(before, now, index + put_in)
+        if at is None:
+            continue
+        gone = at - index
+        if gone > put_in:
+            return "compacted", f"history compacted: {put_in} blocks in place of {gone}"
+        if gone < put_in:
+            return "inserted", f"{put_in - gone} blocks put into the history"
+        return "edited", _edited(raw[index])
+    return "edited", _edited(raw[index])
+
+
+def _edited(block: RawBlock) -> str:
+    if block.role == "assistant":
+        return "an answer rendered otherwise than it was sent"
+    return "a tool result edited" if "esult" in block.kind else "a message edited"
+
+
+def _again(before: Trace, now: Trace, index: int) -> int | None:
+    """Where in the other request the blocks from here on stood; None: nowhere, or in front of here."""
+    blocks = now.blocks[index * SHORT : (index + 2) * SHORT]
+    at = place(blocks, before.blocks) if blocks else None
+    return None if at is None or at < index else at
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = len(every) - _NAMED
+    return ", ".join(every[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,131 @@
+"""What tools and system prompt are made of, in digests: enough to say later what changed in them.
+
+A digest of a whole text tells that it changed. Digests of its pieces tell at which character; one of it
+without white space, and one of how often each character stands in it, tell whether only blanks or only the
+order moved.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cachepoint.core.prompt.prefix import RawBlock
+
+# Characters of a piece: so exactly the place is known where two texts part.
+PIECE = 128
+# Bytes of a digest here, and characters of a text that are looked at: more is the same for longer texts.
+_BYTES = 4
+_MOST = 1 << 16
+# Tools looked at by field.
+_TOOLS = 256
+_OBJECT = 120
+
+Digest = Callable[[bytes], bytes]
+
+
+class Text(NamedTuple):
+    """A text in digests: of its pieces, of it without white space, and of it in any order."""
+
+    pieces: bytes
+    solid: bytes
+    bag: bytes
+
+    def parts(self, before: "Text") -> int:
+        """The character from which on it may differ from another, to the piece."""
+        size = min(len(self.pieces), len(before.pieces))
+        at = next((i for i in range(size) if self.pieces[i] != before.pieces[i]), size)
+        return at // _BYTES * PIECE
+
+    def like(self, before: "Text") -> bool:
+        """Whether it is another state of the same text: a quarter of their pieces stand where they stood."""
+        pairs = zip(_each(self.pieces), _each(before.pieces), strict=False)
+        same = sum(one == other for one, other in pairs)
+        return 4 * same * _BYTES >= max(len(self.pieces), len(before.pieces))
+
+
+class Tool(NamedTuple):
+    """A tool in digests: its name, and its fields by name."""
+
+    name: bytes
+    fields: tuple[tuple[str, Text], ...]
+
+
+class Anatomy(NamedTuple):
+    """What tools and system prompt are made of."""
+
+    tools: tuple[Tool, ...] = ()
+    system: tuple[Text, ...] = ()
+
+    @property
+    def weight(self) -> int:
+        """Rough bytes in memory."""
+        texts = [*self.system, *(text for tool in self.tools for _, text in tool.fields)]
+        return sum(_OBJECT + len(text.pieces) for text in texts)
+
+
+NO_ANATOMY = Anatomy()
+
+
+def anatomy(raw: Sequence[RawBlock], key: bytes) -> Anatomy:
+    """That of the blocks of tools and system.
+
+    Args:
+        raw: The blocks.
+        key: The key of the digests.
+    """
+    digest = _keyed(key)
+    return Anatomy(
+        tools=tuple(_tool(b.payload, digest) for b in raw if b.layer == "tools")[:_TOOLS],
+        system=tuple(_text(written(b.payload), digest) for b in raw if b.layer == "system"),
+    )
+
+
+def tool_name(payload: Any) -> str:
+    """The name of a tool; where it has none, its kind."""
+    inner = _fields(payload)
+    return str(inner.get("name") or inner.get("type") or "")
+
+
+def tool_fields(payload: Any) -> Mapping[str, Any]:
+    """A tool's fields but its name."""
+    return {name: value for name, value in _fields(payload).items() if name != "name"}
+
+
+def written(value: Any) -> str:
+    """A block or a field as text."""
+    return value if isinstance(value, str) else json.dumps(value, default=repr)
+
+
+def _fields(payload: Any) -> Mapping[str, Any]:
+    if not isinstance(payload, Mapping):
+        return {}
+    inner = next(iter(payload.values()), None) if len(payload) == 1 else payload
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _tool(payload: Any, digest: Digest) -> Tool:
+    fields = tool_fields(payload).items()
+    return Tool(
+        digest(tool_name(payload).encode("utf-8", "surrogatepass")),
+        tuple((name, _text(written(value), digest)) for name, value in fields),
+    )
+
+
+def _text(text: str, digest: Digest) -> Text:
+    text = text[:_MOST]
+    pieces = [text[i : i + PIECE].encode("utf-8", "surrogatepass") for i in range(0, len(text), PIECE)]
+    whole = b"".join(pieces)
+    return Text(
+        pieces=b"".join(map(digest, pieces)),
+        solid=digest(b"".join(whole.split())),
+        bag=digest(repr([whole.count(i) for i in range(128)]).encode()),
+    )
+
+
+def _keyed(key: bytes) -> Digest:
+    return lambda data: hashlib.blake2b(data, key=key, digest_size=_BYTES).digest()
+
+
+def _each(pieces: bytes) -> list[bytes]:
+    return [pieces[i : i + _BYTES] for i in range(0, len(pieces), _BYTES)]
