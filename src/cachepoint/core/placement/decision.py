@@ -119,7 +119,7 @@ def decide(question: Question, found: Recollection) -> Decision:
     guessed = sizes(prefix, view, rules, counts.get(question.ratio))
     back = tuple(_back(places, view))
     forecast = Forecast(_after(counts, back), question.now)
-    thread = Thread.of(question, prefix, found)
+    thread = Thread.of(question, cut, found)
     conversation = question.conversation(cut.prefix)
     before = found.get(Table.LAST, {}).get(conversation)
     parts = None if before is None else _parting(prefix, before)

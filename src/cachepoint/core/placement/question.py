@@ -22,12 +22,17 @@ MODEL, REGION, API = "model", "Region or endpoint", "API"
 _CUT_BY = (Table.CUTS, Table.TEXTS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CutPrompt:
     """A prompt, cut as it is to be sent, with its digests."""
 
     split: Split
     prefix: Prefix
+
+    @once
+    def turns(self) -> list[bytes]:
+        """By what its last turns are known, the newest first."""
+        return turns(self.prefix)
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,14 @@ class Question:
 
     def more(self, found: Recollection) -> Keys:
         """What is known by the prompt as it is cut."""
-        prefix = self.cut(found).prefix
+        cut = self.cut(found)
+        prefix = cut.prefix
         conversation = self.conversation(prefix)
         return {
             Table.PLACES: prefix.digests,
             Table.COUNTS: (*prefix.digests[prefix.head - 1 : prefix.head], conversation),
             Table.LAST: (conversation,),
-            Table.TURNS: (*self.turns(prefix), *self.kin(prefix)),
+            Table.TURNS: (*self.turns(cut), *self.kin(prefix)),
         }
 
     def cut(self, found: Recollection) -> CutPrompt:
@@ -110,9 +116,9 @@ class Question:
         """The key of the conversation's last request: it is known by its first message."""
         return self.digester.one(self.where.encode() + prefix.parts[2])
 
-    def turns(self, prefix: Prefix) -> list[bytes]:
+    def turns(self, cut: CutPrompt) -> list[bytes]:
         """The keys of the last turns, the newest first: whatever model they went to, and where."""
-        return [self._account + turn for turn in turns(prefix)]
+        return [self._account + turn for turn in cut.turns]
 
     def kin(self, prefix: Prefix) -> list[bytes]:
         """The keys of what other requests of this kind share: the tools, and the system prompt."""

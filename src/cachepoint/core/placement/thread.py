@@ -11,7 +11,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Table, Trace
 from cachepoint.core.models.rules import TTL_SECONDS
 from cachepoint.core.placement.planner import Plan
-from cachepoint.core.placement.question import Question
+from cachepoint.core.placement.question import CutPrompt, Question
 from cachepoint.core.prompt.anatomy import Anatomy
 from cachepoint.core.prompt.cuts import Split
 from cachepoint.core.prompt.overlap import shared
@@ -36,14 +36,14 @@ class Thread(NamedTuple):
     keys: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, question: Question, prefix: Prefix, found: Recollection) -> "Thread":
+    def of(cls, question: Question, cut: CutPrompt, found: Recollection) -> "Thread":
         """That of a request."""
         known: Mapping[bytes, Trace] = found.get(Table.TURNS, {})
-        turns, kin = question.turns(prefix), question.kin(prefix)
+        prefix, turns = cut.prefix, question.turns(cut)
         met = [known[turn] for turn in turns if turn in known]
         if met and prefix.own.startswith(met[0].blocks):
             return cls(met[0], (), (turns[0],))
-        said = _said(prefix)
+        said, kin = _said(prefix), question.kin(prefix)
         before = next((trace for trace in met if shared(trace.messages, said) > _SHARED), None)
         if before is not None:
             return cls(before, (), tuple(turns[:2]))

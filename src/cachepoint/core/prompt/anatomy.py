@@ -52,16 +52,11 @@ class Tool(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """What tools and system prompt are made of."""
+    """What tools and system prompt are made of; `weight` is rough bytes in memory."""
 
     tools: tuple[Tool, ...] = ()
     system: tuple[Text, ...] = ()
-
-    @property
-    def weight(self) -> int:
-        """Rough bytes in memory."""
-        texts = [*self.system, *(text for tool in self.tools for _, text in tool.fields)]
-        return sum(_OBJECT + len(text.pieces) for text in texts)
+    weight: int = 0
 
 
 NO_ANATOMY = Anatomy()
@@ -75,10 +70,10 @@ def anatomy(raw: Sequence[RawBlock], key: bytes) -> Anatomy:
         key: The key of the digests.
     """
     digest = _keyed(key)
-    return Anatomy(
-        tools=tuple(_tool(b.payload, digest) for b in raw if b.layer == "tools")[:_TOOLS],
-        system=tuple(_text(written(b.payload), digest) for b in raw if b.layer == "system"),
-    )
+    tools = tuple(_tool(b.payload, digest) for b in raw if b.layer == "tools")[:_TOOLS]
+    system = tuple(_text(written(b.payload), digest) for b in raw if b.layer == "system")
+    texts = (*system, *(text for tool in tools for _, text in tool.fields))
+    return Anatomy(tools, system, sum(_OBJECT + len(text.pieces) for text in texts))
 
 
 def tool_name(payload: Any) -> str:

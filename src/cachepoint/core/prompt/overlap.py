@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cachepoint.core.prompt.prefix import SHORT, Prefix
 
 # So many turns of either side are asked for: a turn adds two, parallel steps or a repeated question some.
-_TURNS = 8
+_TURNS = 6
 # A turn is known by its last blocks, as many as have these bytes: "go on" stands in every conversation.
 _TELLING = 64
 
@@ -41,6 +41,8 @@ def shared(before: bytes, now: bytes) -> float:
 
 def common(before: bytes, now: bytes) -> int:
     """How many blocks the two begin with alike."""
+    if now.startswith(before):
+        return len(before) // SHORT
     low, high = 0, min(len(before), len(now)) // SHORT
     while low < high:
         middle = (low + high + 1) // 2
