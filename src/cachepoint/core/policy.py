@@ -16,6 +16,7 @@ logger = logging.getLogger("cachepoint")
 Mode = Literal["auto", "off"]
 Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
+Explain = Literal["digests", "text"]
 Reorder = Literal["off", "stable_first"]
 Split = Literal["learned", "documents", "off"]
 FanOut = Literal["single_flight", "warm_first", "off"]
@@ -69,6 +70,9 @@ class CachePolicy(_Given):
             be read yet. `"single_flight"`: they do not write it again; `"warm_first"`: the clients wait
             for the first event of that call's stream, or for its answer where it does not stream, at
             most ten seconds, and then read it; `"off"`: they write it again.
+        explain: What a miss is explained from. `"digests"`: no text is kept, and it names the block and
+            the kind; `"text"`: the last text of each conversation is kept in this process, bounded, and
+            the miss shows the characters that differ.
 
     Attributes:
         given: The options that were named. Of a policy that was made of all its fields at once, as
@@ -86,6 +90,7 @@ class CachePolicy(_Given):
     documents: Documents = "auto"
     reorder: Reorder = "off"
     fan_out: FanOut = "single_flight"
+    explain: Explain = "digests"
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Note which options are named; `__init__` takes them."""
@@ -182,6 +187,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "documents": get_args(Documents),
     "reorder": get_args(Reorder),
     "fan_out": get_args(FanOut),
+    "explain": get_args(Explain),
 }
 
 _VARIABLES = {ENV_PREFIX + name.upper(): name for name in _CHOICES}

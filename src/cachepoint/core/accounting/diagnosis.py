@@ -1,8 +1,8 @@
 """Expected against actual: why a call read less than it could have, and where in the prompt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from cachepoint.core.accounting.breaks import Break, broken, other_settings
 from cachepoint.core.accounting.remedies import remedy
@@ -34,6 +34,7 @@ Cause = Literal[
 # A prefix differs by a token with what follows it (recorded Converse calls of pydantic-ai, 2025-12);
 # less is a real miss.
 TOLERANCE = 0.95
+_TEXTS = frozenset({"before", "after"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class Miss:
     remedy: str = ""
     before: str | None = None
     after: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: everything but texts, which stay in this process."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TEXTS}
 
     def __str__(self) -> str:
         lost = "" if self.tokens is None else f", {self.tokens:,} tokens lost"

@@ -1,7 +1,7 @@
 """What a call cost, saved or missed, and why."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import isfinite
 from typing import Any
@@ -11,6 +11,7 @@ from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.money import for_json, minus, tidy
 from cachepoint.core.accounting.plain import Plain
 from cachepoint.core.accounting.sent import Sent
+from cachepoint.core.accounting.told import told
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
@@ -72,6 +73,23 @@ class CallReport(Plain):
         cost, uncached = self.cost, self.uncached_cost
         return None if cost is None or uncached is None else tidy(minus(uncached, cost))
 
+    @property
+    def wasted(self) -> Decimal | None:
+        """US dollars that the miss cost: what could have been read and was written or sent uncached.
+
+        None where nothing was missed, or it is not known how much.
+        """
+        lost = None if self.miss is None else self.miss.tokens
+        if not lost or self.usage is None:
+            return None
+        usage = _split_as_planned(self.usage, self.plan)
+        cost, could = self._priced(usage), self._priced(_read_instead(usage, lost))
+        return None if cost is None or could is None else tidy(minus(cost, could))
+
+    def __str__(self) -> str:
+        """A few lines for people: tokens, money, checkpoints, and the miss with its remedy."""
+        return "\n".join(told(self))
+
     def _priced(self, usage: Usage) -> Decimal | None:
         return pricing.cost(usage, self.priced_as, self.started, self.tier)
 
@@ -103,7 +121,8 @@ class CallReport(Plain):
             "note": self.plan.note,
             "cost_usd": for_json(self.cost),
             "saved_usd": for_json(self.saved),
-            "miss": None if self.miss is None else asdict(self.miss),
+            "wasted_usd": for_json(self.wasted),
+            "miss": None if self.miss is None else self.miss.as_dict(),
         }
 
 
@@ -140,6 +159,20 @@ def _split_as_planned(usage: Usage, plan: Plan) -> Usage:
         usage.write_tokens if all_1h else min(usage.write_tokens, max(0, deepest - (usage.read_tokens or 0)))
     )
     return replace(usage, write_5m_tokens=usage.write_tokens - hour, write_1h_tokens=hour)
+
+
+def _read_instead(usage: Usage, lost: int) -> Usage:
+    """The usage if so many tokens had been read: those written for an hour first, which cost most."""
+    left, counts = lost, {}
+    for name in ("write_1h_tokens", "write_5m_tokens", "write_tokens", "uncached_tokens"):
+        had = getattr(usage, name) or 0
+        if name == "write_tokens" and usage.write_5m_tokens is not None:
+            counts[name] = had - (lost - left)
+            continue
+        counts[name] = had - min(had, left)
+        left -= min(had, left)
+    known = {name: n for name, n in counts.items() if getattr(usage, name) is not None}
+    return replace(usage, **known, read_tokens=(usage.read_tokens or 0) + lost - left)
 
 
 def _milliseconds(seconds: float | None) -> int | None:
