@@ -162,7 +162,7 @@ def _offset(raw: Sequence[RawBlock], index: int) -> int:
 
 def _moved(before: Text, now: Text, text: str) -> tuple[str | None, int]:
     """What kind of text moved, where that can be told, and from which character on."""
-    at = now.parts(before)
+    at = now.parts(before, text)
     if before.solid == now.solid:
         return "white space", at
     if before.bag == now.bag:

@@ -7,16 +7,20 @@ order moved.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from cachepoint.core.prompt.prefix import RawBlock
 
-# Characters of a piece: so exactly the place is known where two texts part.
+# Characters of a piece at most: so exactly the place is known where two texts part. A line begins a new one,
+# so that what follows a line that grew is known again.
 PIECE = 128
-# Bytes of a digest here, and characters of a text that are looked at: more is the same for longer texts.
+# Bytes of a digest here; characters and pieces of a text that are looked at.
 _BYTES = 4
 _MOST = 1 << 16
+_PIECES = 1_024
 # Tools looked at by field.
 _TOOLS = 256
 _OBJECT = 120
@@ -31,17 +35,17 @@ class Text(NamedTuple):
     solid: bytes
     bag: bytes
 
-    def parts(self, before: "Text") -> int:
-        """The character from which on it may differ from another, to the piece."""
-        size = min(len(self.pieces), len(before.pieces))
-        at = next((i for i in range(size) if self.pieces[i] != before.pieces[i]), size)
-        return at // _BYTES * PIECE
+    def parts(self, before: "Text", text: str) -> int:
+        """The character from which on it, whose text is at hand, may differ from another, to the piece."""
+        pairs = zip(_each(self.pieces), _each(before.pieces), strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return sum(map(len, _split(text)[:same]))
 
     def like(self, before: "Text") -> bool:
-        """Whether it is another state of the same text: a quarter of their pieces stand where they stood."""
-        pairs = zip(_each(self.pieces), _each(before.pieces), strict=False)
-        same = sum(one == other for one, other in pairs)
-        return 4 * same * _BYTES >= max(len(self.pieces), len(before.pieces))
+        """Whether it is another state of the same text: it begins alike, or a quarter of it was there."""
+        one, other = _each(self.pieces), _each(before.pieces)
+        shared = sum((Counter(one) & Counter(other)).values())
+        return one[:1] == other[:1] or 4 * shared >= max(len(one), len(other))
 
 
 class Tool(NamedTuple):
@@ -108,14 +112,18 @@ def _tool(payload: Any, digest: Digest) -> Tool:
 
 
 def _text(text: str, digest: Digest) -> Text:
-    text = text[:_MOST]
-    pieces = [text[i : i + PIECE].encode("utf-8", "surrogatepass") for i in range(0, len(text), PIECE)]
-    whole = b"".join(pieces)
+    pieces = [piece.encode("utf-8", "surrogatepass") for piece in _split(text)]
+    whole = text[:_MOST].encode("utf-8", "surrogatepass")
     return Text(
         pieces=b"".join(map(digest, pieces)),
         solid=digest(b"".join(whole.split())),
         bag=digest(repr([whole.count(i) for i in range(128)]).encode()),
     )
+
+
+def _split(text: str) -> list[str]:
+    lines = text[:_MOST].splitlines(keepends=True)
+    return [line[i : i + PIECE] for line in lines for i in range(0, len(line), PIECE)][:_PIECES]
 
 
 def _keyed(key: bytes) -> Digest:
