@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.placement.question import API, MODEL, REGION
-from cachepoint.core.prompt.anatomy import PIECE, Text, Tool, tool_fields, tool_name, written
+from cachepoint.core.prompt.anatomy import PIECE, Text, Tool, tool_fields, tool_name, wholes, written
 from cachepoint.core.prompt.cuts import CLOCKS
 from cachepoint.core.prompt.overlap import common, place
 from cachepoint.core.prompt.prefix import SHORT, RawBlock
@@ -139,25 +139,21 @@ def _counted(old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str]) -> 
 
 
 def _system(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
-    if before.parts[1] == now.parts[1]:
-        return None
-    index = common(before.blocks, now.blocks)
     old, new = before.anatomy.system, now.anatomy.system
-    if not any(one.like(other) for one, other in zip(new, old, strict=False)):
-        kind = "another" if old and new else "added" if new else "removed"
-        return Break("system_changed", index, kind, f"{kind} system prompt" if kind == "another" else kind)
-    first = now.head - len(new)
-    i = index - first
-    if not 0 <= i < min(len(old), len(new)):
-        return Break("system_changed", index, "edited", f"{len(old)} blocks before, {len(new)} now")
-    what, at = _moved(old[i], new[i], written(raw[index].payload))
-    return Break("system_changed", index, what or "edited", what, at + _offset(raw, index))
-
-
-def _offset(raw: Sequence[RawBlock], index: int) -> int:
-    """Characters of the text that a piece of it begins at."""
-    cut = len(raw[index].path) > 1
-    return sum(len(written(b.payload)) for b in raw[:index] if cut and b.path[:1] == raw[index].path[:1])
+    if old == new:
+        return None
+    texts = list(wholes(raw[: now.head]))
+    i = next((i for i, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), None)
+    if i is None:
+        # One has more blocks than the other.
+        place = texts[len(old)][0] if len(new) > len(old) else now.head
+        kind = "added" if len(new) > len(old) else "removed"
+        return Break("system_changed", place, kind, kind)
+    first, text = texts[i]
+    if not new[i].like(old[i]):
+        return Break("system_changed", first, "another", "another system prompt")
+    kind_of, at = _moved(old[i], new[i], text)
+    return Break("system_changed", first, kind_of or "edited", kind_of, at)
 
 
 def _moved(before: Text, now: Text, text: str) -> tuple[str | None, int]:
@@ -172,39 +168,40 @@ def _moved(before: Text, now: Text, text: str) -> tuple[str | None, int]:
 
 
 def _history(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
-    index = common(before.blocks, now.blocks)
-    if index >= min(before.size, now.size):
+    old, new, said = before.messages, now.messages, raw[now.head :]
+    index = common(old, new)
+    if index * SHORT >= min(len(old), len(new)):
         return None
     tests = (_rewritten, _reordered, _dropped, _replaced)
-    found = next(filter(None, (test(before, now, raw, index) for test in tests)), None)
-    return None if found is None else Break("messages_changed", index, *found)
+    found = next(filter(None, (test(old, new, said, index) for test in tests)), None)
+    return None if found is None else Break("messages_changed", now.head + index, *found)
 
 
-def _rewritten(_: Trace, __: Trace, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+def _rewritten(_: bytes, __: bytes, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
     what = rewriting(raw[index])
     return None if what is None else (what, what)
 
 
-def _reordered(before: Trace, now: Trace, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+def _reordered(before: bytes, now: bytes, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
     message = raw[index].path[0]
     stop = next((i for i in range(index, len(raw)) if raw[i].path[0] != message), len(raw))
     ends = range(index, stop)
-    bare = [Counter(b[i * SHORT : (i + 1) * SHORT - 1] for i in ends) for b in (before.blocks, now.blocks)]
+    bare = [Counter(b[i * SHORT : (i + 1) * SHORT - 1] for i in ends) for b in (before, now)]
     if len(ends) == 1 or bare[0] != bare[1]:
         return None
     what = "parallel results in another order" if "esult" in raw[index].kind else "blocks in another order"
     return "reordered", what
 
 
-def _dropped(before: Trace, now: Trace, _: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
-    at = _again(before, now, index)
+def _dropped(before: bytes, now: bytes, _: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+    at = _again(before, now, index, index)
     return None if at is None else ("truncated", f"history truncated: {at - index} blocks dropped")
 
 
-def _replaced(before: Trace, now: Trace, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+def _replaced(before: bytes, now: bytes, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
     """Other blocks stand where some stood, and behind them it goes on as it was."""
     for put_in in range(1, _PUT_IN + 1):
-        at = _again(before, now, index + put_in)
+        at = _again(before, now, index + put_in, index)
         if at is None:
             continue
         gone = at - index
@@ -222,11 +219,13 @@ def _edited(block: RawBlock) -> str:
     return "a tool result edited" if "esult" in block.kind else "a message edited"
 
 
-def _again(before: Trace, now: Trace, index: int) -> int | None:
-    """Where in the other request the blocks from here on stood; None: nowhere, or in front of here."""
-    blocks = now.blocks[index * SHORT : (index + 2) * SHORT]
-    at = place(blocks, before.blocks) if blocks else None
-    return None if at is None or at < index else at
+def _again(before: bytes, now: bytes, index: int, since: int) -> int | None:
+    """Where in the other request, behind `since`, the blocks from `index` on stood; None: nowhere."""
+    one, two = (now[index * SHORT : (index + n) * SHORT] for n in (1, 2))
+    at = place(two, before) if two else None
+    if at is None and one and before.endswith(one):
+        at = len(before) // SHORT - 1
+    return None if at is None or at < since else at
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,8 +8,8 @@ order moved.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, takewhile
 from typing import Any, NamedTuple
 
 from cachepoint.core.prompt.prefix import RawBlock
@@ -75,9 +75,17 @@ def anatomy(raw: Sequence[RawBlock], key: bytes) -> Anatomy:
     """
     digest = _keyed(key)
     tools = tuple(_tool(b.payload, digest) for b in raw if b.layer == "tools")[:_TOOLS]
-    system = tuple(_text(written(b.payload), digest) for b in raw if b.layer == "system")
+    system = tuple(_text(text, digest) for _, text in wholes(raw))
     texts = (*system, *(text for tool in tools for _, text in tool.fields))
     return Anatomy(tools, system, sum(_OBJECT + len(text.pieces) for text in texts))
+
+
+def wholes(raw: Sequence[RawBlock]) -> Iterator[tuple[int, str]]:
+    """The texts of the system prompt, uncut: the first block of each, and the text."""
+    system = ((i, block) for i, block in enumerate(raw) if block.layer == "system")
+    for _, pieces in groupby(system, key=lambda one: one[1].path[0]):
+        (first, block), *more = pieces
+        yield first, "".join([written(block.payload), *(written(piece.payload) for _, piece in more)])
 
 
 def tool_name(payload: Any) -> str:
