@@ -74,7 +74,7 @@ def _elsewhere(before: Trace, now: Trace) -> list[str]:
 def _set_otherwise(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
     if before.seed == now.seed:
         return None
-    names = [name for name in other_settings(before, now) if name != FORCED]
+    names = other_settings(before, now)
     return Break("settings_changed", 0, "all", f"{_listed(names)}: all of it is lost") if names else None
 
 
