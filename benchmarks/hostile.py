@@ -17,15 +17,16 @@ import argparse
 import copy
 import gc
 import json
+import logging
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 from measure import resident, timed
@@ -35,7 +36,7 @@ from cachepoint import PromptCache, documents
 
 TIMES, FACTOR, GROWTH = 20, 4, 5.0
 BOUND_MS, BOUND_MB = 50.0, 64.0
-# No step is begun after so many seconds of them, and a case has this long at all.
+# No step is begun after so many seconds of them, and either size of a case has this long at all.
 ENOUGH, LIMIT = 10.0, 60.0
 # Below this the clock and what is the same for every size are measured, not the size.
 FLOOR_MS = 0.2
@@ -251,43 +252,75 @@ CASES = (
 )
 
 
-def spent(steps: Steps) -> list[float]:
+def spent(steps: Steps) -> Iterator[float]:
     """CPU of each step in ms, of all threads."""
     turn(PromptCache(), HI)
-    found: list[float] = []
     for step in steps:
         # What this process collects in all its objects falls on whoever allocates next.
         gc.collect()
-        found.append(1000 * timed(step, clock=time.process_time)[0])
-        if sum(found) > 1000 * ENOUGH:
-            break
-    return found
+        yield 1000 * timed(step, clock=time.process_time)[0]
 
 
-def grown(steps: Steps) -> list[float]:
+def grown(steps: Steps) -> Iterator[float]:
     """What memory grows by from the first step to the last, in MB."""
     next(steps)()
     before = after = resident()
     for step in steps:
         step()
         after = resident()
-    return [after - before]
+    yield after - before
 
 
-def apart(case: Case, size: int) -> list[float]:
-    """The figures of a case at a size, from a process of its own; none where it takes too long."""
-    command = [sys.executable, __file__, "--one", str(CASES.index(case)), str(size)]
+def tell(case: Case, size: int) -> None:
+    """The figures of a case at a size, one for each line that is read."""
+    logging.disable(logging.WARNING)
+    with closing(case.steps(size)) as steps:
+        figures = spent(steps) if case.unit == "ms" else grown(steps)
+        while sys.stdin.readline() and (figure := next(figures, None)) is not None:
+            print(json.dumps(figure), flush=True)
+
+
+def apart(case: Case) -> tuple[list[float], list[float]]:
+    """The figures of a case at both sizes, each in a process of its own; none where it takes too long.
+
+    One step of either at a time: a machine that slows down slows both.
+    """
+    command = [sys.executable, __file__, "--one", str(CASES.index(case))]
+    sizes = (case.size, FACTOR * case.size)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    found: tuple[list[float], list[float]] = ([], [])
+    with ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen([*command, str(n)], **pipes)) for n in sizes]
+        timer = Timer(2 * LIMIT, lambda: [process.kill() for process in processes])
+        stack.callback(timer.cancel)
+        timer.start()
+        asking = list(zip(processes, found, strict=True))
+        while asking:
+            asking = [(process, figures) for process, figures in asking if asked(process, figures)]
+    late = any(process.returncode < 0 for process in processes)
+    if not late and any(process.returncode for process in processes):
+        raise SystemExit(f"{case.what} failed, as is said above")
+    return ([], []) if late else found
+
+
+def asked(process: "subprocess.Popen[str]", figures: list[float]) -> bool:
+    """Whether a process told one more figure."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    if sum(figures) > 1000 * ENOUGH:
+        process.stdin.close()
+        return False
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-    except subprocess.TimeoutExpired:
-        return []
-    if done.returncode:
-        raise SystemExit(f"{case.what}: {done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+        print(file=process.stdin, flush=True)
+    except BrokenPipeError:
+        return False
+    line = process.stdout.readline()
+    figures += [json.loads(line)] if line else []
+    return bool(line)
 
 
 def row(case: Case, *, loose: bool) -> dict[str, Any]:
-    small, large = apart(case, case.size), apart(case, FACTOR * case.size)
+    small, large = apart(case)
     middle = [statistics.median(found) if found else float("inf") for found in (small, large)]
     told = {
         "line": case.line,
@@ -358,9 +391,7 @@ def main() -> None:
     options.add_argument("--one", nargs=2, type=int, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.one:
-        case, size = CASES[chosen.one[0]], chosen.one[1]
-        with closing(case.steps(size)) as steps:
-            print(json.dumps(spent(steps) if case.unit == "ms" else grown(steps)))
+        tell(CASES[chosen.one[0]], chosen.one[1])
         return
     lines = [line.upper() for line in chosen.lines]
     wanted = [c for c in CASES if not lines or c.line in lines]
