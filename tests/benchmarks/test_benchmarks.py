@@ -30,7 +30,7 @@ def test_a_case_of_hostile_runs(number, monkeypatch):
     monkeypatch.setattr(hostile, "TIMES", 2)
     case = hostile.CASES[number]
     steps = case.steps(max(case.size // 400, 2))
-    measured = hostile.spent(steps) if case.unit == "ms" else hostile.grown(steps)
+    measured = list(hostile.spent(steps) if case.unit == "ms" else hostile.grown(steps))
 
     assert measured
     assert all(math.isfinite(value) for value in measured)
