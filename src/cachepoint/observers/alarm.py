@@ -45,7 +45,7 @@ def alarm(
     checkpoint was considered, as with `mode="off"`, are neither counted nor held back.
 
     Args:
-        then: `"warn"` logs one warning; `"raise"` logs it as well and raises `CacheAlarm` before the next call
+        then: `"warn"` logs one warning; `"raise"` logs it too and raises `CacheAlarm` before the next call
             of that stream is sent, once: the call after that goes out. A function is called with the
             `Episode`, after the call, in its thread; what it raises fails no call.
         written_share: Written tokens over input tokens, from 0; more is wrong. None: not looked at.
