@@ -252,7 +252,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("options", "message"), WRONG, ids=[str(options) for options, _ in WRONG])
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=[message for _, message in WRONG])
 def test_d8_what_cannot_work_is_refused_when_it_is_built(options, message):
     """D8: not at a call."""
     with pytest.raises(InvalidOptionError, match=message):
