@@ -178,7 +178,9 @@ class TestEpisode:
 
     def test_where_nothing_breaks_the_cause_is_what_else_is_known(self):
         """Each call another conversation that nothing reads: caching costs more than none."""
-        assert self.said("cost_over_uncached", *[COLD] * 20).cause == "first_write"
+        unread = self.said("cost_over_uncached", *[COLD] * 20)
+        assert unread.cause == "first_write"
+        assert unread.remedy.startswith("Nothing reads what these calls write")
         assert self.said("written_share", *[HITS] * 20).cause is None
 
     def test_a_model_id_cannot_break_the_line(self):

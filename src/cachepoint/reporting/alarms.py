@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -32,8 +33,7 @@ class Lost(NamedTuple):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """What some calls in a row came to.
 
     Attributes:
@@ -53,18 +53,6 @@ class Span:
     uncached: float = 0.0
     breaks: int = 0
     misses: tuple[Lost, ...] = ()
-
-    def __add__(self, other: "Span") -> "Span":
-        """What both came to, one after the other."""
-        return Span(
-            self.calls + other.calls,
-            self.input + other.input,
-            self.written + other.written,
-            self.cost + other.cost,
-            self.uncached + other.uncached,
-            self.breaks + other.breaks,
-            (*self.misses, *other.misses),
-        )
 
     @classmethod
     def of(cls, report: CallReport) -> "Span | None":
@@ -210,6 +198,7 @@ _WORDS: Mapping[Measure, Callable[[Episode], str]] = {
     ),
 }
 _LOOK = "Look at report.miss of its calls; with CachePolicy(mode='off') they write nothing."
+_UNREAD = "Nothing reads what these calls write: tail='auto' learns that, CachePolicy(mode='off') ends it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +233,8 @@ def _joined(pieces: tuple[Span, ...], call: Span, limits: Limits) -> tuple[Span,
     """The pieces with the call in them: in the last one, until that is wide enough."""
     if not pieces or limits.width(pieces[-1]) >= limits.size / _PIECES:
         return (*pieces, call)
-    last = pieces[-1] + call
-    return (*pieces[:-1], replace(last, misses=last.misses[-_KEPT_MISSES:]))
+    last = whole((pieces[-1], call))
+    return (*pieces[:-1], last._replace(misses=last.misses[-_KEPT_MISSES:]))
 
 
 def _windowed(pieces: tuple[Span, ...], limits: Limits) -> tuple[Span, ...]:
@@ -259,8 +248,9 @@ def _windowed(pieces: tuple[Span, ...], limits: Limits) -> tuple[Span, ...]:
 
 
 def whole(pieces: tuple[Span, ...]) -> Span:
-    """What all of them came to."""
-    return sum(pieces, Span())
+    """What all of them came to, one after the other."""
+    *columns, misses = zip(*pieces, strict=True)
+    return Span._make((*map(sum, columns), tuple(chain.from_iterable(misses))))
 
 
 def _held(span: Span, limits: Limits) -> tuple[Measure | None, bool]:
@@ -294,8 +284,15 @@ def episode(name: str, model_id: str, measure: Measure, span: Span, limits: Limi
         uncached=span.uncached,
         cause=None if lost is None else lost.cause,
         where=None if lost is None else lost.where,
-        remedy=(lost and lost.remedy) or _LOOK,
+        remedy=_remedy(lost),
     )
+
+
+def _remedy(lost: Lost | None) -> str:
+    """What to do in the long run: a first write alone needs nothing, one at every call does."""
+    if lost is not None and lost.cause == "first_write":
+        return _UNREAD
+    return (lost and lost.remedy) or _LOOK
 
 
 def _most_frequent(misses: tuple[Lost, ...]) -> Lost | None:
