@@ -9,7 +9,7 @@ import pytest
 from botocore.loaders import Loader
 
 import cachepoint
-from cachepoint import PromptCache
+from cachepoint import PromptCache, observers
 from cachepoint.cli.demo import letters
 from cachepoint.emulator import EmulatedError, ScriptedResponder, ToolResponder
 from tests.adapters.contract import MANUAL, Tool, ToolCall
@@ -274,6 +274,22 @@ def test_a_fault_of_ours_fails_no_call(adapter, mode, bedrock, cache, monkeypatc
     assert not list(points(bedrock.answered[-1].request))
     assert cache.faults == 1
     assert MANUAL[:20] not in caplog.text
+
+
+def test_an_alarm_holds_the_next_call_of_its_conversation_back_once(adapter, mode, bedrock, cache):
+    """The one exception of ours that fails a call, where that was asked for."""
+    cache.observers.append(observers.alarm("raise", written_share=0.0, calls=2))
+    model = adapter.cached(bedrock, cache=cache)
+    messages = [adapter.system(MANUAL)]
+    for n in range(4):
+        messages.append(adapter.user(f"Question {n}: where is the valve? {MANUAL}"))
+        if n == 2:
+            with pytest.raises(observers.CacheAlarm, match="written to the cache"):
+                adapter.ask(model, messages, mode=mode)
+            assert len(bedrock.calls) == n
+        messages.append(adapter.ask(model, messages, mode=mode).message)
+    assert [call.status for call in bedrock.calls] == [200] * 4
+    assert cache.faults == 0
 
 
 def test_misspelt_options_are_errors(adapter, attempt, bedrock):

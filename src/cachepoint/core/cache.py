@@ -17,7 +17,7 @@ from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.call import Call
 from cachepoint.core.driving import Driven, Steps
-from cachepoint.core.guard import Guard, guard
+from cachepoint.core.guard import CacheAlarm, Guard, guard
 from cachepoint.core.listeners import Observer
 from cachepoint.core.memory.allowance import Allowance
 from cachepoint.core.memory.protocol import Memory
@@ -123,9 +123,14 @@ class PromptCache(Driven):
 
         Raises:
             ValueError: Where no model is named, or a dialect or an option is unknown.
+            CacheAlarm: Where an observer holds the call back, as `observers.alarm("raise")` does.
         """
         plain = self._plain(request, model_id, dialect)
-        return self._run("planning", plain, self._preparing(plain, model_id, policy, region, warm), plain)
+        call = self._run("planning", plain, self._preparing(plain, model_id, policy, region, warm), plain)
+        if (alarm := self._objection(call)) is not None:
+            self.abandon(call)
+            raise alarm
+        return call
 
     async def aprepare(
         self,
@@ -140,7 +145,11 @@ class PromptCache(Driven):
         """As `prepare`, with an awaited memory."""
         plain = self._plain(request, model_id, dialect)
         preparing = self._preparing(plain, model_id, policy, region, warm)
-        return await self._arun("planning", plain, preparing, plain)
+        call = await self._arun("planning", plain, preparing, plain)
+        if (alarm := self._objection(call)) is not None:
+            await self.aabandon(call)
+            raise alarm
+        return call
 
     def ready(self, call: Call) -> bool:
         """Whether what the call waits for has ended, in whatever process that was.
@@ -325,9 +334,20 @@ class PromptCache(Driven):
         seconds = self.guard("reading the clock", lambda: steps.since(call, self._clock()), None)
         tier = self.guard("reading the service tier", lambda: tier_of(response, call.original), None)
         report = steps.report(call, usage, miss, seconds, first_token, tier)
-        observers = (*self.observers, *listeners.of_process(), *call.sessions)
-        listeners.tell(report, observers, self.guard)
+        listeners.tell(report, self._observers(call), self.guard)
         return report
+
+    def _observers(self, call: Call) -> tuple[Observer, ...]:
+        return (*self.observers, *listeners.of_process(), *call.sessions)
+
+    def _objection(self, call: Call) -> CacheAlarm | None:
+        """What an observer has against sending a call; only where a checkpoint was considered."""
+        if call.case is None:
+            return None
+        ask = lambda: listeners.objection(  # noqa: E731
+            self._observers(call), call.model_id, steps.conversation(call), self.guard
+        )
+        return self.guard("asking observers before a call", ask, None)
 
     def _recording(self, changes: Callable[[Call], Changes | None], call: Call) -> Steps[None]:
         try:

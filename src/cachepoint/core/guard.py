@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 logger = logging.getLogger("cachepoint")
 
@@ -11,6 +11,26 @@ T = TypeVar("T")
 
 class InvalidOptionError(ValueError, TypeError):
     """What the user gave is no valid option: refused where it is given, never swallowed by a guard."""
+
+
+class CacheAlarm(RuntimeError):  # noqa: N818 -- it is an alarm; nothing failed
+    """Caching has gone wrong for long in one stream of calls: raised before its next call is sent.
+
+    Only where the user asked for it, with `cachepoint.observers.alarm("raise")`; `str()` says what is wrong
+    and what to do.
+    """
+
+    def __init__(self, episode: Any) -> None:
+        super().__init__(episode)
+
+    @property
+    def episode(self) -> Any:
+        """What went wrong, a `cachepoint.observers.Episode`."""
+        return self.args[0]
+
+
+# What the user asked for, or has to put right.
+_THROUGH = (InvalidOptionError, CacheAlarm)
 
 
 class Guard:
@@ -37,10 +57,11 @@ class Guard:
 
         Raises:
             InvalidOptionError: Where what the user gave is not valid.
+            CacheAlarm: Where an observer holds the call back.
         """
         try:
             return step()
-        except InvalidOptionError:
+        except _THROUGH:
             raise
         except Exception:
             self.fault(doing)
@@ -50,7 +71,7 @@ class Guard:
         """As a call, for a step that is awaited."""
         try:
             return await step()
-        except InvalidOptionError:
+        except _THROUGH:
             raise
         except Exception:
             self.fault(doing)

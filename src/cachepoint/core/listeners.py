@@ -5,11 +5,15 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from cachepoint.core.accounting.report import CallReport
-from cachepoint.core.guard import Guard, InvalidOptionError
+from cachepoint.core.guard import CacheAlarm, Guard, InvalidOptionError
 
 
 class Observer(Protocol):
-    """Gets the report of every call. What it raises is counted, said once, and goes no further."""
+    """Gets the report of every call. What it raises is counted, said once, and goes no further.
+
+    One that has a method `before_call(model_id, conversation)` is asked before a call is sent, and may raise
+    `CacheAlarm` to hold it back.
+    """
 
     def __call__(self, report: CallReport) -> None:
         """Take one report."""
@@ -85,3 +89,24 @@ def tell(report: CallReport, observers: Iterable[Observer], guard: Guard) -> Non
             observer(report)
         except Exception:
             guard.fault("telling an observer of a call")
+
+
+def objection(
+    observers: Iterable[Observer], model_id: str, conversation: str | None, guard: Guard
+) -> CacheAlarm | None:
+    """What the first of the observers that holds a call back has against it; None: none does.
+
+    Args:
+        observers: Who is asked, in this order.
+        model_id: The id that is called.
+        conversation: As in the report of the call.
+        guard: Counts what else they raise.
+    """
+    for ask in [ask for observer in observers if (ask := getattr(observer, "before_call", None))]:
+        try:
+            ask(model_id, conversation)
+        except CacheAlarm as alarm:
+            return alarm
+        except Exception:
+            guard.fault("asking an observer before a call")
+    return None

@@ -206,12 +206,17 @@ def report(
         usage=reported,
         plan=call.plan,
         miss=why,
-        conversation=None if call.case is None else call.case.trace.conversation.hex()[:12],
+        conversation=conversation(call),
         seconds=seconds,
         first_token_seconds=first,
         tier=tier,
         sent=None if call.case is None else Sent.of(call.case.prefix, call.plan, _lag(first, seconds)),
     )
+
+
+def conversation(call: Call) -> str | None:
+    """What tells calls of one conversation from others; None where no checkpoint was considered."""
+    return None if call.case is None else call.case.trace.conversation.hex()[:12]
 
 
 def _lag(first_token: float | None, seconds: float | None) -> float:
