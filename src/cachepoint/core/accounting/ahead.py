@@ -131,9 +131,10 @@ def refuse_also(also: object) -> None:
 
 
 def gone_at(decision: Decision) -> float:
-    """When the last entry of a request will have expired, in seconds; now where none lives."""
+    """When the last entry of a request has expired, in seconds; now where none lives."""
     view = decision.view
-    return max((view.entries[i].expires for i in view.live), default=view.now)
+    # To the second what comes back then counts as back in time.
+    return max((view.entries[i].expires + 1 for i in view.live), default=view.now)
 
 
 def outlook(named: Named, decision: Decision, plan: Plan, cold: Plan) -> Outlook:
