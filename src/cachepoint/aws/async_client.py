@@ -8,6 +8,7 @@ from cachepoint.aws import checks
 from cachepoint.aws.answers import AsyncSettlingBody, Opening
 from cachepoint.aws.carrier import (
     FAILING,
+    LOOKING,
     PREPARING,
     REPORTING,
     SENDING,
@@ -18,10 +19,12 @@ from cachepoint.aws.carrier import (
     is_of,
     message_of,
     metadata_of,
+    unread_body,
 )
 from cachepoint.aws.inside import heard
 from cachepoint.aws.streams import REPORT_KEY, AsyncSettlingChunks, AsyncSettlingStream
 from cachepoint.aws.warming import Unsent, asent
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
@@ -145,6 +148,17 @@ class AsyncCachingClient(Carrier):
         response = await warming.invoke_model(**request, cache_policy=cache_policy)
         await response["body"].read()
         return self._told(request, response)
+
+    async def cache_outlook(
+        self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None, also: str | None = None
+    ) -> Outlook:
+        """As `CachingClient.cache_outlook`, with an awaited memory."""
+        looking = partial(self._look, request, cache_policy, also)
+        return await guard.awaited(LOOKING, looking, Outlook(str(request.get("modelId", ""))))
+
+    async def _look(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
+        asked = self._looking(request, policy)
+        return unread_body(request) if asked is None else await self._cache.aoutlook(**asked, also=also)
 
     async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Ready(None, asked[0]))

@@ -13,9 +13,10 @@ from cachepoint.aws.streams import REPORT_KEY, Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
 from cachepoint.aws.waiting import awaited, longest, waited
 from cachepoint.aws.warming import cheapest, cheapest_body, untold
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
-from cachepoint.core.guard import guard
+from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import known_as
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import CachePolicy, resolved
@@ -27,6 +28,7 @@ WAITING = "waiting for another call"
 SENDING = "finding how to send a call"
 FAILING = "looking at an error"
 REPORTING = "reporting a call"
+LOOKING = "looking ahead"
 
 
 Operation = Literal["Converse", "InvokeModel"]
@@ -88,6 +90,7 @@ class Carrier:
         self._base_model_id = base_model_id
         self._profiles = Profiles(control)
         self._warms = False
+        self._looks = False
 
     def warming(self) -> Self:
         """A client that writes all that its calls ask, and has them answered with as little as may be.
@@ -150,10 +153,30 @@ class Carrier:
             "policy": chosen if knows_points(self._client) else "off",
         }
 
+    def _looking(self, request: Mapping[str, Any], policy: PolicyLike) -> dict[str, Any] | None:
+        """What `PromptCache.outlook` is asked; None where the body is none that can be read.
+
+        Raises:
+            InvalidOptionError: Where no model is named, or an option is misspelt.
+        """
+        operation: Operation = "InvokeModel" if "body" in request else "Converse"
+        checks.refuse_fields(self._client, request, operation)
+        if not request.get("modelId"):
+            raise InvalidOptionError("no model is named: give a request with modelId")
+        twin = copy(self)
+        twin._looks, twin._warms = True, False  # noqa: SLF001
+        base = self._base_model_id or self._profiles.known(str(request["modelId"]))
+        asked = twin._question(dict(request), policy, base, operation)  # noqa: SLF001
+        del asked["warm"]
+        if operation == "InvokeModel" and asked["request"] == bodies.beside(request):
+            return None
+        return {**asked, "finish": twin._finish}  # noqa: SLF001
+
     def _of_body(self, request: dict[str, Any], chosen: CachePolicy, named: str) -> dict[str, Any]:
         """What is asked of a body, which is read only where a checkpoint may come of it."""
         dialect = bodies.dialect_of(named)
-        aside = dialect is None or resolved(self._cache.policy, chosen).mode == "off"
+        off = resolved(self._cache.policy, chosen).mode == "off" and not self._looks
+        aside = dialect is None or off
         body = None if aside else bodies.read(request, named)
         if dialect is None or body is None:
             return {"request": bodies.beside(request), "dialect": "messages"}
@@ -220,6 +243,11 @@ def metadata_of(response: Any) -> MutableMapping[str, Any]:
 def is_of(call: Call, report: Any) -> bool:
     """Whether a report is that of the call. A stub may answer with the same response again."""
     return isinstance(report, CallReport) and report.plan is call.plan
+
+
+def unread_body(request: Mapping[str, Any]) -> Outlook:
+    """The outlook on a request whose body is none of those that are read here."""
+    return Outlook(str(request["modelId"]), note="its body is in no form that is read here")
 
 
 def message_of(error: BaseException) -> str:
