@@ -8,7 +8,6 @@ from cachepoint.aws import checks
 from cachepoint.aws.answers import AsyncSettlingBody, Opening
 from cachepoint.aws.carrier import (
     FAILING,
-    LOOKING,
     PREPARING,
     REPORTING,
     SENDING,
@@ -19,7 +18,6 @@ from cachepoint.aws.carrier import (
     is_of,
     message_of,
     metadata_of,
-    unread_body,
 )
 from cachepoint.aws.inside import heard
 from cachepoint.aws.streams import REPORT_KEY, AsyncSettlingChunks, AsyncSettlingStream
@@ -153,12 +151,7 @@ class AsyncCachingClient(Carrier):
         self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None, also: str | None = None
     ) -> Outlook:
         """As `CachingClient.cache_outlook`, with an awaited memory."""
-        looking = partial(self._look, request, cache_policy, also)
-        return await guard.awaited(LOOKING, looking, Outlook(str(request.get("modelId", ""))))
-
-    async def _look(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
-        asked = self._looking(request, policy)
-        return unread_body(request) if asked is None else await self._cache.aoutlook(**asked, also=also)
+        return await self.acache_outlook(request, cache_policy=cache_policy, also=also)
 
     async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Ready(None, asked[0]))

@@ -17,7 +17,7 @@ from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
-from cachepoint.core.models.rules import known_as
+from cachepoint.core.models.rules import known_as, shown
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import CachePolicy, resolved
 
@@ -101,6 +101,13 @@ class Carrier:
         twin._warms = True  # noqa: SLF001
         return twin
 
+    async def acache_outlook(
+        self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None, also: str | None = None
+    ) -> Outlook:
+        """As `CachingClient.cache_outlook`, with an awaited memory, whatever client it is."""
+        looking = partial(self._alook, request, cache_policy, also)
+        return await guard.awaited(LOOKING, looking, Outlook(str(request.get("modelId", ""))))
+
     @property
     def _cache(self) -> PromptCache:
         # Not kept: a copy in another process shares what is shared there.
@@ -152,6 +159,14 @@ class Carrier:
             "request": self._arrange(cheapest(request) if self._warms else request),
             "policy": chosen if knows_points(self._client) else "off",
         }
+
+    def _look(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
+        asked = self._looking(request, policy)
+        return unread_body(request) if asked is None else self._cache.outlook(**asked, also=also)
+
+    async def _alook(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
+        asked = self._looking(request, policy)
+        return unread_body(request) if asked is None else await self._cache.aoutlook(**asked, also=also)
 
     def _looking(self, request: Mapping[str, Any], policy: PolicyLike) -> dict[str, Any] | None:
         """What `PromptCache.outlook` is asked; None where the body is none that can be read.
@@ -247,7 +262,8 @@ def is_of(call: Call, report: Any) -> bool:
 
 def unread_body(request: Mapping[str, Any]) -> Outlook:
     """The outlook on a request whose body is none of those that are read here."""
-    return Outlook(str(request["modelId"]), note="its body is in no form that is read here")
+    called = str(request["modelId"])
+    return Outlook(called, note=f"its body is in no form of {shown(called)} that takes checkpoints")
 
 
 def message_of(error: BaseException) -> str:

@@ -20,7 +20,6 @@ from cachepoint.aws.carrier import (
     message_of,
     metadata_of,
     shared_cache,
-    unread_body,
 )
 from cachepoint.aws.inside import heard
 from cachepoint.aws.streams import REPORT_KEY, SettlingChunks, SettlingStream
@@ -167,10 +166,6 @@ class CachingClient(Carrier):
         """
         looking = partial(self._look, request, cache_policy, also)
         return guard(LOOKING, looking, Outlook(str(request.get("modelId", ""))))
-
-    def _look(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
-        asked = self._looking(request, policy)
-        return unread_body(request) if asked is None else self._cache.outlook(**asked, also=also)
 
     def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = guard(PREPARING, partial(self._prepared, asked), Ready(None, asked.request))
