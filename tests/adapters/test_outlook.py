@@ -10,6 +10,7 @@ from cachepoint import Outlook, PromptCache
 from cachepoint.emulator import ToolResponder
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.test_contract import TOOLS, cached, read
+from tests.faults import CLIENTS, check
 
 OTHER = "us.anthropic.claude-sonnet-4-20250514-v1:0"
 
@@ -151,3 +152,41 @@ def test_a_model_that_takes_no_checkpoints(adapter, bedrock, cache):
     assert (seen.state, seen.read_tokens) == ("unknown", None)
     assert "takes no checkpoints" in seen.note or "that takes checkpoints" in seen.note
     assert asyncio.iscoroutinefunction(type(model).acache_outlook)
+
+
+NAMES = ("Foresees.cache_outlook", "Foresees.acache_outlook", "_asked", "_chat")
+# They hold a guard, do what upstream's own does, or keep what they are given.
+ENTRIES = (
+    *CLIENTS,
+    "cachepoint.aws.client:CachingClient.cache_outlook",
+    "cachepoint.aws.carrier:Carrier.acache_outlook",
+    "cachepoint.langchain.cached:Cached.bind",
+    "cachepoint.langchain.binding:BoundModel.cache_outlook",
+    "cachepoint.langchain.binding:BoundModel.acache_outlook",
+    "cachepoint.llama_index.llms:CachedBedrockConverse._prepare_chat_with_tools",
+    "cachepoint.aws.warming:Catching.__init__",
+    "cachepoint.aws.warming:Catching.__getattr__",
+    "cachepoint.aws.warming:Catching.caught",
+    "cachepoint.aws.warming:Catching.converse",
+    "cachepoint.aws.warming:Catching.invoke_model",
+    *(f"cachepoint.{room}.foreseeing:{name}" for room in ("langchain", "llama_index") for name in NAMES),
+)
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "awaited"])
+def test_whatever_of_ours_raises_there_is_an_outlook(adapter, awaited, bedrock):
+    messages = [adapter.system(MANUAL), adapter.user("Where?")]
+    tools = [adapter.tool(TOOLS[0])]
+
+    def look(model):
+        return isinstance(adapter.outlook(model, messages, tools=tools, awaited=awaited), Outlook)
+
+    tried = check(
+        look,
+        True,
+        make=lambda: adapter.cached(bedrock, cache=PromptCache()),
+        modules=("cachepoint.langchain", "cachepoint.llama_index", "cachepoint.aws"),
+        entries=ENTRIES,
+    )
+    assert len(tried) > 10
+    assert not bedrock.calls

@@ -113,6 +113,15 @@ class Catching:
         """`client.invoke_model`."""
         return self.converse(**request)
 
+    def caught(self, ask: Callable[[], Any]) -> Mapping[str, Any]:
+        """What `ask()` asked of it; what that raises is raised, unless it had asked already."""
+        try:
+            ask()
+        except Exception:
+            if self.request is None:
+                raise
+        return self.request or {}
+
     def __getattr__(self, name: str) -> Any:
         # A copy that is being made asks before there is a client.
         if name.startswith("__") or name == "_client":

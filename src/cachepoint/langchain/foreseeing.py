@@ -1,6 +1,6 @@
 """Looks ahead through the model itself, and sends nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -52,32 +52,26 @@ def _asked(
     model: Any, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
 ) -> tuple[Any, Mapping[str, Any]]:
     """The client of a call, and what upstream would ask of it; no client where ours failed."""
-    said = _normal(model._convert_input(messages).to_messages())  # noqa: SLF001
-    options = {name: value for name, value in kwargs.items() if name not in _TRACED}
-    ready = guard(LOOKING, partial(_readied, model, said, options), None)
+    said = model._convert_input(messages).to_messages()  # noqa: SLF001
+    ready = guard(LOOKING, partial(_readied, model, said, kwargs), None)
     if ready is None:
         return None, {}
     twin, client, theirs, asked = ready
-    twin.upstream._generate(twin, asked, stop, **theirs)  # noqa: SLF001
-    return client, twin.client.request or {}
+    ask = partial(twin.upstream._generate, twin, asked, stop, **theirs)  # noqa: SLF001
+    return client, twin.client.caught(ask)
 
 
 def _readied(
-    model: Any, messages: Sequence[BaseMessage], options: dict[str, Any]
+    model: Any, messages: list[BaseMessage], options: Mapping[str, Any]
 ) -> tuple[Any, Any, dict[str, Any], list[BaseMessage]]:
-    """A copy whose client keeps what it is asked, that client's ours, and what to ask."""
+    """A copy whose client keeps what it is asked, that client of ours, and what to ask."""
     twin, _ = warming(model)
     if getattr(twin, "beta_use_converse_api", False):
         twin = twin._as_converse  # noqa: SLF001
-    policy = options.pop("cache_policy", None)
-    ready, theirs, asked = twin._readied(messages, policy, options)  # noqa: SLF001
-    client = ready.client
-    ready.client = Catching(client)
-    return ready, client, theirs, asked
-
-
-def _normal(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """The messages as `generate` hands them to a model."""
-    normalize = getattr(chat_models, "_normalize_messages", list)
-    normal: list[BaseMessage] = normalize(messages)
-    return normal
+    asked = {name: value for name, value in options.items() if name not in _TRACED}
+    # As `generate` hands them to a model.
+    said = getattr(chat_models, "_normalize_messages", list)(messages)
+    policy = asked.pop("cache_policy", None)
+    ready, theirs, said = twin._readied(said, policy, asked)  # noqa: SLF001
+    client, ready.client = ready.client, Catching(ready.client)
+    return ready, client, theirs, said

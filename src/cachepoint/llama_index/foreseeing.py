@@ -80,8 +80,7 @@ def _asked(
     if bound is None:
         return None, {}
     catching = Catching(bound._client)  # noqa: SLF001
-    _chat(bound, catching, said, theirs)
-    return bound._client, catching.request or {}  # noqa: SLF001
+    return bound._client, catching.caught(partial(_chat, bound, catching, said, theirs))  # noqa: SLF001
 
 
 def _chat(model: Any, client: Catching, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> None:
