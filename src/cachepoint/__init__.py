@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
@@ -30,6 +31,7 @@ __all__ = [
     "Miss",
     "ModelRules",
     "Observer",
+    "Outlook",
     "Plan",
     "PromptCache",
     "Session",

@@ -117,6 +117,17 @@ class Adapter(Protocol):
     ) -> Any:
         """Write a prefix; the CallReport."""
 
+    def outlook(
+        self,
+        model: Any,
+        messages: Sequence[Any],
+        *,
+        tools: Sequence[Any] = (),
+        awaited: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Look ahead at a call; the Outlook."""
+
     def names(self, request: Any) -> list[str]:
         """The names of the tools in a request as it was sent."""
 

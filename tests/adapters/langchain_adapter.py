@@ -51,6 +51,12 @@ class LangChainAdapter:
         runnable = model.bind_tools(tools) if tools else model
         return asyncio.run(runnable.awarm(messages)) if awaited else runnable.warm(messages)
 
+    def outlook(self, model, messages, *, tools=(), awaited=False, **options):
+        runnable = model.bind_tools(tools) if tools else model
+        if awaited:
+            return asyncio.run(runnable.acache_outlook(messages, **options))
+        return runnable.cache_outlook(messages, **options)
+
     def names(self, request):
         return [t["toolSpec"]["name"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
 

@@ -80,6 +80,11 @@ class LlamaIndexAdapter:
             return asyncio.run(model.awarm(messages, tools=list(tools)))
         return model.warm(messages, tools=list(tools))
 
+    def outlook(self, model, messages, *, tools=(), awaited=False, **options):
+        if awaited:
+            return asyncio.run(model.acache_outlook(messages, tools=list(tools), **options))
+        return model.cache_outlook(messages, tools=list(tools), **options)
+
     def names(self, request):
         return [t["toolSpec"]["name"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
 

@@ -22,6 +22,7 @@ from cachepoint.aws.carrier import (
 from cachepoint.aws.inside import heard
 from cachepoint.aws.streams import REPORT_KEY, AsyncSettlingChunks, AsyncSettlingStream
 from cachepoint.aws.warming import Unsent, asent
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
@@ -145,6 +146,12 @@ class AsyncCachingClient(Carrier):
         response = await warming.invoke_model(**request, cache_policy=cache_policy)
         await response["body"].read()
         return self._told(request, response)
+
+    async def cache_outlook(
+        self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None, also: str | None = None
+    ) -> Outlook:
+        """As `CachingClient.cache_outlook`, with an awaited memory."""
+        return await self.acache_outlook(request, cache_policy=cache_policy, also=also)
 
     async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Ready(None, asked[0]))

@@ -13,10 +13,11 @@ from cachepoint.aws.streams import REPORT_KEY, Settling
 from cachepoint.aws.ttl import knows_points, passable, say_old
 from cachepoint.aws.waiting import awaited, longest, waited
 from cachepoint.aws.warming import cheapest, cheapest_body, untold
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
-from cachepoint.core.guard import guard
-from cachepoint.core.models.rules import known_as
+from cachepoint.core.guard import InvalidOptionError, guard
+from cachepoint.core.models.rules import known_as, shown
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import CachePolicy, resolved
 
@@ -27,6 +28,7 @@ WAITING = "waiting for another call"
 SENDING = "finding how to send a call"
 FAILING = "looking at an error"
 REPORTING = "reporting a call"
+LOOKING = "looking ahead"
 
 
 Operation = Literal["Converse", "InvokeModel"]
@@ -88,6 +90,7 @@ class Carrier:
         self._base_model_id = base_model_id
         self._profiles = Profiles(control)
         self._warms = False
+        self._looks = False
 
     def warming(self) -> Self:
         """A client that writes all that its calls ask, and has them answered with as little as may be.
@@ -97,6 +100,13 @@ class Carrier:
         twin = copy(self)
         twin._warms = True  # noqa: SLF001
         return twin
+
+    async def acache_outlook(
+        self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None, also: str | None = None
+    ) -> Outlook:
+        """As `CachingClient.cache_outlook`, with an awaited memory, whatever client it is."""
+        looking = partial(self._alook, request, cache_policy, also)
+        return await guard.awaited(LOOKING, looking, Outlook(str(request.get("modelId", ""))))
 
     @property
     def _cache(self) -> PromptCache:
@@ -150,10 +160,38 @@ class Carrier:
             "policy": chosen if knows_points(self._client) else "off",
         }
 
+    def _look(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
+        asked = self._looking(request, policy)
+        return unread_body(request) if asked is None else self._cache.outlook(**asked, also=also)
+
+    async def _alook(self, request: Mapping[str, Any], policy: PolicyLike, also: str | None) -> Outlook:
+        asked = self._looking(request, policy)
+        return unread_body(request) if asked is None else await self._cache.aoutlook(**asked, also=also)
+
+    def _looking(self, request: Mapping[str, Any], policy: PolicyLike) -> dict[str, Any] | None:
+        """What `PromptCache.outlook` is asked; None where the body is none that can be read.
+
+        Raises:
+            InvalidOptionError: Where no model is named, or an option is misspelt.
+        """
+        operation: Operation = "InvokeModel" if "body" in request else "Converse"
+        checks.refuse_fields(self._client, request, operation)
+        if not request.get("modelId"):
+            raise InvalidOptionError("no model is named: give a request with modelId")
+        twin = copy(self)
+        twin._looks, twin._warms = True, False  # noqa: SLF001
+        base = self._base_model_id or self._profiles.known(str(request["modelId"]))
+        asked = twin._question(dict(request), policy, base, operation)  # noqa: SLF001
+        del asked["warm"]
+        if operation == "InvokeModel" and asked["request"] == bodies.beside(request):
+            return None
+        return {**asked, "finish": twin._finish}  # noqa: SLF001
+
     def _of_body(self, request: dict[str, Any], chosen: CachePolicy, named: str) -> dict[str, Any]:
         """What is asked of a body, which is read only where a checkpoint may come of it."""
         dialect = bodies.dialect_of(named)
-        aside = dialect is None or resolved(self._cache.policy, chosen).mode == "off"
+        off = resolved(self._cache.policy, chosen).mode == "off" and not self._looks
+        aside = dialect is None or off
         body = None if aside else bodies.read(request, named)
         if dialect is None or body is None:
             return {"request": bodies.beside(request), "dialect": "messages"}
@@ -220,6 +258,12 @@ def metadata_of(response: Any) -> MutableMapping[str, Any]:
 def is_of(call: Call, report: Any) -> bool:
     """Whether a report is that of the call. A stub may answer with the same response again."""
     return isinstance(report, CallReport) and report.plan is call.plan
+
+
+def unread_body(request: Mapping[str, Any]) -> Outlook:
+    """The outlook on a request whose body is none of those that are read here."""
+    called = str(request["modelId"])
+    return Outlook(called, note=f"its body is in no form of {shown(called)} that takes checkpoints")
 
 
 def message_of(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from cachepoint.aws import checks
 from cachepoint.aws.answers import Opening, SettlingBody
 from cachepoint.aws.carrier import (
     FAILING,
+    LOOKING,
     PREPARING,
     REPORTING,
     SENDING,
@@ -23,6 +24,7 @@ from cachepoint.aws.carrier import (
 from cachepoint.aws.inside import heard
 from cachepoint.aws.streams import REPORT_KEY, SettlingChunks, SettlingStream
 from cachepoint.aws.warming import Unsent, sent
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
@@ -145,6 +147,25 @@ class CachingClient(Carrier):
         response = warming.invoke_model(**request, cache_policy=cache_policy)
         response["body"].read()
         return self._told(request, response)
+
+    def cache_outlook(
+        self, request: Mapping[str, Any], *, cache_policy: PolicyLike = None, also: str | None = None
+    ) -> Outlook:
+        """Say what a request would read, write and cost if it were sent now.
+
+        Nothing is sent, also not to ask which model is behind an ARN, and nothing is remembered: what is
+        called after it is the same as without it. A fault of ours gives the state `"unknown"`.
+
+        Args:
+            request: What `client.converse` takes, or `client.invoke_model`.
+            cache_policy: The policy of this call alone.
+            also: The id of another model that the same request might go to; it is priced there, too.
+
+        Raises:
+            ValueError: Where no model is named, or an option is misspelt or not valid.
+        """
+        looking = partial(self._look, request, cache_policy, also)
+        return guard(LOOKING, looking, Outlook(str(request.get("modelId", ""))))
 
     def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = guard(PREPARING, partial(self._prepared, asked), Ready(None, asked.request))

@@ -45,24 +45,25 @@ class Profiles:
         """The base model of an id that hides it; None where it hides none or can't be known."""
         if self._must_ask(model_id):
             self._ask(model_id)
-        return self._answer(model_id)
+        return self.known(model_id)
 
     async def abase_model(self, model_id: str) -> str | None:
         """As `base_model`; the event loop does not wait for a client of boto3."""
         if self._must_ask(model_id):
             awaited = is_awaited(self._client, "get_inference_profile")
             await (self._aask(model_id) if awaited else to_thread(self._ask, model_id))
-        return self._answer(model_id)
+        return self.known(model_id)
+
+    def known(self, model_id: str) -> str | None:
+        """What is known already; nobody is asked."""
+        answer = self._known.get(model_id)
+        return None if answer is None else answer.base
 
     def _must_ask(self, model_id: str) -> bool:
         if self._client is None or not is_hidden(model_id):
             return False
         answer = self._known.get(model_id)
         return answer is None or answer.until <= self._clock()
-
-    def _answer(self, model_id: str) -> str | None:
-        answer = self._known.get(model_id)
-        return None if answer is None else answer.base
 
     def _ask(self, arn: str) -> None:
         began = self._clock()
@@ -86,7 +87,7 @@ class Profiles:
         now = self._clock()
         level = logging.DEBUG if arn in self._known else logging.WARNING
         # What was known once is so still: a profile's model never changes.
-        self._keep(arn, _Answer(self._answer(arn), now + max(_AGAIN, _SHARE * (now - began))))
+        self._keep(arn, _Answer(self.known(arn), now + max(_AGAIN, _SHARE * (now - began))))
         logger.log(
             level,
             "the model behind %r is not known (%s): allow bedrock:GetInferenceProfile or give "

@@ -93,6 +93,42 @@ async def asent(send: Callable[..., Awaitable[Any]], **request: Any) -> Any:
     return Unsent(nothing, body=_Awaited(nothing["body"])) if "body" in request else nothing
 
 
+class Catching:
+    """A client that sends nothing: it keeps what it was asked.
+
+    Args:
+        client: What it stands for; all else is asked of that.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.request: Mapping[str, Any] | None = None
+
+    def converse(self, **request: Any) -> Unsent:
+        """`client.converse`."""
+        self.request = request
+        return _nothing(request)
+
+    def invoke_model(self, **request: Any) -> Unsent:
+        """`client.invoke_model`."""
+        return self.converse(**request)
+
+    def caught(self, ask: Callable[[], Any]) -> Mapping[str, Any]:
+        """What `ask()` asked of it; what that raises is raised, unless it had asked already."""
+        try:
+            ask()
+        except Exception:
+            if self.request is None:
+                raise
+        return self.request or {}
+
+    def __getattr__(self, name: str) -> Any:
+        # A copy that is being made asks before there is a client.
+        if name.startswith("__") or name == "_client":
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+
 class _Awaited:
     """A body that is awaited."""
 

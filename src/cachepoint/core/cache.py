@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from cachepoint.core import agreeing, flights, listeners, options, steps
 from cachepoint.core.accounting.advice import advice
+from cachepoint.core.accounting.ahead import Outlook, refuse_also, with_also
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.call import Call
@@ -150,6 +151,55 @@ class PromptCache(Driven):
             await self.aabandon(call)
             raise alarm
         return call
+
+    def outlook(
+        self,
+        request: Mapping[str, Any],
+        model_id: str | None = None,
+        *,
+        dialect: str = "converse",
+        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        region: str = "",
+        also: str | None = None,
+        finish: steps.Finish | None = None,
+    ) -> Outlook:
+        """Say what a request would read, write and cost if it were sent now.
+
+        It sends nothing and remembers nothing: what is prepared after it is the same as without it. It shows
+        things as of now, also where a call would wait for another's write. A fault of ours is counted, and
+        the state is `"unknown"`.
+
+        Args:
+            request: As of `prepare`.
+            model_id: As of `prepare`.
+            dialect: As of `prepare`.
+            policy: As of `prepare`.
+            region: As of `prepare`.
+            also: The id of another model that the same request might go to.
+            finish: What is done to the planned call before it is sent; None: nothing.
+
+        Raises:
+            ValueError: Where no model is named, or a dialect or an option is unknown.
+        """
+        plain = self._plain(request, model_id, dialect)
+        looking = self._foreseeing(plain, model_id, policy, region, also, finish)
+        return self._run("looking ahead", plain, looking, Outlook(plain.model_id))
+
+    async def aoutlook(
+        self,
+        request: Mapping[str, Any],
+        model_id: str | None = None,
+        *,
+        dialect: str = "converse",
+        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        region: str = "",
+        also: str | None = None,
+        finish: steps.Finish | None = None,
+    ) -> Outlook:
+        """As `outlook`, with an awaited memory."""
+        plain = self._plain(request, model_id, dialect)
+        looking = self._foreseeing(plain, model_id, policy, region, also, finish)
+        return await self._arun("looking ahead", plain, looking, Outlook(plain.model_id))
 
     def ready(self, call: Call) -> bool:
         """Whether what the call waits for has ended, in whatever process that was.
@@ -305,6 +355,36 @@ class PromptCache(Driven):
         decision, held = yield from steps.decided(question, found, call.token, counted=not warm)
         self._advise(call, decision)
         return steps.written(call, question, decision, held)
+
+    def _foreseeing(
+        self,
+        call: Call,
+        model_id: str | None,
+        policy: Any,
+        region: str,
+        also: str | None,
+        finish: steps.Finish | None,
+    ) -> Steps[Outlook]:
+        refuse_also(also)
+        chosen = resolved(self.policy, CachePolicy.of(policy))
+        here = yield from self._ahead(call, model_id, chosen, region, finish)
+        if also is None:
+            return here
+        there = yield from self._ahead(replace(call, model_id=also), None, chosen, region, finish)
+        return with_also(here, there)
+
+    def _ahead(
+        self, call: Call, model_id: str | None, policy: CachePolicy, region: str, finish: steps.Finish | None
+    ) -> Steps[Outlook]:
+        priced_as, rules = steps.named(call, model_id)
+        call = replace(call, priced_as=priced_as, rules=rules)
+        space = self.namespace
+        asked = steps.question(call, policy, self._digester, self._transcripts, space, region, keep=False)
+        why = steps.stands_aside(call, policy) or asked.reading.refusal
+        if why is not None:
+            return steps.left_alone(call, asked, why)
+        found = yield asked
+        return steps.foreseen(call, asked, found, finish)
 
     def _looking(self, call: Call) -> Steps[bool]:
         write = call.wait_for

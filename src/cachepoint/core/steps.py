@@ -5,7 +5,9 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
+from cachepoint.core.accounting import ahead
 from cachepoint.core.accounting.diagnosis import Case, Miss, diagnose
+from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
@@ -32,6 +34,8 @@ _USAGE: Mapping[str, Callable[[Mapping[str, Any], str], Usage | None]] = {
     "messages": lambda response, _: Usage.from_messages(response),
     "nova": lambda response, _: Usage.from_messages(response),
 }
+Finish = Callable[[Call], Call]
+
 # Less than this share of what was expected is no read: sizes are estimated, and entries evicted early.
 _READ = 0.5
 
@@ -66,10 +70,12 @@ def question(
     transcripts: Transcripts,
     namespace: str,
     region: str,
+    *,
+    keep: bool = True,
 ) -> Question:
-    """What the request asks of the memory."""
+    """What the request asks of the memory. What is only looked at is not kept as a transcript."""
     return Question(
-        reading=transcripts.read(DIALECTS[call.dialect], call.original, call.rules),
+        reading=transcripts.read(DIALECTS[call.dialect], call.original, call.rules, keep=keep),
         digester=digester,
         namespace=namespace,
         api=call.dialect,
@@ -113,6 +119,39 @@ def written(call: Call, asked: Question, decision: Decision, held: Recollection)
         wait_for=decision.wait_for,
         found=decision.found,
     )
+
+
+def foreseen(call: Call, asked: Question, found: Recollection, finish: Finish | None) -> ahead.Outlook:
+    """What is expected of a request, now and when its last entry has expired; nothing of it is recorded.
+
+    Args:
+        call: The call.
+        asked: The request, the rules, the policy and the time.
+        found: What is remembered of it.
+        finish: What is done to the planned call before it is sent.
+    """
+
+    def planned(decision: Decision) -> Plan:
+        made = written(call, asked, decision, {})
+        return made.plan if finish is None else finish(made).plan
+
+    decision = decide(asked, found)
+    if (why := stands_aside(replace(call, rules=decision.rules), asked.policy)) is not None:
+        return left_alone(call, asked, why)
+    cold = decide(replace(asked, now=ahead.gone_at(decision)), found)
+    return ahead.outlook(_named(call), decision, planned(decision), planned(cold))
+
+
+def left_alone(call: Call, asked: Question, why: str) -> ahead.Outlook:
+    """What is expected of a request that gets no checkpoints of ours."""
+    prefix = replace(asked, policy=asked.policy.but(split="off")).cut({}).prefix
+    tokens = int(prefix.sizes[-1] / call.rules.bytes_per_token) if prefix.sizes else 0
+    marked = prefix.hand or asked.reading.automatic
+    return ahead.aside(_named(call), tokens, why, uncached=not (call.rules.caches and marked))
+
+
+def _named(call: Call) -> ahead.Named:
+    return ahead.Named(call.model_id, call.priced_as, call.started, tier_of(call.original))
 
 
 def callers_own(call: Call, asked: Question) -> Call:

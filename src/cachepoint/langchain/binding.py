@@ -6,6 +6,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
+from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
 from cachepoint.langchain.options import ByRote, laid_over, refuse_in_config, to_bind, told_apart
@@ -79,6 +80,22 @@ class BoundModel(_Binding):
             messages, self._merge_configs(config), **{**self.kwargs, **kwargs}
         )
         return report
+
+    def cache_outlook(
+        self, messages: LanguageModelInput, *, also: str | None = None, **kwargs: Any
+    ) -> Outlook:
+        """The model's `cache_outlook`, with what is bound."""
+        model: Any = self.bound
+        outlook: Outlook = model.cache_outlook(messages, also=also, **{**self.kwargs, **kwargs})
+        return outlook
+
+    async def acache_outlook(
+        self, messages: LanguageModelInput, *, also: str | None = None, **kwargs: Any
+    ) -> Outlook:
+        """The model's `acache_outlook`, with what is bound."""
+        model: Any = self.bound
+        outlook: Outlook = await model.acache_outlook(messages, also=also, **{**self.kwargs, **kwargs})
+        return outlook
 
     def _unless_lost(self, tooled: Any, carrier: Any) -> Any:
         """What has tools, or this: for old models ChatBedrock binds none, and answers with the model."""

@@ -21,6 +21,7 @@ from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import base_model, rules_for
 from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.langchain.binding import BoundModel
+from cachepoint.langchain.foreseeing import Foresees
 from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
 from cachepoint.langchain.warming import Warms
 
@@ -34,7 +35,7 @@ _CACHING = "caching a call"
 _REPORTING = "reporting a call"
 
 
-class Cached(Warms, BaseChatModel):
+class Cached(Warms, Foresees, BaseChatModel):
     """A chat model of langchain-aws, `upstream`, whose calls go through a `CachingClient`."""
 
     upstream: ClassVar[type[BaseChatModel]]

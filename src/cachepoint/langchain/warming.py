@@ -34,7 +34,7 @@ class Warms:
             ValueError: Where an option of ours is misspelt or holds no valid value; nothing was sent.
             botocore.exceptions.ClientError: As `invoke`.
         """
-        model, reports = _warming(self)
+        model, reports = warming(self)
         model.invoke(messages, config, **kwargs)
         return _told(self, reports)
 
@@ -42,12 +42,12 @@ class Warms:
         self: Any, messages: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> CallReport:
         """As `warm`, with `ainvoke`."""
-        model, reports = _warming(self)
+        model, reports = warming(self)
         await model.ainvoke(messages, config, **kwargs)
         return _told(self, reports)
 
 
-def _warming(model: Any) -> tuple[Any, list[CallReport]]:
+def warming(model: Any) -> tuple[Any, list[CallReport]]:
     """A copy that warms, and where the report of its call will be."""
     reports: list[CallReport] = []
     # Not from LangChain's cache of responses, and not streamed.

@@ -110,7 +110,9 @@ class SystemTexts:
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
         self._lock = ForkSafeLock()
 
-    def see(self, text: str, smallest: int, *, scope: str = "", retrieved_to: int = 0) -> Ending | None:
+    def see(
+        self, text: str, smallest: int, *, scope: str = "", retrieved_to: int = 0, learn: bool = True
+    ) -> Ending | None:
         """Learn from a text, and say where the part of it begins that stays.
 
         Args:
@@ -118,6 +120,7 @@ class SystemTexts:
             smallest: Bytes; a shorter ending is not worth a checkpoint.
             scope: Texts are held against others of the same scope.
             retrieved_to: Where the retrieved texts in it end; 0: it holds none that are known.
+            learn: Whether it is remembered; else it is said what would be said, and nothing changes.
 
         Returns:
             None where nothing is known to change in front of a part that stays.
@@ -130,7 +133,8 @@ class SystemTexts:
             counts = [self._seen.get(digest) for digest, _ in path]
             again = counts[-1] is not None and counts[-1].whole
             at = _behind(path, retrieved_to) if retrieved_to else _fork(counts)
-            seen = [self._count(digest, again=again) for digest, _ in path]
+            count = self._count if learn else self._counted
+            seen = [count(digest, again=again) for digest, _ in path]
             seen[-1].whole = True
             if at is None or not (retrieved_to or seen[at].texts > _TWO):
                 return None
@@ -163,11 +167,14 @@ class SystemTexts:
         while self._seen and next(iter(self._seen.values())).at < oldest:
             self._seen.popitem(last=False)
 
+    def _counted(self, digest: bytes, *, again: bool) -> _Seen:
+        """What is known of an ending, one more counted, aside from what is kept."""
+        known = self._seen.get(digest) or _Seen(self._clock())
+        return replace(known, texts=known.texts + (not again), again=known.again + again)
+
     def _count(self, digest: bytes, *, again: bool) -> _Seen:
-        seen = self._seen.setdefault(digest, _Seen(self._clock()))
+        seen = self._seen[digest] = self._counted(digest, again=again)
         seen.at = self._clock()
-        seen.texts += not again
-        seen.again += again
         self._seen.move_to_end(digest)
         while len(self._seen) > self._capacity:
             self._seen.popitem(last=False)
@@ -222,6 +229,8 @@ def arrange(
     policy: CachePolicy,
     model: str,
     endpoint: str,
+    *,
+    learn: bool = True,
 ) -> Arranged:
     """Find what stays of a request whose system prompt changes in front.
 
@@ -233,6 +242,7 @@ def arrange(
             with a checkpoint behind it.
         model: The id to price what is said.
         endpoint: What is called: its cache is another than that of other endpoints and Regions.
+        learn: Whether it teaches anything, and anything is said.
     """
     system = request.get("system") or []
     # More than one block, or a checkpoint of the caller's, is an order that somebody chose.
@@ -245,11 +255,12 @@ def arrange(
         int(rules.min_tokens * rules.bytes_per_token),
         scope=f"{endpoint}|{_tools(request)}",
         retrieved_to=spans[-1][1] if spans else 0,
+        learn=learn,
     )
     if ending is None:
         return Arranged(dict(request))
     if policy.reorder == "off":
-        if ending.first:
+        if ending.first and learn:
             _tell(text[ending.start :], rules, model)
         return Arranged(dict(request), 0 if ending.changing else None)
     stable, front = text[ending.start :], text[: ending.start]

@@ -25,6 +25,7 @@ from cachepoint.core.models.rules import is_hidden, rules_for
 from cachepoint.core.options import refuse_misspelt
 from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.llama_index import models
+from cachepoint.llama_index.foreseeing import Foresees
 from cachepoint.llama_index.points import copied, own_tools
 from cachepoint.llama_index.seam import (
     AsyncCallClient,
@@ -52,7 +53,7 @@ def _in_one_span(method: _F) -> _F:
     return method
 
 
-class CachedBedrockConverse(Warms, BedrockConverse):
+class CachedBedrockConverse(Warms, Foresees, BedrockConverse):
     """`BedrockConverse` with prompt caching: every call carries the right checkpoints.
 
     Takes all that `BedrockConverse` takes, and two options more. `CachePoint` blocks keep their TTL and

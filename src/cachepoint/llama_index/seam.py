@@ -92,7 +92,7 @@ class _ForOneCall(Carrier):
     def _arrange(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request as it is to be planned. A retry comes with the same one, and teaches nothing."""
         if self._arranged is None:
-            arranging = partial(arranged_for, request, self._setting, self)
+            arranging = partial(arranged_for, request, self._setting, self, learn=not self._looks)
             self._arranged = guard("arranging a request", arranging, Arranged(request))
         return self._arranged.request
 
@@ -103,13 +103,14 @@ class _ForOneCall(Carrier):
         return guard("sparing checkpoints", lambda: spared(told(), stays), call)
 
 
-def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arranged:
+def arranged_for(request: dict[str, Any], setting: Setting, client: Any, *, learn: bool = True) -> Arranged:
     """The request with the checkpoints that its caller asked for, and with what stays of it in front.
 
     Args:
         request: What upstream made; it stays as it is.
         setting: What holds for the call.
         client: What it is sent through.
+        learn: Whether it teaches what stays of system texts.
     """
     if not setting.active:
         return Arranged(request)
@@ -118,7 +119,7 @@ def arranged_for(request: dict[str, Any], setting: Setting, client: Any) -> Arra
     plain = without_flag(request) if setting.system_flag else request
     lasting = with_tools_point(with_ttls(plain), ttl, asked=setting.tools_flag)
     texts, endpoint = texts_of(setting.cache), called_by(client)
-    arranged = arrange(lasting, texts, setting.rules, policy, setting.model, endpoint)
+    arranged = arrange(lasting, texts, setting.rules, policy, setting.model, endpoint, learn=learn)
     if not setting.system_flag or arranged.stays is not None or len(arranged.request.get("system", ())) > 1:
         return arranged
     return Arranged(with_system_point(arranged.request, ttl))

@@ -156,13 +156,16 @@ class Transcripts:
         """Rough bytes of all that is kept."""
         return self._bytes
 
-    def read(self, wire: ModuleType, request: Mapping[str, Any], rules: ModelRules) -> Reading:
+    def read(
+        self, wire: ModuleType, request: Mapping[str, Any], rules: ModelRules, *, keep: bool = True
+    ) -> Reading:
         """Read a request; what is known of it is taken from the transcript that it goes on from.
 
         Args:
             wire: The dialect.
             request: The request; it stays as it is.
             rules: The row of the model.
+            keep: Whether it is known from now on; else what comes is read as if this had not been.
         """
         messages = request.get("messages")
         if not isinstance(messages, list) or not messages:
@@ -171,7 +174,7 @@ class Transcripts:
         key = (wire.__name__, rules.name, _opening(messages[0]))
         before, same = self._longest(key, wire.head(request), messages)
         reading = _read(wire, request, rules, before, same, self._clock())
-        if reading.growth is not None:
+        if keep and reading.growth is not None:
             extended = before if before is not None and same == len(before.messages) else None
             self._keep(key, reading.growth.now, extended)
         return reading
