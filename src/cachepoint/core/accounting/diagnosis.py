@@ -99,7 +99,7 @@ def diagnose(case: Case, usage: Usage) -> Miss | None:
         # Nothing was said of the cache, or nothing was processed: a guardrail blocked the turn.
         return None
     read = usage.read_tokens
-    tests = (_lost, _out_of_reach, _expired, _changed, _volatile, _unlike_kin, _summarised, _unmarked)
+    tests = (_lost, _expired, _changed, _out_of_reach, _volatile, _unlike_kin, _summarised, _unmarked)
     found = (test(case, usage, read) for test in tests)
     return next(filter(None, found), None if read else _cold(case, usage))
 
@@ -140,6 +140,8 @@ def _out_of_reach(case: Case, _: Usage, read: int) -> Miss | None:
     if reached >= deepest or not case.plan.checkpoints:
         return None
     tokens = case.view.entries[deepest].tokens
+    if tokens is not None and read >= TOLERANCE * tokens:
+        return None
     return _miss(case, "lookback_exceeded", deepest, tokens and tokens - read)
 
 
