@@ -356,3 +356,65 @@ class TestSilence:
             miss = client.converse(**talk(1))["ResponseMetadata"]["cachepoint"].miss
 
         assert miss.cause == "first_write"
+
+
+class TestTexts:
+    """`explain="text"`: the miss shows what moved. Else no text of the prompt is in it."""
+
+    RULES = "Rule: read the manual first, then ask.\n" * 150
+
+    def asked(self, bedrock, cache, **policy):
+        client = CachingClient(boto(bedrock.url), cache=cache, policy={"ttl": "5m", **policy})
+
+        def ask(turns, name, **more):
+            request = talk(turns, **more)
+            request["system"] = [{"text": f"{self.RULES}You help {name}.\n{self.RULES}"}]
+            return client.converse(**request)["ResponseMetadata"]["cachepoint"]
+
+        return ask
+
+    def test_the_characters_that_differ_are_shown(self, bedrock, cache):
+        ask = self.asked(bedrock, cache, explain="text")
+        ask(1, "Ada")
+        report = ask(2, "Bob")
+
+        assert report.miss.cause == "system_changed"
+        assert report.miss.at == len(self.RULES) + len("You help ")
+        assert "Ada" in report.miss.before
+        assert "Bob" in report.miss.after
+        assert "Bob" in str(report)
+        assert "Bob" not in json.dumps(report.as_dict())
+
+    def test_no_text_is_shown_unasked(self, bedrock, cache):
+        ask = self.asked(bedrock, cache)
+        ask(1, "Ada")
+        report = ask(2, "Bob")
+
+        assert report.miss.cause == "system_changed"
+        assert 0 <= len(self.RULES) - report.miss.at < 128
+        assert (report.miss.before, report.miss.after) == (None, None)
+        assert "Bob" not in str(report)
+
+    def test_a_report_prints_as_a_few_lines(self, bedrock, cache):
+        ask = self.asked(bedrock, cache)
+        ask(1, "Ada")
+        lines = str(ask(2, "Bob")).splitlines()
+
+        assert len(lines) == 5
+        assert lines[0].startswith(f"{SONNET}: ")
+        assert "saved" in lines[1] or "more than without a cache" in lines[1]
+        assert lines[2].startswith("  checkpoints: ")
+        assert lines[3].startswith("  miss: system_changed at system[0], character ")
+        assert lines[3].count("$") == 1
+        assert lines[4].endswith(".")
+
+    def test_what_a_miss_wasted_is_what_it_cost_more_than_a_hit(self, bedrock, cache):
+        ask = self.asked(bedrock, cache)
+        ask(1, "Ada")
+        report = ask(2, "Bob")
+        written, lost = report.usage.write_tokens, report.miss.tokens
+        # Read at 0.1 instead of written at 1.25 or sent at 1.0; $3.30 a million tokens (us. profiles, 2026).
+        more = (written * 1.15 + (lost - written) * 0.9) * 3.30 / 1_000_000
+
+        assert 0 < written < lost
+        assert float(report.wasted) == pytest.approx(more, rel=1e-6)

@@ -14,8 +14,10 @@ from typing import Any, Self
 from cachepoint.core import agreeing, flights, listeners, options, steps
 from cachepoint.core.accounting.advice import advice
 from cachepoint.core.accounting.ahead import Outlook, refuse_also, with_also
+from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.call import Call
 from cachepoint.core.driving import Driven, Steps
 from cachepoint.core.guard import CacheAlarm, Guard, guard
@@ -28,7 +30,7 @@ from cachepoint.core.placement.decision import Decision, strict
 from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import CachePolicy, resolved
-from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.digests import Digester, Memo
 from cachepoint.core.prompt.transcripts import Transcripts
 
 __all__ = ["MEMORY_TIMEOUT", "Call", "PromptCache"]
@@ -37,6 +39,8 @@ logger = logging.getLogger("cachepoint")
 
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
+# Of the texts that are kept where the policy asks for them: so many in each of two generations.
+_TEXT_BYTES = 8 << 20
 
 
 class PromptCache(Driven):
@@ -86,6 +90,7 @@ class PromptCache(Driven):
         self._timeout = options.timeout_of(memory_timeout)
         self._digester = Digester(self._key)
         self._transcripts = Transcripts()
+        self._texts = Memo(_TEXT_BYTES)
         self._said: dict[object, None] = {}
 
     @property
@@ -406,7 +411,7 @@ class PromptCache(Driven):
         self, call: Call, response: Mapping[str, Any], first_token: float | None
     ) -> Steps[CallReport]:
         usage = self.guard("reading usage", lambda: steps.usage(call, response), None)
-        miss = self.guard("finding out why a call missed", lambda: steps.miss(call, usage), None)
+        miss = self.guard("finding out why a call missed", lambda: self._miss(call, usage), None)
         learned = self.guard("learning", lambda: steps.learned(call, usage), None)
         if learned is not None:
             yield learned
@@ -416,6 +421,12 @@ class PromptCache(Driven):
         report = steps.report(call, usage, miss, seconds, first_token, tier)
         listeners.tell(report, self._observers(call), self.guard)
         return report
+
+    def _miss(self, call: Call, usage: Usage | None) -> Miss | None:
+        miss = steps.miss(call, usage)
+        if call.question is None or call.question.policy.explain == "digests":
+            return miss
+        return steps.shown(call, miss, self._texts)
 
     def _observers(self, call: Call) -> tuple[Observer, ...]:
         return (*self.observers, *listeners.of_process(), *call.sessions)

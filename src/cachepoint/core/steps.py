@@ -25,7 +25,8 @@ from cachepoint.core.placement.question import Question
 from cachepoint.core.placement.sizes import measured
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.dialects import DIALECTS
-from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.differences import difference
+from cachepoint.core.prompt.digests import Digester, Memo
 from cachepoint.core.prompt.prefix import Prefix
 from cachepoint.core.prompt.transcripts import Transcripts
 
@@ -186,6 +187,28 @@ def usage(call: Call, response: Mapping[str, Any]) -> Usage | None:
 def miss(call: Call, reported: Usage | None) -> Miss | None:
     """Why a call read less than it could have."""
     return None if call.case is None or reported is None else diagnose(call.case, reported)
+
+
+def shown(call: Call, why: Miss | None, texts: Memo) -> Miss | None:
+    """A miss with the characters that differ; the texts of the call are kept for the next one.
+
+    Args:
+        call: The call.
+        why: Its miss.
+        texts: The blocks of earlier requests, by the digests of these.
+    """
+    asked, case = call.question, call.case
+    if asked is None or case is None:
+        return why
+    thread, raw = case.thread, asked.reading.raw
+    before = (texts.get(trace.blocks, 0) for trace in (thread.before, *thread.kin) if trace is not None)
+    apart = (difference(one, raw, show=True) for one in before if one is not None)
+    found = next((d for d in apart if d is not None), None) if why is not None else None
+    texts.put(case.trace.blocks, raw, case.prefix.sizes[-1])
+    if why is None or found is None or why.cause != f"{found.layer}_changed":
+        return why
+    detail = why.detail or found.kind
+    return replace(why, where=found.where, at=found.at, detail=detail, before=found.before, after=found.after)
 
 
 def learned(call: Call, reported: Usage | None) -> Changes | None:

@@ -63,9 +63,14 @@ class Block(NamedTuple):
     @property
     def where(self) -> str:
         """The block's place in the request, for people: `system[0]`, `messages[3].content[1]`."""
-        if self.layer != "messages":
-            return f"{self.layer}[{self.path[0]}]"
-        return f"messages[{self.path[0]}].content[{self.path[1]}]"
+        return place(self.layer, self.path)
+
+
+def place(layer: Layer, path: tuple[int, ...]) -> str:
+    """A block's place in the request, for people."""
+    if layer != "messages":
+        return f"{layer}[{path[0]}]"
+    return f"messages[{path[0]}].content[{path[1]}]"
 
 
 # Bytes of a digest that tell the blocks of one conversation apart.
