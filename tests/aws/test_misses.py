@@ -1,6 +1,9 @@
 """What a call that read too little says of it, through the client and the emulator."""
 
 import json
+import re
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from botocore.exceptions import ClientError
@@ -8,6 +11,7 @@ from builders import SONNET, assistant, point, result, text, tool, usage, use, u
 
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.aws import CachingClient
+from cachepoint.core.accounting.diagnosis import Cause
 from cachepoint.emulator import BedrockEmulator, EmulatedError, Guardrail, Reply
 from tests.aws.stubs import boto
 
@@ -418,3 +422,10 @@ class TestTexts:
 
         assert 0 < written < lost
         assert float(report.wasted) == pytest.approx(more, rel=1e-6)
+
+
+def test_the_page_has_every_cause():
+    page = (Path(__file__).parents[2] / "docs" / "misses.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+
+    assert sorted(rows) == sorted(get_args(Cause))

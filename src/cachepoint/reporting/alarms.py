@@ -61,7 +61,7 @@ class Span(NamedTuple):
         if usage is None:
             return None
         known, priced = usage.write_tokens is not None, cost is not None and uncached is not None
-        lost = () if miss is None else (Lost(miss.cause, miss.where, getattr(miss, "remedy", "")),)
+        lost = () if miss is None else (Lost(miss.cause, miss.where, miss.remedy),)
         return cls(
             calls=1,
             input=usage.input_tokens if known else 0,
