@@ -67,9 +67,9 @@ class TestStates:
 
     def test_what_has_expired_is_cold(self, run):
         run.call(asking("Where?"))
-        run.bedrock.advance(299)
+        run.bedrock.advance(280)
         assert run.cache.outlook(asking("Where?"), SONNET).state == "warm"
-        run.bedrock.advance(2)
+        run.bedrock.advance(21)
         seen = run.cache.outlook(asking("Where?"), SONNET)
         assert (seen.state, seen.read_tokens, seen.until) == ("cold", 0, None)
         assert seen.price_now == seen.price_cold
@@ -120,7 +120,7 @@ class TestMoney:
         run.call(asking("Where?"))
         seen = run.cache.outlook(asking("Where?", "How?"), SONNET)
         run.bedrock.advance(seen.seconds_left)
-        report = run.call(asking("Where?", "How?"), gap=0.01)
+        report = run.call(asking("Where?", "How?"), gap=5)
         assert report.usage.read_tokens == 0
         assert near(seen.price_cold, report.cost, 0.05)
         assert seen.price_now < seen.price_cold / 5
@@ -226,8 +226,11 @@ def test_it_is_plain_data_and_readable_lines(run):
     assert plain["state"] == "warm"
     assert plain["also"]["state"] == "unknown"
     assert plain["price_cold"] == float(seen.price_cold)
+    assert plain["price_also"] == plain["also"]["price_cold"]
+    assert plain["uncached_tokens"] == seen.uncached_tokens
+    assert plain["expires"] == seen.expires.isoformat(timespec="milliseconds")
     lines = str(seen).splitlines()
-    assert lines[0] == f"{SONNET}: warm for 300 s"
+    assert lines[0] == f"{SONNET}: warm for {seen.seconds_left:.0f} s"
     assert f"{seen.read_tokens:,} tokens to be read" in lines[1]
     assert OTHER_MODEL in lines[3]
     assert "unknown" in str(run.cache.outlook({"messages": "?"}, SONNET))
@@ -322,10 +325,9 @@ def _both(dialect, conversation, policy, gaps, looks):
 
 def _sent(dialect, model, requests, policy, gaps, looks):
     """The requests as they leave, and how much is remembered."""
-    clock = iter(range(10**6))
     now = [1_000_000.0]
     memory = LocalMemory()
-    cache = PromptCache(policy, lambda: now[0] + 0 * next(clock), memory=memory, key=b"the same")
+    cache = PromptCache(policy, lambda: now[0], memory=memory, key=b"the same")
     sent, before = [], None
     for request, gap, look in zip(requests, gaps, looks, strict=False):
         untouched = copy.deepcopy(request)

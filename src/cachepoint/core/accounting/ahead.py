@@ -1,7 +1,7 @@
 """What a request would read, write and cost if it were sent now: what is known of it, and what is assumed."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -99,9 +99,16 @@ class Outlook:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; money in US dollars, as numbers."""
-        prices = {name: for_json(getattr(self, name)) for name in ("price_now", "price_cold")}
-        also = None if self.also is None else self.also.as_dict()
-        return {**asdict(self), **prices, "assumed": list(self.assumed), "also": also}
+        prices = {name: for_json(getattr(self, name)) for name in ("price_now", "price_cold", "price_also")}
+        expires, also = self.expires, self.also
+        return {
+            **asdict(self),
+            **prices,
+            "uncached_tokens": self.uncached_tokens,
+            "expires": None if expires is None else expires.isoformat(timespec="milliseconds"),
+            "assumed": list(self.assumed),
+            "also": None if also is None else also.as_dict(),
+        }
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -189,8 +196,7 @@ def aside(named: Named, tokens: int, why: str, *, uncached: bool) -> Outlook:
 
 def with_also(here: Outlook, there: Outlook) -> Outlook:
     """An outlook, with that of the other model."""
-    values = {name: getattr(here, name) for name in Outlook.__slots__}
-    return Outlook(**{**values, "also": there, "assumed": (*here.assumed, _ALSO)})
+    return replace(here, also=there, assumed=(*here.assumed, _ALSO))
 
 
 def _state(decision: Decision, plan: Plan) -> State:
