@@ -179,8 +179,8 @@ class TestStreams:
         assert held(observer, conversation=None) is None
         assert held(observer) is not None
 
-    def test_a5_the_streams_that_are_remembered_are_bounded(self):
-        """A5: of ten thousand conversations the last 512."""
+    def test_the_streams_that_are_remembered_are_bounded(self):
+        """Of ten thousand conversations the last 512."""
         observer = alarm("raise", calls=1)
         for n in range(10_000):
             observer(rewrites(f"c{n}"))
