@@ -5,8 +5,7 @@ import pytest
 
 from cachepoint import PromptCache
 from cachepoint.aws import CachingClient
-from tests.testing.builders import MANUAL, SONNET, marked, request, said
-
+from tests.testing.builders import MANUAL, SONNET, marked, request, tool
 
 
 @pytest.fixture
@@ -44,7 +43,9 @@ def test_the_call_its_miss_and_the_remedy_are_named(client, cache_calls):
     client.converse(**request("u1", "a1", "u2", "a2", "u3", tools=[stock, search]))
     said = fails(cache_calls)
     third = cache_calls[2]
-    assert said.startswith("1 of 3 calls read too little: after call 1 each should have read 90% of its input.")
+    assert said.startswith(
+        "1 of 3 calls read too little: after call 1 each should have read 90% of its input."
+    )
     assert f"call 3, {SONNET}: read 0 of {third.usage.input_tokens:,} tokens (0%)" in said
     assert "miss: tools_changed at tools[0]" in said
     assert "against call 2: tools changed places: tools[0] is 'stock' and was 'search'" in said
@@ -95,7 +96,9 @@ def test_nothing_to_look_at_is_no_success(calls, options, says, client, cache_ca
     assert says in fails(cache_calls, **options)
 
 
-@pytest.mark.parametrize("options", [{"min_hit": 1.1}, {"min_hit": 90}, {"min_hit": "0.9"}, {"after": -1}, {"after": 0.5}])
+@pytest.mark.parametrize(
+    "options", [{"min_hit": 1.1}, {"min_hit": 90}, {"min_hit": "0.9"}, {"after": -1}, {"after": 0.5}]
+)
 def test_what_makes_no_sense_is_refused(options, cache_calls):
     (value,) = options.values()
     with pytest.raises(ValueError, match=repr(value)):

@@ -8,7 +8,6 @@ from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.messages import HumanMessage, SystemMessage
 from llama_index.core.llms import ChatMessage
 from llama_index.llms.bedrock_converse import BedrockConverse
-from tests.testing.builders import MANUAL, SONNET, caching, marked, request
 
 from cachepoint import PromptCache
 from cachepoint.aws import CachingClient, shared_cache
@@ -16,6 +15,7 @@ from cachepoint.core import config
 from cachepoint.langchain import CachedChatBedrockConverse
 from cachepoint.llama_index import CachedBedrockConverse
 from cachepoint.testing import local_bedrock
+from tests.testing.builders import MANUAL, SONNET, caching, marked, request
 
 BUILT_BEFORE = boto3.client(
     "bedrock-runtime", region_name="us-west-2", aws_access_key_id="early", aws_secret_access_key="early"
@@ -137,7 +137,10 @@ def test_what_a_test_announced_is_forgotten_behind_it():
     from cachepoint import documents
     from cachepoint.core.prompt.documents import retrieved
 
-    early, late = "What was announced before any test began, to stay.", "What only this test announced to all."
+    early, late = (
+        "What was announced before any test began, to stay.",
+        "What only this test announced to all.",
+    )
     documents(early)
     with local_bedrock():
         documents(late * 2)

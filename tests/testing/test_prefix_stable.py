@@ -151,7 +151,10 @@ STABLE = {
             ],
         },
     ),
-    "another model": (request("u1"), {**request("u1", system="x"), "modelId": SONNET.replace("4-6", "4-5-20250929-v1:0")}),
+    "another model": (
+        request("u1"),
+        {**request("u1", system="x"), "modelId": SONNET.replace("4-6", "4-5-20250929-v1:0")},
+    ),
 }
 
 
@@ -161,7 +164,7 @@ def test_what_moved_is_named(before, now, says, send, cache_calls):
     with pytest.raises(AssertionError) as failed:
         cache_calls.assert_prefix_stable()
     said = str(failed.value)
-    assert said.startswith("1 call changed the prefix of the call before it.")
+    assert said.startswith("1 call changed the prefix of what came before.")
     assert f"call 2 against call 1: {says}" in said
     assert "do: " in said
 

@@ -1,6 +1,6 @@
 """Tests for what reads from Bedrock's prompt cache: the pytest plugin's fixtures, and what they give.
 
-`cachepoint.testing.plugin` is loaded in every run of pytest; what is named here is loaded when it is asked for.
+`cachepoint.testing.plugin` is loaded in every run of pytest; what is named here, when it is asked for.
 """
 
 from importlib import import_module as _import_module

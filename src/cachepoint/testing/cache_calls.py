@@ -73,7 +73,7 @@ class CacheCalls(Sequence[CacheCall]):
             raise AssertionError(saying.too_little(short, moved(calls), min_hit, after, len(calls)))
 
     def assert_prefix_stable(self, *, text: bool = False) -> None:
-        """Fail where a call changed tools, system prompt or history of the call before it in its conversation.
+        """Fail where a call changed tools, system prompt or history of its conversation's last call.
 
         A conversation is known by where requests overlap. A new conversation, a sub-agent with a prompt of
         its own, and another question behind the same history change nothing.

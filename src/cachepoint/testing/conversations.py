@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from cachepoint.testing.prompts import Block, Prompt, same
 
-# So many of the words of a system prompt, and of the tools' names, are the same where one is the other, edited.
+# Where a system prompt is another one, edited, so many of the words are the same, and of the tools' names.
 _ALIKE = 0.8
 
 
@@ -62,7 +62,7 @@ def _same_head(before: Prompt, now: Prompt) -> bool:
 
 
 def _edited_head(before: Prompt, now: Prompt) -> bool:
-    """Whether tools and system prompt are the other's but for an edit: a prompt of its own has other words."""
+    """Whether tools and system prompt are the other's but for an edit: another prompt has other words."""
     if not (now.tools or now.system):
         return False
     tools = [[tool.name for tool in prompt.tools] for prompt in (before, now)]

@@ -1,4 +1,4 @@
-"""The layout of what was sent, for snapshots: what stands where, how large, its digest; no word of a prompt."""
+"""The layout of what was sent, for snapshots: what stands where, how large, its digest; no text."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -13,7 +13,7 @@ _KEY = b"cachepoint.testing.layout"
 
 
 def drawn(call: CacheCall, before: CacheCall | None) -> str:
-    """One call: a line for each setting and block; of those that it begins with as `before` the marked ones."""
+    """One call: a line for each setting and block; of those that `before` begins with, the marked ones."""
     title = f"call {call.number}: {call.operation} {call.model_id}"
     if before is None:
         return "\n  ".join((title, *_lines(call.prompt, 0)))

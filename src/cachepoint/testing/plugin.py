@@ -1,6 +1,6 @@
 """The pytest plugin: the fixtures `bedrock` and `cache_calls`, and the marker `moves_prefix`.
 
-It is loaded in every run of pytest of whoever installs the package, so whatever a fixture needs is imported in it.
+It is loaded in every run of pytest of whoever installs the package: what a fixture needs is imported in it.
 """
 
 from collections.abc import Generator, Iterator
@@ -35,7 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """With `cachepoint_prefix_stable`, a test that moves a prefix fails."""
-    __tracebackhide__ = True
     result = yield
     bedrock = getattr(item, "funcargs", {}).get("bedrock")
     if bedrock is not None and item.config.getini(_STABLE) and item.get_closest_marker(_MOVES) is None:
@@ -47,9 +46,12 @@ def _stay(bedrock: "BedrockEmulator") -> None:
     from cachepoint.testing.cache_calls import CacheCalls
     from cachepoint.testing.calls import collected
 
-    __tracebackhide__ = True
-    if calls := CacheCalls(lambda: collected(bedrock.calls, ())):
-        calls.assert_prefix_stable()
+    calls = CacheCalls(lambda: collected(bedrock.calls, ()))
+    try:
+        if calls:
+            calls.assert_prefix_stable()
+    except AssertionError as moved:
+        pytest.fail(str(moved), pytrace=False)
 
 
 @pytest.fixture
@@ -81,7 +83,10 @@ def _cache_reports() -> "Iterator[list[CallReport]]":
 
 @pytest.fixture
 def cache_calls(bedrock: "BedrockEmulator", _cache_reports: "list[CallReport]") -> "CacheCalls":
-    """Every call that `bedrock` answered in this test, with `assert_cached()`, `assert_prefix_stable()`, `layout()`."""
+    """Every call that `bedrock` answered in this test, and what can be asserted of them.
+
+    `assert_cached()`, `assert_prefix_stable()`, and `layout()` for snapshots.
+    """
     from cachepoint.testing.cache_calls import CacheCalls
     from cachepoint.testing.calls import collected
 

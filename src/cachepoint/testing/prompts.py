@@ -1,4 +1,4 @@
-"""A request as it was sent: its blocks in the order of the cache, as they are and as their author wrote them."""
+"""A request as it was sent: its blocks in the order of the cache, and as their author wrote them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ class Prompt:
         return cls(blocks, _settings(fields))
 
     def layer(self, name: Layer) -> tuple[Block, ...]:
-        """The blocks of one layer, texts that follow one another joined: a checkpoint may have parted them."""
+        """The blocks of one layer, texts in a row joined: a checkpoint may have parted them."""
         joined: list[Block] = []
         for block in self.blocks:
             if block.layer != name:

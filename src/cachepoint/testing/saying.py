@@ -6,18 +6,21 @@ from cachepoint.core.prompt.prefix import Layer
 from cachepoint.testing.calls import CacheCall, Moved
 
 _MOST = 5
-_CALLS = "No call reached the local Bedrock. Ask for the fixture `bedrock` before models are built, and name no other endpoint."
+_CALLS = (
+    "No call reached the local Bedrock. Ask for the fixture `bedrock` before models are built,"
+    " and name no other endpoint."
+)
 _REMEDIES: Mapping[str, str] = {
     "model_changed": "Keep one model for a conversation: entries are never shared between two.",
     "tools_changed": "Give every call the same tools, in the same order.",
-    "system_changed": "Put what changes into the newest message, or mark it with cachepoint.volatile.",
-    "messages_changed": "Send earlier messages as they were sent; where history must shrink, rarely and by much.",
-    "settings_changed": "Keep settings such as thinking, effort and the output's schema the same for a conversation.",
-    "first_write": "It is the first of its prompt: raise `after`, or look at each prompt with cache_calls.only(...).",
+    "system_changed": "Put what changes into the newest message, or at least at the end of the prompt.",
+    "messages_changed": "Send earlier messages as they were; where they must go, rarely and many at once.",
+    "settings_changed": "Keep thinking, effort and the output's schema the same for a conversation.",
+    "first_write": "It is the first of its prompt: raise `after`, or choose with cache_calls.only(...).",
     "expired": "The time between two calls is longer than the entry's TTL: set the policy's ttl to '1h'.",
     "below_minimum": "Its prompt is shorter than the model caches: `cachepoint models` lists the minimum.",
     "lookback_exceeded": "Add fewer blocks between two calls than Bedrock looks back over.",
-    "in_flight": "Let the first call begin its answer before the others are sent: see fan_out of CachePolicy.",
+    "in_flight": "Let the first call begin its answer before others are sent: see fan_out of CachePolicy.",
     "not_marked": "No checkpoint was placed: see call.report.plan.note.",
 }
 _LAYERS: Mapping[Layer, str] = {
@@ -25,17 +28,15 @@ _LAYERS: Mapping[Layer, str] = {
     "system": "system_changed",
     "messages": "messages_changed",
 }
-_UNPLANNED = (
-    "No checkpoint was sent, and no cache of ours planned the call: use a cached model, or CachingClient."
-)
-_NEW = "Nothing was missed: all that could be read was. What it sent for the first time is more than min_hit allows."
+_UNPLANNED = "No checkpoint was sent, and no cache planned the call: use a cached model, or CachingClient."
+_NEW = "Nothing was missed, but what it sent for the first time is more than min_hit allows: give less."
 
 
 def nothing_to_judge(calls: int, after: int) -> str:
     """That there is no call to look at."""
     if not calls:
         return _CALLS
-    return f"No call is left to look at: there were {calls}, and after={after}. Make one more, or give a smaller `after`."
+    return f"No call is left to look at: there were {calls}, and after={after}. Make one more, or give less."
 
 
 def too_little(
@@ -59,11 +60,9 @@ def too_little(
 
 
 def _short(call: CacheCall, change: Moved | None) -> Iterator[str]:
-    usage = call.usage
-    yield (
-        f"call {call.number}, {call.model_id}: read {usage.read_tokens or 0:,} of {usage.input_tokens:,} tokens"
-        f" ({usage.hit_share or 0:.0%}), wrote {usage.write_tokens or 0:,}"
-    )
+    usage, share = call.usage, call.usage.hit_share or 0
+    read = f"read {usage.read_tokens or 0:,} of {usage.input_tokens:,} tokens ({share:.0%})"
+    yield f"call {call.number}, {call.model_id}: {read}, wrote {usage.write_tokens or 0:,}"
     if call.miss is not None:
         yield f"miss: {_miss(call)}"
     if change is not None:
@@ -95,8 +94,8 @@ def _remedy(call: CacheCall, change: Moved | None) -> str:
 
 def unstable(changes: Sequence[Moved], *, text: bool) -> str:
     """That calls changed the prefix of the ones before them."""
-    many = len(changes) > 1
-    head = f"{len(changes)} call{'s' if many else ''} changed the prefix of the call before {'them' if many else 'it'}"
+    who = "1 call" if len(changes) == 1 else f"{len(changes)} calls"
+    head = f"{who} changed the prefix of what came before"
     return _listed(head, ["\n    ".join(_changed(change, text=text)) for change in changes])
 
 
