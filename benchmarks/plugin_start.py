@@ -1,8 +1,8 @@
 """How much later an empty run of pytest starts where the package is installed: with its plugin, and without.
 
 The two take turns, so that what else the machine does falls on both. Each run is a process of its own in
-an empty folder, with its bytecode at hand, as an installer leaves it. Other plugins are left out of both: one that is
-installed here for other tests takes a second to start, give or take more than all that is measured.
+an empty folder, with its bytecode at hand, as an installer leaves it. Other plugins are left out of both:
+one that is installed here for other tests takes a second, give or take more than all that is measured.
 
     python benchmarks/plugin_start.py [--runs 20] [--json]
 
