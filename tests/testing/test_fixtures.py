@@ -83,6 +83,31 @@ async def test_a_stream_and_an_async_call_are_seen(cache_calls):
     assert all(call.report.usage == call.usage for call in cache_calls)
 
 
+HOSTS = {
+    "bedrock-runtime.us-east-1.amazonaws.com": True,
+    "bedrock.eu-central-1.amazonaws.com": True,
+    "bedrock-runtime-fips.us-east-1.amazonaws.com": True,
+    "vpce-0a.bedrock-runtime.us-east-1.vpce.amazonaws.com": True,
+    "bedrock-runtime.us-east-1.api.aws": True,
+    "bedrock-runtime.cn-north-1.amazonaws.com.cn": True,
+    "bedrock-agent-runtime.us-east-1.amazonaws.com": False,
+    "s3.us-east-1.amazonaws.com": False,
+    "bedrock-runtime.example.com": False,
+    "127.0.0.1": False,
+}
+
+
+@pytest.mark.parametrize(("host", "turned"), HOSTS.items(), ids=HOSTS)
+def test_what_would_go_to_bedrock_is_turned_back(host, turned):
+    from cachepoint.testing.local import _turned
+
+    class Request:
+        url = f"https://{host}/model/x/converse?a=1"
+
+    _turned(lambda _session, request: request, "http://127.0.0.1:4242")(None, Request)
+    assert Request.url == f"{'http://127.0.0.1:4242' if turned else f'https://{host}'}/model/x/converse?a=1"
+
+
 def test_what_was_refused_is_no_call(cache_calls, bedrock):
     client = plain()
     with pytest.raises(client.exceptions.ValidationException):

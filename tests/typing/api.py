@@ -1,4 +1,4 @@
-"""Type-checked, not run: what the public names of cachepoint.langchain look like to a type checker."""
+"""Type-checked, not run: what the public names look like to a type checker."""
 
 from decimal import Decimal
 from typing import assert_type
@@ -8,12 +8,13 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 
-from cachepoint import CachePolicy, CallReport, PromptCache, Usage
+from cachepoint import CachePolicy, CallReport, Miss, PromptCache, Usage
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
     CacheUsageCallbackHandler,
     get_cache_usage_callback,
 )
+from cachepoint.testing import CacheCall, CacheCalls, local_bedrock
 
 llm = CachedChatBedrockConverse(model="us.anthropic.claude-sonnet-4-6", cache_policy={"ttl": "1h"})
 base: ChatBedrockConverse = llm
@@ -44,3 +45,14 @@ assert_type(handler.usage_by_model["m"], Usage)
 
 with get_cache_usage_callback() as usage:
     assert_type(usage, CacheUsageCallbackHandler)
+
+
+def test_it(cache_calls: CacheCalls) -> None:
+    """As a user annotates the fixture."""
+    assert_type(cache_calls[0], CacheCall)
+    assert_type(cache_calls[1:].only(lambda call: call.usage.read_tokens is None), CacheCalls)
+    assert_type(cache_calls[0].miss, Miss | None)
+    assert_type(cache_calls[0].report, CallReport | None)
+    assert_type(cache_calls.layout(), str)
+    with local_bedrock(min_tokens=1) as bedrock:
+        bedrock.advance(301)

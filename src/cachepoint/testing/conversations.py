@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 from cachepoint.testing.prompts import Block, Prompt, same
 
@@ -49,12 +48,8 @@ def goes_on(before: Prompt, now: Prompt) -> bool:
         return False
     if len(new) > len(old) and common(old, new) == len(old):
         return True
-    shared = Counter(block.written for block in old) & Counter(block.written for block in new)
-    return shared.total() * 2 > len(old) > 1 or not _pairs(old).isdisjoint(_pairs(new))
-
-
-def _pairs(blocks: Sequence[Block]) -> set[tuple[str, ...]]:
-    return {(a.role, a.written, b.role, b.written) for a, b in pairwise(blocks) if a.message != b.message}
+    shared = before.said & now.said
+    return shared.total() * 2 > len(old) > 1 or not before.pairs.isdisjoint(now.pairs)
 
 
 def _same_head(before: Prompt, now: Prompt) -> bool:
@@ -65,11 +60,9 @@ def _edited_head(before: Prompt, now: Prompt) -> bool:
     """Whether tools and system prompt are the other's but for an edit: another prompt has other words."""
     if not (now.tools or now.system):
         return False
-    tools = [[tool.name for tool in prompt.tools] for prompt in (before, now)]
-    system = [[word for block in prompt.system for word in block.written.split()] for prompt in (before, now)]
-    return _alike(*tools) and _alike(*system)
+    tools = [Counter(tool.name for tool in prompt.tools) for prompt in (before, now)]
+    return _alike(*tools) and _alike(before.words, now.words)
 
 
-def _alike(old: Sequence[str], new: Sequence[str]) -> bool:
-    shared = Counter(old) & Counter(new)
-    return shared.total() >= _ALIKE * max(len(old), len(new))
+def _alike(old: Counter[str], new: Counter[str]) -> bool:
+    return (old & new).total() >= _ALIKE * max(old.total(), new.total())

@@ -10,18 +10,17 @@ from cachepoint.core.prompt.prefix import Layer
 from cachepoint.testing.conversations import common, goes_on
 from cachepoint.testing.prompts import Block, Prompt, same, written
 
-# What was seen to differ may be said of a date or a number too, though neither need change by the call.
+# Beside what looks as if it changed: a date and a number may be part of the instructions, but here they did.
 _KINDS = (
     *CLOCKS,
     (
         "a date",
-        re.compile(
-            r"\d{4}-\d\d-\d\d|\b\d{1,2}[./ ](?:\d\d?|[A-Z][a-z]+)[./ ,]+\d{4}|[A-Z][a-z]+ \d{1,2}, \d{4}"
-        ),
+        re.compile(r"\d{4}-\d\d-\d\d|\b\d\d?[./ ]+(?:\d\d?|[A-Z]\w+)[./ ,]+\d{4}|[A-Z]\w+ \d\d?, \d{4}"),
     ),
     ("a number", re.compile(r"\d+")),
 )
 _AROUND = 24
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,8 @@ def _of_tools(before: Sequence[Block], now: Sequence[Block]) -> Difference | Non
 
 
 def _named(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")  # noqa: PLR2004
+    more = len(names) - _NAMED
+    return ", ".join(map(repr, names[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _field(before: Any, now: Any, path: str = "") -> str:
@@ -129,12 +129,12 @@ def _article(block: Block) -> str:
 
 def _place(block: Block, at: int) -> tuple[str, int]:
     """Which piece of a text a character is in, and which character of it that is."""
-    where, begins, end = block.where, 0, len(block.written)
+    end = len(block.written)
     for piece in reversed(block.joins):
         end -= len(piece.written)
         if at >= end:
             return piece.where, at - end
-    return where, at - begins
+    return block.where, at
 
 
 def _kind(old: str, new: str, at: int) -> str | None:

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """With `cachepoint_prefix_stable`, a test that moves a prefix fails."""
     result = yield
-    bedrock = getattr(item, "funcargs", {}).get("bedrock")
+    bedrock = (getattr(item, "funcargs", None) or {}).get("bedrock")
     if bedrock is not None and item.config.getini(_STABLE) and item.get_closest_marker(_MOVES) is None:
         _stay(bedrock)
     return result

@@ -1,9 +1,11 @@
 """A request as it was sent: its blocks in the order of the cache, and as their author wrote them."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from cachepoint.core.models.rules import rules_for
@@ -123,6 +125,22 @@ class Prompt:
     def messages(self) -> tuple[Block, ...]:
         """The blocks of all messages."""
         return self.layer("messages")
+
+    @cached_property
+    def pairs(self) -> frozenset[tuple[str, ...]]:
+        """Blocks of two messages that follow one another."""
+        following = ((a, b) for a, b in pairwise(self.messages) if a.message != b.message)
+        return frozenset((a.role, a.written, b.role, b.written) for a, b in following)
+
+    @cached_property
+    def said(self) -> Counter[str]:
+        """What its messages hold, and how often."""
+        return Counter(block.written for block in self.messages)
+
+    @cached_property
+    def words(self) -> Counter[str]:
+        """Those of the system prompt, and how often."""
+        return Counter(word for block in self.system for word in block.written.split())
 
     @property
     def is_marked(self) -> bool:
