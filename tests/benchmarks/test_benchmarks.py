@@ -153,3 +153,12 @@ def test_what_a_retriever_does_not_announce_is_found():
 
     assert found["cachepoint"] <= 0.2
     assert min(ratio for name, ratio in found.items() if name != "cachepoint") >= 1
+
+
+def test_the_start_of_the_plugin_is_measured():
+    import plugin_start
+
+    found = plugin_start.measure(runs=1)
+
+    assert found.keys() == {"with", "without"}
+    assert all(row["clock_ms"] > row["cpu_ms"] * 0.1 > 0 for row in found.values())

@@ -129,6 +129,7 @@ ALL = {
     "documents": "auto",
     "reorder": "off",
     "fan_out": "single_flight",
+    "explain": "digests",
 }
 
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 from llama_index.core.base.llms.types import ChatMessage
 
-from cachepoint import CachePolicy, CallReport, Outlook, PromptCache, Usage
+from cachepoint import CachePolicy, CallReport, Miss, Outlook, PromptCache, Usage
 from cachepoint.aws import AsyncCachingClient, CachingClient
 from cachepoint.langchain import (
     CachedChatBedrockConverse,
@@ -18,6 +18,7 @@ from cachepoint.langchain import (
     get_cache_usage_callback,
 )
 from cachepoint.llama_index import CachedBedrockConverse
+from cachepoint.testing import CacheCall, CacheCalls, local_bedrock
 
 llm = CachedChatBedrockConverse(model="us.anthropic.claude-sonnet-4-6", cache_policy={"ttl": "1h"})
 base: ChatBedrockConverse = llm
@@ -72,3 +73,14 @@ async def awaited() -> None:
     assert_type(await PromptCache().aoutlook({"messages": []}), Outlook)
     assert_type(await AsyncCachingClient(None).cache_outlook({}), Outlook)
     assert_type(await chat_engine_model.acache_outlook([ChatMessage("hi")]), Outlook)
+
+
+def test_it(cache_calls: CacheCalls) -> None:
+    """As a user annotates the fixture."""
+    assert_type(cache_calls[0], CacheCall)
+    assert_type(cache_calls[1:].only(lambda call: call.usage.read_tokens is None), CacheCalls)
+    assert_type(cache_calls[0].miss, Miss | None)
+    assert_type(cache_calls[0].report, CallReport | None)
+    assert_type(cache_calls.layout(), str)
+    with local_bedrock(min_tokens=1) as bedrock:
+        bedrock.advance(301)

@@ -1,6 +1,5 @@
 """What the sync and the async client share: all of a call but the sending."""
 
-import time
 from collections.abc import Mapping, MutableMapping
 from copy import copy
 from dataclasses import replace
@@ -53,7 +52,7 @@ class Ready(NamedTuple):
 
 
 # Made with the module: two threads that asked for the first one at once would have got one each.
-_SHARED = PromptCache(clock=time.time)
+_SHARED = PromptCache()
 
 
 def shared_cache() -> PromptCache:

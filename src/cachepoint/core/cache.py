@@ -5,7 +5,6 @@ and async callers take the same steps. The only I/O is the memory's; nothing her
 """
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.call import Call
+from cachepoint.core.config import now
 from cachepoint.core.driving import Driven, Steps
 from cachepoint.core.guard import CacheAlarm, Guard, guard
 from cachepoint.core.listeners import Observer
@@ -52,7 +52,7 @@ class PromptCache(Driven):
 
     Args:
         policy: How to place; None: what `cachepoint.configure` or the environment says.
-        clock: Seconds, as of Bedrock's own clock.
+        clock: Seconds, as of Bedrock's own clock; the system's unless given.
         memory: Where all that is remembered lives; None: in this process, for this cache alone.
         key: The key of the digests, 1 to 64 bytes; None: a random one of this process. Caches that share
             a memory must share it.
@@ -69,7 +69,7 @@ class PromptCache(Driven):
     def __init__(
         self,
         policy: CachePolicy | Mapping[str, Any] | str | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
         *,
         memory: Memory | None = None,
         key: bytes | None = None,

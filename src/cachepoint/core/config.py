@@ -1,6 +1,8 @@
-"""What holds for the whole process: the policy, the observers, own prices."""
+"""What holds for the whole process: the policy, the observers, own prices, the clock."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from cachepoint.core import policy as policies
@@ -37,3 +39,26 @@ def configure(
         policies.set_default(chosen)
     if told is not None:
         observe(told)
+
+
+class _Process:
+    clock: Callable[[], float] = time.time
+
+
+def now() -> float:
+    """Seconds since 1970, by the clock of everything in this process that is given none of its own."""
+    return _Process.clock()
+
+
+@contextmanager
+def going_by(clock: Callable[[], float]) -> Iterator[None]:
+    """Let `now` go by another clock for a while, in all threads: a test's, whose emulator has its own.
+
+    Args:
+        clock: Seconds since 1970, as of Bedrock's own clock.
+    """
+    before, _Process.clock = _Process.clock, clock
+    try:
+        yield
+    finally:
+        _Process.clock = before

@@ -1,6 +1,5 @@
 """Retrieved documents in an order that questions share."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
 from pydantic import Field, PrivateAttr
 
+from cachepoint.core.config import now
 from cachepoint.core.guard import guard
 from cachepoint.shaping.documents import DocumentOrder, rank_note
 
@@ -44,7 +44,7 @@ class StableDocumentOrder(BaseDocumentCompressor, BaseDocumentTransformer):
 
     def model_post_init(self, context: Any, /) -> None:
         """Begin with nothing learned."""
-        self._order = DocumentOrder(self.clock or time.time, ttl=self.ttl, depth=self.depth)
+        self._order = DocumentOrder(self.clock or now, ttl=self.ttl, depth=self.depth)
         super().model_post_init(context)
 
     def transform_documents(self, documents: Sequence[Document], **_kwargs: Any) -> Sequence[Document]:

@@ -1,6 +1,5 @@
 """Retrieved nodes in an order that questions share."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.core.config import now
 from cachepoint.core.guard import guard
 from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.shaping.documents import DocumentOrder, rank_note
@@ -54,7 +54,7 @@ class StableNodeOrder(BaseNodePostprocessor):
 
     def model_post_init(self, context: Any, /) -> None:
         """Begin with nothing learned."""
-        self._order = DocumentOrder(self.clock or time.time, ttl=self.ttl, depth=self.depth)
+        self._order = DocumentOrder(self.clock or now, ttl=self.ttl, depth=self.depth)
         super().model_post_init(context)
 
     @classmethod

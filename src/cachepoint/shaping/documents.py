@@ -8,12 +8,12 @@ as deep as checkpoints reach; the rest stays as the retriever had it (CacheWeave
 
 import math
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from cachepoint.core.config import now
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.prompt.digests import Digester
@@ -71,7 +71,7 @@ class DocumentOrder:
 
     def __init__(
         self,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
         *,
         ttl: float = 300.0,
         depth: int = DEPTH,

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -124,6 +125,18 @@ class Announced:
                 break
         return found
 
+    @contextmanager
+    def for_a_while(self) -> Iterator[None]:
+        """What is announced inside is forgotten at the end."""
+        with self._lock:
+            before = set(self._texts)
+        try:
+            yield
+        finally:
+            with self._lock:
+                for key in [key for key in self._texts if key not in before]:
+                    self._drop(key)
+
     def __len__(self) -> int:
         with self._lock:
             self._expire(self._clock())
@@ -209,13 +222,13 @@ class Announced:
 
     def _expire(self, now: float) -> None:
         while self._texts:
-            oldest = next(iter(self._texts.values()))
+            key, oldest = next(iter(self._texts.items()))
             if len(self._texts) <= self._capacity and now - oldest.at <= self._max_age:
                 return
-            self._drop()
+            self._drop(key)
 
-    def _drop(self) -> None:
-        (_, length), (node, tail, _) = self._texts.popitem(last=False)
+    def _drop(self, key: tuple[bytes, int]) -> None:
+        (_, length), (node, tail, _) = key, self._texts.pop(key)
         _less(node.ends[length], tail)
         if not node.ends[length]:
             del node.ends[length]
