@@ -187,7 +187,7 @@ def _opened(before: Sequence[RawBlock], after: Sequence[RawBlock], i: int) -> Di
 def _parted(before: Sequence[RawBlock], after: Sequence[RawBlock], i: int) -> Difference | None:
     """The same text in more blocks, or in fewer."""
     (count, old), (other, new) = _run(before, i), _run(after, i)
-    if count == other == 1 or not (old.startswith(new) or new.startswith(old)):
+    if not (count and other) or count == other == 1 or not (old.startswith(new) or new.startswith(old)):
         return None
     block, at = after[i], min(len(before[i].payload), len(after[i].payload))
     if min(len(old), len(new)) == at:
