@@ -9,13 +9,15 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from cachepoint.cli.check.rules import Checked
+from cachepoint.cli.check.rules import LOOKBACK, Checked
 from cachepoint.cli.check.saved import Saved, load
 from cachepoint.cli.faults import told
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.prompt.differences import Difference, difference
+from cachepoint.core.prompt.parts import same
+from cachepoint.core.prompt.prefix import place
 
 _BROKEN, _NO_REQUEST = 1, 2
 _LAYERS = ("tools", "system", "messages")
@@ -95,12 +97,36 @@ def explain(before: Saved, after: Saved, *, show: bool = False) -> Told | None:
             "settings_changed", "messages", "tool_choice: the messages are lost", lost, after, "tool_choice"
         )
     if apart is None:
-        return None
+        return _unreachable(before, after, tokens)
     lost = total - _kept(before, after, tokens)
     found = _told(
         f"{apart.layer}_changed", apart.where, _detail(apart), lost, after, apart.kind or apart.change
     )
     return found._replace(difference=apart)
+
+
+def _unreachable(before: Saved, after: Saved, tokens: tuple[int, ...]) -> Told | None:
+    """The same prefix is not read where no checkpoint asks for it, or from too far."""
+    wrote, asks = _marked(before), _marked(after)
+    if not wrote and not asks:
+        # They were saved before the library placed any.
+        return None
+    if not wrote or not asks:
+        which = "the second" if wrote else "the first"
+        lost = tokens[wrote[-1]] if wrote else tokens[-1]
+        return _told("not_marked", "request", f"{which} request has no checkpoint", lost, after)
+    last = wrote[-1]
+    reached = any(0 <= i - last <= LOOKBACK or i in wrote for i in asks)
+    if reached:
+        return None
+    behind = next((i for i in asks if i > last), asks[-1])
+    where = place(after.reading.raw[behind].layer, after.reading.raw[behind].path)
+    detail = f"{behind - last} blocks behind the last checkpoint of the first; {LOOKBACK} are looked back"
+    return _told("lookback_exceeded", where, detail, tokens[last], after)
+
+
+def _marked(saved: Saved) -> list[int]:
+    return [i for i, block in enumerate(saved.reading.raw) if block.mark is not None]
 
 
 def _settings(before: Saved, after: Saved) -> tuple[list[str], bool]:
@@ -113,8 +139,8 @@ def _settings(before: Saved, after: Saved) -> tuple[list[str], bool]:
 def _kept(before: Saved, after: Saved, tokens: tuple[int, ...]) -> int:
     """Estimated tokens of the blocks that both requests begin with."""
     pairs = zip(before.reading.raw, after.reading.raw, strict=False)
-    same = next((i for i, (a, b) in enumerate(pairs) if (a.kind, a.payload) != (b.kind, b.payload)), None)
-    count = min(len(before.reading.raw), len(after.reading.raw)) if same is None else same
+    apart = (i for i, (a, b) in enumerate(pairs) if a.role != b.role or not same(a.payload, b.payload))
+    count = next(apart, min(len(before.reading.raw), len(after.reading.raw)))
     return tokens[count - 1] if count else 0
 
 

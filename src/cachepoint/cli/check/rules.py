@@ -17,7 +17,7 @@ from cachepoint.core.prompt.prefix import Mark, RawBlock, place
 Level = Literal["error", "warning", "note"]
 
 # Measured on Bedrock: 21 added blocks still hit, 22 miss (CacheCanary 0.4.0, 2026-10).
-_LOOKBACK = 21
+LOOKBACK = 21
 _MOVE = "Move it behind the last checkpoint, into the newest message."
 _SORT = "Sort them by name where they are collected."
 
@@ -264,8 +264,8 @@ def _far(checked: Checked) -> Found:
         while ended >= 0 and (checked.raw[ended].role == "assistant") is is_answer:
             ended -= 1
     behind = [i for i, _ in checked.marked if i >= ended >= 0 and checked.raw[ended].layer == "messages"]
-    if behind and behind[0] - ended > _LOOKBACK:
-        what = f"{behind[0] - ended} blocks behind where the turn before ended; {_LOOKBACK} are looked back"
+    if behind and behind[0] - ended > LOOKBACK:
+        what = f"{behind[0] - ended} blocks behind where the turn before ended; {LOOKBACK} are looked back"
         yield Finding(FAR, checked.where(behind[0]), what, "Put another where the turn before ended.")
 
 

@@ -55,7 +55,7 @@ def load(file: Path, model: str | None) -> Saved:
         ValueError: Where no model is named, or none that is known.
     """
     request = _parsed(file, _text(file))
-    named = model or request.get("modelId") or request.get("model")
+    named = request.get("modelId") or request.get("model") or model
     if not isinstance(named, str) or not named:
         raise ValueError(f"{_name(file)} names no model: give --model")
     meant = model_id(named)
