@@ -98,6 +98,29 @@ def keys_of_a_schema(request: Request) -> None:
     schema["json"] = dict(reversed(schema["json"].items()))
 
 
+def bare(request: Request) -> Request:
+    """Without checkpoints."""
+    if isinstance(request, list):
+        return [bare(item) for item in request if item != point()]
+    return {k: bare(v) for k, v in request.items()} if isinstance(request, dict) else request
+
+
+def short(request: Request) -> Request:
+    """Its first message alone, with a checkpoint behind it."""
+    first = {**request["messages"][0], "content": [*request["messages"][0]["content"], point()]}
+    return {
+        **request,
+        "messages": [first],
+        "system": request["system"][:1],
+        "toolConfig": bare(request["toolConfig"]),
+    }
+
+
+def spoken(parts: int) -> Request:
+    """One message of so many blocks, with a checkpoint at its end."""
+    return {"modelId": SONNET, "messages": [user(*[text(200, f"part {i} ") for i in range(parts)], point())]}
+
+
 def body(request: Request) -> Request:
     """The same as a body of InvokeModel."""
     names = [t["toolSpec"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
@@ -262,6 +285,14 @@ PAIRS = (
         "messages_changed",
         "messages[4].content[0]",
     ),
+    # Checkpoints.
+    Pair("no checkpoint in the first", bare(agent()), later(agent()), "not_marked", what="the first"),
+    Pair("no checkpoint in the second", agent(), bare(later(agent())), "not_marked", what="the second"),
+    Pair("cut short", agent(), short(agent()), "messages_changed", "messages[0].content[0]", "truncated"),
+    Pair("25 blocks on", spoken(1), spoken(26), "lookback_exceeded", "messages[0].content[25]", "25 blocks"),
+    Pair("21 blocks on", spoken(1), spoken(22), None),
+    # An hour's entry was read by a checkpoint of five minutes (req_llm's recordings of Converse, 2026).
+    changed("another TTL", put("toolConfig", "tools", 3, "cachePoint", "ttl", to="1h"), None),
     # Bodies of InvokeModel.
     of_bodies("body: goes on", lambda r: None, None),
     of_bodies(

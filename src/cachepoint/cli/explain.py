@@ -116,13 +116,22 @@ def _unreachable(before: Saved, after: Saved, tokens: tuple[int, ...]) -> Told |
         lost = tokens[wrote[-1]] if wrote else tokens[-1]
         return _told("not_marked", "request", f"{which} request has no checkpoint", lost, after)
     last = wrote[-1]
-    reached = any(0 <= i - last <= LOOKBACK or i in wrote for i in asks)
-    if reached:
+    if any(0 <= i - last <= LOOKBACK for i in asks):
         return None
-    behind = next((i for i in asks if i > last), asks[-1])
-    where = place(after.reading.raw[behind].layer, after.reading.raw[behind].path)
+    behind = next((i for i in asks if i > last), None)
+    if behind is None:
+        lost = tokens[last] - tokens[max((i for i in asks if i in wrote), default=0)]
+        detail = "truncated: it ends before the last checkpoint of the first"
+        return _told(
+            "messages_changed", _where(after, len(after.reading.raw) - 1), detail, lost, after, "truncated"
+        )
     detail = f"{behind - last} blocks behind the last checkpoint of the first; {LOOKBACK} are looked back"
-    return _told("lookback_exceeded", where, detail, tokens[last], after)
+    return _told("lookback_exceeded", _where(after, behind), detail, tokens[last], after)
+
+
+def _where(saved: Saved, index: int) -> str:
+    block = saved.reading.raw[index]
+    return place(block.layer, block.path)
 
 
 def _marked(saved: Saved) -> list[int]:

@@ -11,6 +11,7 @@ from cachepoint.core.models.rules import MAX_CHECKPOINTS
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.sizes import ESTIMATE_MARGIN
 from cachepoint.core.prompt.anatomy import tool_fields, tool_name, written
+from cachepoint.core.prompt.cuts import CLOCKS
 from cachepoint.core.prompt.moved import kind_inside
 from cachepoint.core.prompt.prefix import Mark, RawBlock, place
 
@@ -81,9 +82,8 @@ class Checked:
 
     @property
     def last(self) -> int:
-        """The block of the last checkpoint, the caller's or one that the library would place; -1: none."""
-        ours = [c.index for c in self.plan.checkpoints]
-        return max((*ours, *(i for i, _ in self.marked)), default=-1)
+        """The block of the caller's last checkpoint, or of the library's where there is none; -1: none."""
+        return max([i for i, _ in self.marked] or [c.index for c in self.plan.checkpoints], default=-1)
 
     def where(self, index: int) -> str:
         """A block's place in the request."""
@@ -217,8 +217,12 @@ def _changing(checked: Checked) -> Iterator[tuple[int, int, str]]:
         if block.layer == "messages":
             return
         for line, text in enumerate(_said(block).splitlines(), 1):
-            if kind := kind_inside(text):
+            if kind := _clock(text) or kind_inside(text):
                 yield index, line, kind
+
+
+def _clock(line: str) -> str | None:
+    return next((kind for kind, pattern in CLOCKS if pattern.search(line)), None)
 
 
 def _said(block: RawBlock) -> str:
