@@ -5,6 +5,7 @@ from typing import NamedTuple
 from cachepoint.core.memory.counts import Counts
 from cachepoint.core.memory.records import Place, Trace
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
+from cachepoint.core.prompt.prefix import quick
 
 
 class Unread(NamedTuple):
@@ -129,4 +130,4 @@ class Cached(NamedTuple):
 
     def over(self, old: Trace | None) -> Trace | None:
         """The request with that, where it is still known."""
-        return None if old is None else old._replace(cached=self.tokens)
+        return None if old is None else quick(Trace, (*old[:-1], self.tokens))

@@ -168,7 +168,7 @@ class Trace(NamedTuple):
         anatomy: What the head is made of.
         at: When it was sent, in seconds.
         lives: Seconds that what it wrote last lives; 0: it marked nothing.
-        cached: Tokens that were in the cache when it was answered; None: nobody said.
+        cached: Tokens that were in the cache when it was answered; None: nobody said. It stands last.
     """
 
     settings: tuple[tuple[str, bytes], ...]

@@ -128,10 +128,9 @@ class Question:
     @once
     def settings(self) -> tuple[tuple[str, bytes], ...]:
         """The digests of what may change the whole prefix, by name."""
-        one = self.digester.text
-        asked = [(name, one(written(value))[0]) for name, value in self.reading.settings]
-        named = ((MODEL, self.model), (REGION, self.region), (API, self.api))
-        return (*[(name, one(value)[0]) for name, value in named], *asked)
+        named = self.digester.named(((MODEL, self.model), (REGION, self.region), (API, self.api)))
+        asked = self.reading.settings
+        return named + self.digester.named([(n, written(value)) for n, value in asked]) if asked else named
 
     @once
     def _account(self) -> bytes:

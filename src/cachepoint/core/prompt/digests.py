@@ -9,7 +9,7 @@ import hashlib
 import json
 import marshal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -161,6 +161,15 @@ class Digester:
             head = len(parts["tools"]) + len(parts["system"])
             after = Prefix((), (), (), head, settings, (tools, system, opening), {}, 0)
         return _joined(after, blocks, b"".join(own), orphans)
+
+    def named(self, values: Iterable[tuple[str, str]]) -> tuple[tuple[str, bytes], ...]:
+        """The digests of short values, by name."""
+        key = "named", tuple(values)
+        known: tuple[tuple[str, bytes], ...] | None = self._memo.get(key, _MEMO_ROW)
+        if known is None:
+            known = tuple((name, self.text(value)[0]) for name, value in key[1])
+            self._memo.put(key, known, _MEMO_ROW)
+        return known
 
     def head(self, prefix: Prefix, raw: Sequence[RawBlock]) -> Anatomy:
         """What the tools and the system prompt of a prefix are made of."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cachepoint.core.prompt.prefix import SHORT, Prefix
 
 # So many turns of either side are asked for: a turn adds two, parallel steps or a repeated question some.
-_TURNS = 6
+_TURNS = 5
 # A turn is known by its last blocks, as many as have these bytes: "go on" stands in every conversation.
 _TELLING = 64
 
