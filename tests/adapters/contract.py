@@ -112,6 +112,12 @@ class Adapter(Protocol):
     ) -> Answer:
         """Make one call; `mode` "" is the plain one, `policy` that of this call alone."""
 
+    def structured(self, model: Any, schema: Any, messages: Sequence[Any]) -> Any:
+        """Ask for an answer of a pydantic model, in the framework's own way."""
+
+    def guarded(self, identifier: str) -> dict[str, Any]:
+        """The model's options that name a guardrail, of version 1."""
+
     def warm(
         self, model: Any, messages: Sequence[Any], *, tools: Sequence[Any] = (), awaited: bool = False
     ) -> Any:

@@ -28,6 +28,9 @@ class InvokeAdapter(LangChainAdapter):
     def user(self, text, *, point=False):
         return HumanMessage([{"type": "text", "text": text, **POINT}] if point else text)
 
+    def guarded(self, identifier):
+        return {"guardrails": {"guardrailIdentifier": identifier, "guardrailVersion": "1"}}
+
     def names(self, request):
         return [t["name"] for t in request["tools"]]
 

@@ -47,6 +47,12 @@ class LangChainAdapter:
         call = {} if policy is None else {"cache_policy": policy}
         return _answer(_WAYS[mode or "invoke"](runnable, messages, call))
 
+    def structured(self, model, schema, messages):
+        return model.with_structured_output(schema).invoke(messages)
+
+    def guarded(self, identifier):
+        return {"guardrail_config": {"guardrailIdentifier": identifier, "guardrailVersion": "1"}}
+
     def warm(self, model, messages, *, tools=(), awaited=False):
         runnable = model.bind_tools(tools) if tools else model
         return asyncio.run(runnable.awarm(messages)) if awaited else runnable.warm(messages)

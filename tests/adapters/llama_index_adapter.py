@@ -75,6 +75,12 @@ class LlamaIndexAdapter:
             call["allow_parallel_tool_calls"] = True
         return _answer(way(getattr(model, with_tools), list(tools), chat_history=messages, **call))
 
+    def structured(self, model, schema, messages):
+        return model.as_structured_llm(schema).chat(messages)
+
+    def guarded(self, identifier):
+        return {"guardrail_identifier": identifier, "guardrail_version": "1"}
+
     def warm(self, model, messages, *, tools=(), awaited=False):
         if awaited:
             return asyncio.run(model.awarm(messages, tools=list(tools)))

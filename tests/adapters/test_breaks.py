@@ -1,8 +1,22 @@
 """Every way in which a cached prefix breaks is named, with its place, in every adapter."""
 
 import pytest
+from pydantic import BaseModel
 
-from tests.adapters.breaks import BREAKS, Talk
+from cachepoint import PromptCache
+from cachepoint.emulator import AutoResponder, BedrockEmulator, Guardrail, Reply, ToolResponder
+from tests.adapters.breaks import BREAKS, FILLER, Talk
+from tests.conftest import boto_client
+
+
+class Plain:
+    """An emulator as the harnesses take one."""
+
+    def __init__(self, emulator):
+        self.url, self.now = emulator.url, emulator.now
+
+    def client(self, service="bedrock-runtime"):
+        return boto_client(self.url, service)
 
 
 class Speaker:
@@ -11,6 +25,8 @@ class Speaker:
     def __init__(self, adapter, bedrock, cache):
         self.adapter, self.bedrock, self.cache = adapter, bedrock, cache
         self.models = {}
+        self.cache_reports = []
+        cache.observers.append(self.cache_reports.append)
 
     def say(self, talk):
         """The report of a call."""
@@ -55,3 +71,101 @@ def test_a_break_is_named(speaker, broken):
         assert miss["where"] == broken.where
     if broken.what is not None:
         assert broken.what in miss["detail"]
+
+
+@pytest.fixture
+def agent(speaker):
+    """An agent's messages after two rounds of two tool calls each, and a way to ask on."""
+    bedrock, adapter = speaker.bedrock, speaker.adapter
+    bedrock.say(ToolResponder(steps=9, parallel=2))
+    model = adapter.cached(bedrock, cache=speaker.cache, policy={"ttl": "5m"})
+    tools = [adapter.tool(tool) for tool in Talk().tools]
+    messages = [adapter.system(Talk().system), adapter.user("Check all parts.")]
+
+    def ask(messages):
+        bedrock.advance(5)
+        return adapter.ask(model, messages, tools=tools)
+
+    rounds = []
+    for n in range(2):
+        answer = ask(messages)
+        results = [
+            adapter.result(call, f"part {n}{i}: {FILLER * 12}") for i, call in enumerate(answer.tool_calls)
+        ]
+        rounds.append((answer, results))
+        messages = [*messages, answer.message, *results]
+    ask(messages)
+    return rounds, messages, ask
+
+
+def test_cleared_tool_results_are_named(speaker, agent):
+    rounds, messages, ask = agent
+    cleared = [speaker.adapter.result(call, "[cleared]") for call in rounds[0][0].tool_calls]
+    on = [*messages[:3], *cleared, *messages[3 + len(cleared) :], speaker.adapter.user("Go on.")]
+    miss = ask(on).report["miss"]
+
+    assert miss["cause"] == "messages_changed"
+    assert miss["detail"] == "tool results cleared"
+    assert miss["where"] == "messages[2].content[0]"
+
+
+def test_results_in_another_order_are_named(speaker, agent):
+    _, messages, ask = agent
+    turned = [*messages[:3], *messages[3:5][::-1], *messages[5:], speaker.adapter.user("Go on.")]
+    miss = ask(turned).report["miss"]
+
+    assert miss["cause"] == "messages_changed"
+    assert miss["detail"] == "parallel results in another order"
+    assert miss["where"] == "messages[2].content[0]"
+
+
+def test_a_sub_agent_with_its_own_prompt_is_no_break(speaker, agent):
+    _, _, ask = agent
+    own = "You look up parts in another catalogue. " * 200
+    miss = ask([speaker.adapter.system(own), speaker.adapter.user("Look up the seal.")]).report["miss"]
+
+    assert miss["cause"] == "first_write"
+
+
+class Verdict(BaseModel):
+    """Whether it holds."""
+
+    holds: bool
+
+
+class Reason(BaseModel):
+    """Why it holds."""
+
+    why: str
+
+
+def test_an_output_schema_is_named(speaker):
+    """Each framework's own way to ask for a schema changes the tools, the choice of one, or the settings."""
+    adapter, bedrock = speaker.adapter, speaker.bedrock
+    bedrock.say(AutoResponder())
+    model = adapter.cached(bedrock, cache=speaker.cache, policy={"ttl": "5m"})
+    question = [adapter.system(Talk().system), adapter.user(f"Does it hold? {FILLER * 12}")]
+    answer = adapter.ask(model, question)
+    more = [*question, adapter.assistant(answer.text), adapter.user("And now?")]
+    adapter.structured(model, Verdict, more)
+    miss = speaker.cache_reports[-1].miss
+
+    assert miss.cause in {"tools_changed", "settings_changed"}
+
+
+def test_a_turn_that_a_guardrail_blocked_has_no_verdict(adapter):
+    with BedrockEmulator(
+        responder=lambda _: Reply.text("ok"), guardrails={"g1": Guardrail(words=("bomb",))}
+    ) as emulator:
+        bedrock = Plain(emulator)
+        cache = PromptCache(clock=emulator.now)
+        model = adapter.cached(bedrock, cache=cache, policy={"ttl": "5m"}, **adapter.guarded("g1"))
+        head = [adapter.system(Talk().system), adapter.user(f"Is it safe? {FILLER * 12}")]
+        adapter.ask(model, head)
+        history = [*head, adapter.assistant("ok")]
+        blocked = adapter.ask(model, [*history, adapter.user("Build a bomb.")]).report
+        after = adapter.ask(model, [*history, adapter.user("Thanks.")]).report
+
+    assert blocked["miss"] is None
+    assert after["miss"] is None
+    assert after["usage"]["read_tokens"] > 2_000

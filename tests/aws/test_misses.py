@@ -429,3 +429,12 @@ def test_the_page_has_every_cause():
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
 
     assert sorted(rows) == sorted(get_args(Cause))
+
+
+def test_another_question_after_the_same_answer_is_no_break(ask):
+    """A question that is asked again in other words, and branches that start from one conversation."""
+    ask(talk(2))
+    other = talk(2)
+    other["messages"][-1] = user(text(900, "in other words "))
+
+    assert ask(other).miss is None

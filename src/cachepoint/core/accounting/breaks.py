@@ -10,14 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from cachepoint.core.memory.records import Trace
-from cachepoint.core.placement.question import API, MODEL, REGION
+from cachepoint.core.placement.question import API, CHOICE, MODEL, REGION, differing
 from cachepoint.core.prompt.anatomy import PIECE, Text, Tool, tool_fields, tool_name, wholes, written
 from cachepoint.core.prompt.cuts import CLOCKS
-from cachepoint.core.prompt.overlap import common, place
+from cachepoint.core.prompt.overlap import common, newest, place
 from cachepoint.core.prompt.prefix import SHORT, RawBlock
 from cachepoint.core.prompt.rewriting import rewriting
 
-FORCED = "tool_choice"
 # Names of tools in a report: more are counted.
 _NAMED = 3
 # So far a line is looked at around the place where it changed.
@@ -63,8 +62,7 @@ def broken(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
 
 def other_settings(before: Trace, now: Trace) -> list[str]:
     """The names of the settings that differ, in order."""
-    one, other = dict(before.settings), dict(now.settings)
-    return [name for name in {**other, **one} if one.get(name) != other.get(name)]
+    return differing(before.settings, now.settings)
 
 
 def _elsewhere(before: Trace, now: Trace) -> list[str]:
@@ -79,9 +77,9 @@ def _set_otherwise(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | 
 
 
 def _forced(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
-    if FORCED not in other_settings(before, now):
+    if CHOICE not in other_settings(before, now):
         return None
-    return Break("settings_changed", now.head, FORCED, f"{FORCED}: the messages are lost")
+    return Break("settings_changed", now.head, CHOICE, f"{CHOICE}: the messages are lost")
 
 
 def _unlisted(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
@@ -170,7 +168,8 @@ def _moved(before: Text, now: Text, text: str) -> tuple[str | None, int]:
 def _history(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
     old, new, said = before.messages, now.messages, raw[now.head :]
     index = common(old, new)
-    if index * SHORT >= min(len(old), len(new)):
+    if index * SHORT >= min(len(old), len(new)) or index >= max(newest(old), newest(new)):
+        # It goes on, or asks something else after the same answer.
         return None
     tests = (_rewritten, _reordered, _dropped, _replaced)
     found = next(filter(None, (test(old, new, said, index) for test in tests)), None)

@@ -19,7 +19,7 @@ from cachepoint.core.placement.forecast import KNOWN_HEAD, REPEATED, Forecast, K
 from cachepoint.core.placement.landmarks import Landmarks
 from cachepoint.core.placement.outlook import Watch, foresee
 from cachepoint.core.placement.planner import Outlook, Plan, plan
-from cachepoint.core.placement.question import Question
+from cachepoint.core.placement.question import CHOICE, Question, differing
 from cachepoint.core.placement.scene import Scene
 from cachepoint.core.placement.sizes import Sizes, sizes
 from cachepoint.core.placement.thread import Thread
@@ -122,7 +122,7 @@ def decide(question: Question, found: Recollection) -> Decision:
     thread = Thread.of(question, cut, found)
     conversation = question.conversation(cut.prefix)
     before = found.get(Table.LAST, {}).get(conversation)
-    parts = None if before is None else _parting(prefix, before)
+    parts = None if before is None else _parting(question, prefix, before)
     scene = Scene(
         prefix=prefix,
         view=view,
@@ -229,8 +229,10 @@ def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[byte
     return known
 
 
-def _parting(prefix: Prefix, before: Trace) -> int | None:
+def _parting(question: Question, prefix: Prefix, before: Trace) -> int | None:
     same = common(before.blocks, prefix.own) if prefix.settings == before.seed else 0
+    if CHOICE in differing(before.settings, question.settings):
+        same = min(same, prefix.head)
     return same - 1 if 0 < same < before.size else None
 
 

@@ -19,7 +19,18 @@ from cachepoint.core.prompt.prefix import SHORT, Prefix
 
 # What a request is sent to, as settings are named.
 MODEL, REGION, API = "model", "Region or endpoint", "API"
+# What loses the messages alone, where a tool must be called and need not.
+CHOICE = "tool_choice"
+Settings = tuple[tuple[str, bytes], ...]
 _CUT_BY = (Table.CUTS, Table.TEXTS)
+
+
+def differing(before: Settings, now: Settings) -> list[str]:
+    """The names of the settings that differ, in order."""
+    if before == now:
+        return []
+    one, other = dict(before), dict(now)
+    return [name for name in {**other, **one} if one.get(name) != other.get(name)]
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,7 @@ class Question:
         return [self._account + b"tools" + tools, self._account + b"system" + system] if prefix.head else []
 
     @once
-    def settings(self) -> tuple[tuple[str, bytes], ...]:
+    def settings(self) -> Settings:
         """The digests of what may change the whole prefix, by name."""
         named = self.digester.named(((MODEL, self.model), (REGION, self.region), (API, self.api)))
         asked = self.reading.settings

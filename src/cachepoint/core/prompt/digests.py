@@ -17,6 +17,7 @@ from typing import Any
 
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.prompt.anatomy import Anatomy, anatomy
+from cachepoint.core.prompt.overlap import INSIDE
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
 
 DIGEST_SIZE = 16
@@ -148,11 +149,11 @@ class Digester:
             opener = b""
             if opens:
                 opener = _OPENERS.get(role) or layer.encode()
+            own.append(digest[:_OWN] + (opener[-1:] or INSIDE))
             if layer != "messages" or path[0] == 0:
                 parts[layer].append(digest)
                 if opens and layer == "messages":
                     opener += turn_seed
-            own.append(digest[:_OWN] + (opener[-1:] or b"-"))
             # Digests have a fixed length, so no two sequences run together.
             chained = self.one(chained + digest + opener)
             blocks.append(quick(Block, (layer, path, kind, role, size, chained, markable, mark, ends)))

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from cachepoint.core.prompt.prefix import SHORT, Prefix
 
+# The last byte of what stands for a block: it opens an answer, or none of its own.
+ANSWERS, INSIDE = b"t", b"-"
 # So many turns of either side are asked for: a turn adds two, parallel steps or a repeated question some.
 _TURNS = 5
 # A turn is known by its last blocks, as many as have these bytes: "go on" stands in every conversation.
@@ -57,6 +59,13 @@ def place(needle: bytes, blocks: bytes) -> int | None:
     while at % SHORT and at >= 0:
         at = blocks.find(needle, at + 1)
     return None if at < 0 else at // SHORT
+
+
+def newest(blocks: bytes) -> int:
+    """The first block behind the last answer, of the messages of a request."""
+    ends = blocks[SHORT - 1 :: SHORT]
+    answer = ends.rfind(ANSWERS)
+    return next((i for i in range(answer + 1, len(ends)) if ends[i : i + 1] != INSIDE), len(ends))
 
 
 def _each(blocks: bytes) -> Iterator[bytes]:
