@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from cachepoint import PromptCache
 from cachepoint.emulator import AutoResponder, BedrockEmulator, Guardrail, Reply, ToolResponder
-from tests.adapters.breaks import BREAKS, FILLER, Talk
+from tests.adapters.breaks import BREAKS, FILLER, Talk, said
 from tests.conftest import boto_client
 
 
@@ -169,3 +169,51 @@ def test_a_turn_that_a_guardrail_blocked_has_no_verdict(adapter):
     assert blocked["miss"] is None
     assert after["miss"] is None
     assert after["usage"]["read_tokens"] > 2_000
+
+
+def test_langchains_summaries_are_named(bedrock, cache):
+    """A summary is made in a request of its own, and then stands in the place of what was said."""
+    agents, middleware = (
+        pytest.importorskip(f"langchain.agents{m}", reason="LangChain is not there")
+        for m in ("", ".middleware")
+    )
+    langchain = pytest.importorskip("cachepoint.langchain", reason="LangChain is not there")
+    bedrock.say(ToolResponder(steps=8))
+    reports = []
+    cache.observers.append(reports.append)
+    llm = langchain.CachedChatBedrockConverse(
+        client=bedrock.client(),
+        bedrock_client=bedrock.client("bedrock"),
+        model=Talk().model,
+        prompt_cache=cache,
+    )
+    summaries = middleware.SummarizationMiddleware(llm, trigger=("messages", 10), keep=("messages", 4))
+    agent = agents.create_agent(llm, [look_up], system_prompt=Talk().system, middleware=[summaries])
+    agent.invoke({"messages": [("user", f"Check all parts. {FILLER}")]})
+    misses = [(r.miss.cause, r.miss.detail) for r in reports[1:] if r.miss]
+
+    assert misses == 2 * [
+        ("system_changed", "a summary made outside the conversation"),
+        ("messages_changed", "history summarised"),
+    ]
+
+
+def look_up(part: str) -> str:
+    """Look a part up."""
+    return FILLER * 10 + part
+
+
+def test_llama_indexs_summaries_are_named(bedrock, cache):
+    memory = pytest.importorskip("llama_index.core.memory", reason="LlamaIndex is not there")
+    harness = pytest.importorskip("tests.adapters.llama_index_adapter", reason="LlamaIndex is not there")
+    reports = []
+    cache.observers.append(reports.append)
+    adapter = harness.LlamaIndexAdapter()
+    llm = adapter.cached(bedrock, cache=cache)
+    buffer = memory.ChatSummaryMemoryBuffer.from_defaults(llm=llm, token_limit=1_500, tokenizer_fn=str.split)
+    for question, answer in (said(i) for i in range(12)):
+        buffer.put(adapter.user(question))
+        buffer.put(adapter.assistant(answer))
+    buffer.get()
+
+    assert [r.miss.detail for r in reports if r.miss] == ["a summary made outside the conversation"]

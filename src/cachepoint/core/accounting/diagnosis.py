@@ -13,7 +13,7 @@ from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.thread import Thread
 from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.prefix import Prefix, RawBlock
-from cachepoint.core.prompt.rewriting import SUMMARISED, rewriting
+from cachepoint.core.prompt.rewriting import SUMMARISED, asks_for_summary, rewriting
 
 # The first four are the vocabulary of Anthropic's cache diagnostics, which Bedrock does not have.
 Cause = Literal[
@@ -209,12 +209,16 @@ _OTHER_AGENTS = frozenset({"another", "added", "removed"})
 
 
 def _summarised(case: Case, usage: Usage, read: int) -> Miss | None:
-    """A summary in the place of all that was said."""
+    """A summary in the place of all that was said, or one that is made in a request of its own."""
     head = case.prefix.head
     if case.thread.before is not None or read >= TOLERANCE * usage.input_tokens:
         return None
-    what = rewriting(case.raw[head]) if head < len(case.raw) else None
-    return _miss(case, "messages_changed", head, detail=what, kind=what) if what == SUMMARISED else None
+    if case.raw and asks_for_summary(case.raw[0]):
+        lost, outside = usage.input_tokens - read, "a summary made outside the conversation"
+        return _miss(case, "system_changed", 0, lost, outside, kind="summary")
+    if head >= len(case.raw) or rewriting(case.raw[head]) != SUMMARISED:
+        return None
+    return _miss(case, "messages_changed", head, detail=SUMMARISED, kind=SUMMARISED)
 
 
 def _unmarked(case: Case, _: Usage, __: int) -> Miss | None:

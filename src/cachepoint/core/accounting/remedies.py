@@ -30,6 +30,7 @@ _REMEDIES: Mapping[str, Mapping[str, str]] = {
     "system_changed": {
         "": _CLOCK,
         "another": "Keep one system prompt in a conversation, and say what a sub-agent is to do in its task.",
+        "summary": "Ask for it at the end of the conversation itself, behind its tools and system prompt.",
         "added": "Give the system prompt from the first call on.",
         "removed": "Give the system prompt in every call.",
         "white space": "Write the system prompt from one template, without blanks that come and go.",

@@ -11,6 +11,19 @@ SUMMARISED = "history summarised"
 _SUMMARY = "Here is a summary of the conversation to date:"
 
 
+# How frameworks ask for a summary in a request of its own: SummarizationMiddleware of langchain 1.4.7,
+# ChatSummaryMemoryBuffer of llama-index-core 0.14.
+_ASKED = (
+    "<role>\nContext Extraction Assistant\n</role>",
+    "The following is a conversation between the user and assistant. Write a concise summary",
+)
+
+
+def asks_for_summary(block: RawBlock) -> bool:
+    """Whether a request that begins with this block asks for a summary of another conversation."""
+    return isinstance(block.payload, str) and block.payload.lstrip().startswith(_ASKED)
+
+
 def rewriting(block: RawBlock) -> str | None:
     """What rewrote the history at this block; None where it does not tell."""
     if block.layer != "messages":
