@@ -200,3 +200,15 @@ def test_a_slice_and_a_choice_are_calls_too(cache_calls):
     assert [call.number for call in cache_calls.only(lambda call: call.number != 2)] == [1, 3]
     assert cache_calls[-1].number == 3
     assert MANUAL[:20] not in repr([cache_calls, *cache_calls])
+
+
+def test_a_client_that_was_built_without_credentials_is_answered(monkeypatch):
+    """A model of a module, in a CI job without an AWS account."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    built = boto3.Session().client("bedrock-runtime", region_name="us-east-1")
+    with local_bedrock() as bedrock:
+        built.converse(**request("hi"))
+
+    assert [call.status for call in bedrock.calls] == [200]
+    assert built._request_signer._credentials is None

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,14 +89,36 @@ def _turn_back(patch: pytest.MonkeyPatch, url: str) -> None:
             kind = getattr(__import__(module, fromlist=[session]), session)
         except (ImportError, AttributeError):
             continue
-        patch.setattr(kind, "send", _turned(kind.send, url))
+        # One of botocore's is ready as it is made; this one knows no proxy.
+        direct = kind() if session == "URLLib3Session" else None
+        patch.setattr(kind, "send", _turned(kind.send, url, direct))
+    with suppress(ImportError):
+        from botocore.signers import RequestSigner  # noqa: PLC0415 -- it may not be there
+
+        patch.setattr(RequestSigner, "sign", _signed(RequestSigner.sign))
 
 
-def _turned(send: Callable[[Any, Any], Any], url: str) -> Callable[[Any, Any], Any]:
+def _signed(sign: Callable[..., Any]) -> Callable[..., Any]:
+    """What was built where there were no credentials signs with made-up ones."""
+    from botocore.credentials import Credentials  # noqa: PLC0415
+
+    def signed(signer: Any, *args: Any, **kwargs: Any) -> Any:
+        given = signer._credentials  # noqa: SLF001
+        signer._credentials = given or Credentials("local", "local")  # noqa: SLF001
+        try:
+            return sign(signer, *args, **kwargs)
+        finally:
+            signer._credentials = given  # noqa: SLF001
+
+    return signed
+
+
+def _turned(send: Callable[[Any, Any], Any], url: str, direct: Any) -> Callable[[Any, Any], Any]:
     def sent(session: Any, request: Any) -> Any:
         asked = urlsplit(request.url)
         if _BEDROCK.search(asked.hostname or ""):
             request.url = url + asked._replace(scheme="", netloc="").geturl()
+            return send(direct or session, request)
         return send(session, request)
 
     return sent
