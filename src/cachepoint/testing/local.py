@@ -113,7 +113,7 @@ def _signed(sign: Callable[..., Any]) -> Callable[..., Any]:
     return signed
 
 
-def _turned(send: Callable[[Any, Any], Any], url: str, direct: Any) -> Callable[[Any, Any], Any]:
+def _turned(send: Callable[[Any, Any], Any], url: str, direct: Any = None) -> Callable[[Any, Any], Any]:
     def sent(session: Any, request: Any) -> Any:
         asked = urlsplit(request.url)
         if _BEDROCK.search(asked.hostname or ""):
