@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import repeat
 from operator import getitem
 from types import ModuleType, NoneType
 from typing import Any, NamedTuple
@@ -308,4 +309,4 @@ _EXACT = (str, bytes, NoneType)
 
 def _form(value: Any, ways: Sequence[Way]) -> bytes:
     """What marshal makes of what is there, one after the other."""
-    return marshal.dumps([reduce(getitem, way, value) for way in ways], 2)[_LIST:]
+    return marshal.dumps(list(map(reduce, repeat(getitem), ways, repeat(value))), 2)[_LIST:]

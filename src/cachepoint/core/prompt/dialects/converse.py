@@ -238,11 +238,17 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
 def _rewrite(
     layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
 ) -> list[Any]:
+    depth = len(stem)
+    changed = {path[depth] for _, path in (*marks, *cuts) if path[:depth] == stem}
     out: list[Any] = []
     for i, item in enumerate(items):
-        if CACHE_POINT not in item:
-            clean = _without_nested(item) if "toolResult" in item else item
+        if CACHE_POINT in item:
+            continue
+        clean = _without_nested(item) if "toolResult" in item else item
+        if i in changed:
             out += _placed(clean, layer, (*stem, i), marks, cuts)
+        else:
+            out.append(clean)
     return out
 
 
