@@ -1,6 +1,7 @@
 """The Converse wire form: `cachePoint` blocks of their own, behind the block they mark."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -225,8 +226,19 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
         cuts: For (layer, path) of a text block, where it is cut.
     """
 
+    places: dict[tuple[str, tuple[int, ...]], set[int]] = defaultdict(set)
+    for layer, path in (*marks, *cuts):
+        depth = layer == "messages"
+        places[layer, path[:depth]].add(path[depth])
+
     def rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any]) -> list[Any]:
-        return _rewrite(layer, stem, items, marks, cuts)
+        out: list[Any] = []
+        begun = 0
+        for i in sorted(places[layer, stem]):
+            *before, item = _cleaned(layer, items[begun : i + 1])
+            out += [*before, *_placed(item, layer, (*stem, i), marks, cuts)]
+            begun = i + 1
+        return out + _cleaned(layer, items[begun:])
 
     out = rewritten(request, touched, rewrite)
     config = fields_of(request.get("toolConfig"))
@@ -235,21 +247,10 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     return out
 
 
-def _rewrite(
-    layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
-) -> list[Any]:
-    depth = len(stem)
-    changed = {path[depth] for _, path in (*marks, *cuts) if path[:depth] == stem}
-    out: list[Any] = []
-    for i, item in enumerate(items):
-        if CACHE_POINT in item:
-            continue
-        clean = _without_nested(item) if "toolResult" in item else item
-        if i in changed:
-            out += _placed(clean, layer, (*stem, i), marks, cuts)
-        else:
-            out.append(clean)
-    return out
+def _cleaned(layer: Layer, items: Sequence[Any]) -> list[Any]:
+    """The blocks without the checkpoints between and in them."""
+    blocks = [item for item in items if CACHE_POINT not in item]
+    return [_without_nested(block) for block in blocks] if layer == "messages" else blocks
 
 
 def _placed(item: Any, layer: Layer, path: tuple[int, ...], marks: Marks, cuts: Cuts) -> list[Any]:
