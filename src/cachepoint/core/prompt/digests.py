@@ -10,11 +10,11 @@ import json
 import marshal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from typing import Any
 
+from cachepoint.core.anew import anew
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
 
@@ -201,7 +201,7 @@ def _joined(after: Prefix, blocks: Sequence[Block], orphans: int) -> Prefix:
     sizes = accumulate([b.size for b in blocks], initial=after.sizes[-1] if known else 0)
     marks = {i: b.mark for i, b in enumerate(blocks, known) if b.mark is not None}
     ends = {i: b.ends for i, b in enumerate(blocks, known) if b.ends}
-    return replace(
+    return anew(
         after,
         blocks=(*after.blocks, *blocks),
         digests=(*after.digests, *[b.digest for b in blocks]),

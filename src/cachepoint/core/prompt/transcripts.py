@@ -10,13 +10,14 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import repeat
 from operator import getitem
 from types import ModuleType, NoneType
 from typing import Any, NamedTuple
 
+from cachepoint.core.anew import anew
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.prompt.dialects.reading import Reading
@@ -222,7 +223,7 @@ def _read(
     weight = sum(_BLOCK + (len(b.payload) if isinstance(b.payload, str) else 0) for b in reading.raw)
     if before is None:
         made = Transcript(head, messages, *exact, reading.raw, starts, weight, now)
-        return replace(reading, growth=Growth(made))
+        return anew(reading, growth=Growth(made))
     begun = before.starts[same]
     raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
     joined = Transcript(
@@ -235,7 +236,7 @@ def _read(
         weight=before.weight + weight,
         at=now,
     )
-    return replace(reading, raw=raw, growth=Growth(joined, before, begun))
+    return anew(reading, raw=raw, growth=Growth(joined, before, begun))
 
 
 def _weight(transcripts: Sequence[Transcript]) -> int:

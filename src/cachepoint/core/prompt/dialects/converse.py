@@ -225,7 +225,6 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
             checkpoint now or shall hold one, or a text to cut; None: all.
         cuts: For (layer, path) of a text block, where it is cut.
     """
-
     places: dict[tuple[str, tuple[int, ...]], set[int]] = defaultdict(set)
     for layer, path in (*marks, *cuts):
         depth = layer == "messages"

@@ -35,7 +35,7 @@ class UnreadableError(ValueError):
     """The request is none that boto3 or Bedrock would take: it goes out as it came, for them to say so."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """A request read off the wire.
 
