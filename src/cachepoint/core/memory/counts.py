@@ -113,12 +113,15 @@ class Counts:
 
     def but(self, name: str, count: Count) -> "Counts":
         """These, with one of them anew."""
-        merged = {**self.by_name}
-        gone = [merged.pop(name)] if name in merged else []
+        merged = dict(self.by_name)
+        weight = self.weight + count.weight
+        # It goes to the end.
+        if name in merged:
+            weight -= merged.pop(name).weight
         merged[name] = count
         if len(merged) > MAX_NAMES:
-            gone.append(merged.pop(next(iter(merged))))
-        return Counts(merged, self.fade, self.weight + count.weight - sum([c.weight for c in gone]))
+            weight -= merged.pop(next(iter(merged))).weight
+        return Counts(merged, self.fade, weight)
 
 
 MAX_NAMES = 256

@@ -6,6 +6,8 @@ It has no state of its own, so it can be replayed, and is the same in every work
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import attrgetter
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts, Returned, Tried
@@ -211,11 +213,13 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
 
 def _back(places: Mapping[bytes, Place], view: View) -> Iterator[Back]:
     now, share = view.now, REPEATED if view.repeats else 1.0
-    awaited = [(digest, place) for digest, place in places.items() if place.awaited]
-    for digest, place in awaited:
+    for digest, place in compress(places.items(), map(_awaits, places.values())):
         if place.returns(now):
             gap = math.inf if place.unreadable else now - place.out
             yield Back(digest, place.out, place.awaited, gap, place.live(now), share)
+
+
+_awaits = attrgetter("awaited")
 
 
 def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[bytes, Counts]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress, takewhile
+from operator import attrgetter, sub
 from typing import Literal
 
 from cachepoint.core.memory.counts import Count
@@ -237,9 +239,13 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
 def _parted(view: View) -> list[int]:
     """Places behind what is held, and those before it that more went through than through the next."""
     held = view.anchor
-    times = [place.times for place in view.entries.values()]
-    pairs = zip(view.entries, times, (*times[1:], 0), strict=False)
-    return [i for i, here, there in pairs if here > there + 1 or i > held]
+    times = list(map(_times, view.entries.values()))
+    fewer = map(sub, times, (*times[1:], 0))
+    behind = takewhile(held.__lt__, reversed(view.entries))
+    return sorted({*compress(view.entries, map((1).__lt__, fewer)), *behind})
+
+
+_times = attrgetter("times")
 
 
 def _past(scene: Scene) -> Kind:

@@ -251,16 +251,10 @@ def _ttls(scene: Scene, chosen: Mapping[int, Reason], long: int) -> dict[int, Tt
             asked = "1h" if i <= long else "5m"
         wanted[i] = "1h" if asked == "1h" and "1h" in ttls else "5m"
     last_hand_1h = max((i for i in chosen if i in hand and wanted[i] == "1h"), default=-1)
-    fixed_5m = min(
-        (i for i in chosen if i in hand and wanted[i] == "5m" and i > last_hand_1h), default=len(blocks)
-    )
     ttl: dict[int, Ttl] = {}
     short = False
     for i in sorted(chosen):
-        if i <= last_hand_1h:
-            ttl[i] = "1h"
-            continue
-        short = short or wanted[i] == "5m" or i >= fixed_5m
+        short = i > last_hand_1h and (short or wanted[i] == "5m")
         ttl[i] = "5m" if short else "1h"
     return ttl
 

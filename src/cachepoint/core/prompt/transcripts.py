@@ -290,16 +290,16 @@ def _exact(head: Any, messages: list[Any]) -> tuple[Exact, Exact] | None:
 
 def _ways(value: Any, way: Way) -> list[Way]:
     """To the outermost dicts and lists that may equal what is written otherwise."""
-    if not isinstance(value, _NESTED):
-        return []
     inner: list[Way] = []
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if type(item) is str:
+        if isinstance(item, _EXACT):
             continue
-        if isinstance(item, _NESTED):
-            inner += _ways(item, (*way, key)) if key not in _JSON else [(*way, key)] if item else ()
-        elif not isinstance(item, _EXACT):
+        if not isinstance(item, _NESTED):
             return [way]
+        if key not in _JSON:
+            inner += _ways(item, (*way, key))
+        elif item:
+            inner.append((*way, key))
     return inner
 
 
