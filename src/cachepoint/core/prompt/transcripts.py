@@ -272,12 +272,15 @@ def _starts(raw: Sequence[RawBlock], count: int) -> tuple[int, ...]:
 def _copy(value: Any) -> Any:
     """New dicts and lists around the same leaves; bytes that may change are frozen."""
     if type(value) is dict:
-        return {k: v if type(v) is str else _copy(v) for k, v in value.items()}
+        return {k: v if type(v) in _LEAVES else _copy(v) for k, v in value.items()}
     if type(value) is list:
-        return [_copy(v) for v in value]
+        return [v if type(v) in _LEAVES else _copy(v) for v in value]
     if type(value) is tuple:
         return tuple([_copy(v) for v in value])
     return bytes(value) if isinstance(value, bytearray) else value
+
+
+_LEAVES = frozenset({str, int, float, bool, NoneType})
 
 
 def _exact(head: Any, messages: list[Any]) -> tuple[Exact, Exact] | None:
