@@ -3,6 +3,8 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import filterfalse
+from operator import methodcaller
 from typing import Any
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
@@ -246,9 +248,12 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     return out
 
 
+_is_point = methodcaller("__contains__", CACHE_POINT)
+
+
 def _cleaned(layer: Layer, items: Sequence[Any]) -> list[Any]:
     """The blocks without the checkpoints between and in them."""
-    blocks = [item for item in items if CACHE_POINT not in item]
+    blocks = list(filterfalse(_is_point, items))
     return [_without_nested(block) for block in blocks] if layer == "messages" else blocks
 
 
