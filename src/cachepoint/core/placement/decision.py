@@ -257,10 +257,10 @@ def _awaited(question: Question, decision: Decision) -> Iterator[Change]:
     goes_on = decision.parts is None and decision.view.anchor >= decision.prefix.head
     for watch in decision.watches:
         # Where a conversation is read and goes on, its end tells more; nobody notes what is in between.
-        if watch.index == history and goes_on and history not in decision.writing:
+        if watch.block == history and goes_on and history not in decision.writing:
             continue
         tried = tuple(Change(Table.COUNTS, key, Tried(name, now)) for key, name in watch.kinds)
-        yield Change(Table.PLACES, decision.prefix.digests[watch.index], Await(watch.kinds, now), tried)
+        yield Change(Table.PLACES, decision.prefix.digests[watch.block], Await(watch.kinds, now), tried)
 
 
 def _cut(decision: Decision) -> Iterator[Change]:

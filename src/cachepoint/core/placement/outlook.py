@@ -1,13 +1,10 @@
 """What kind of call a request is, and how likely its parts are to come back."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import compress, takewhile
 from operator import attrgetter, sub
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from cachepoint.core.memory.counts import Count
-from cachepoint.core.memory.records import Place
 from cachepoint.core.placement.forecast import (
     HEAD_SOON,
     KNOWN_HEAD,
@@ -54,11 +51,10 @@ MAX_DEPTHS = 16
 MAX_SLOTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """A prefix whose return is counted: the block it ends at, and what is counted."""
 
-    index: int
+    block: int
     kinds: tuple[Kind, ...]
 
 
@@ -124,12 +120,9 @@ def _pays(prices: Prices, chance: Chance) -> bool:
 def _own(scene: Scene, index: int, chance: Chance) -> Chance:
     """The chance of its kind, and what was seen of this one place."""
     place = scene.view.entries.get(index)
-    return chance if place is None else blended(chance, OWN, _visits(place, scene.view.now), scene.view.now)
-
-
-def _visits(place: Place, now: float) -> Count:
-    """How visits followed one another, this one among them."""
-    return place.after(now).visits
+    now = scene.view.now
+    # This visit is among them.
+    return chance if place is None else blended(chance, OWN, place.visited(now), now)
 
 
 def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Candidate]:
