@@ -148,7 +148,7 @@ class LocalMemory:
         old, new = self._tables[table].change(key, deed, now)
         if table in held:
             held[table][key] = new
-        if new is not old:
+        if then and new is not old:
             for consequence in then:
                 self._change(consequence, now, held)
 
