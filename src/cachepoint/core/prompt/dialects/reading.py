@@ -177,6 +177,8 @@ def is_text(text: str) -> bool:
 
 def effort_settings(fields: Any) -> str:
     """The thinking and effort settings in one normal form; empty where they are the default."""
+    if not fields:
+        return ""
     known = fields_of(fields)
     live = {k: v for k in _EFFORT_FIELDS if (v := _normal(known.get(k)))}
     return json.dumps(live, sort_keys=True, default=repr) if live else ""
