@@ -17,6 +17,7 @@ from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.anew import anew
 from cachepoint.core.call import Call
 from cachepoint.core.config import now
 from cachepoint.core.driving import Driven, Steps
@@ -341,7 +342,7 @@ class PromptCache(Driven):
     ) -> Steps[Call]:
         # A stream may be settled where the context of its caller is lost.
         priced_as, rules = steps.named(call, model_id)
-        call = replace(call, priced_as=priced_as, rules=rules, sessions=listeners.of_context())
+        call = anew(call, priced_as=priced_as, rules=rules, sessions=listeners.of_context())
         chosen = resolved(self.policy, CachePolicy.of(policy))
         if (why := steps.stands_aside(call, chosen)) is not None:
             self._advise_model(call)

@@ -16,7 +16,7 @@ from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One call under way.
 

@@ -12,6 +12,7 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.agreeing import Asking, agreed
+from cachepoint.core.anew import anew
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.deeds import Cached, Forget, Learned, Release, Unread
@@ -107,7 +108,7 @@ def written(call: Call, asked: Question, decision: Decision, held: Recollection)
     places = held.get(Table.PLACES, {})
     digests = decision.prefix.digests
     ours = (i for i in decision.claims if digests[i] in places and places[digests[i]].holder == call.token)
-    return replace(
+    return anew(
         call,
         plan=decision.plan,
         rules=decision.rules,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cachepoint.core.models.rules import TTL_SECONDS
+from cachepoint.core.prompt.prefix import quick
 
 # Rough bytes of a record without what varies.
 _OBJECT = 320
@@ -43,17 +44,18 @@ class Count(NamedTuple):
         hits, tries, late, passed, opened, over, pace = self
         if gap <= TTL_SECONDS["5m"]:
             pace += (gap - pace) / min(hits + 2, fade)
-            return Count(hits + share, tries + 1, late, passed, opened, over, pace).faded(fade)
+            return quick(Count, (hits + share, tries + 1, late, passed, opened, over, pace)).faded(fade)
         late += share * (gap <= TTL_SECONDS["1h"])
-        return Count(hits, tries + (not tried), late, passed + 1, opened, over, pace).faded(fade)
+        return quick(Count, (hits, tries + (not tried), late, passed + 1, opened, over, pace)).faded(fade)
 
     def awaiting(self, at: float) -> "Count":
         """One more is awaited since `at`."""
-        return Count(*self[:4], (*self.open, at), *self[5:])
+        return quick(Count, (*self[:4], (*self.open, at), *self[5:]))
 
     def without(self, since: float) -> "Count":
         """One less is awaited: that since `since`."""
-        return Count(*self[:4], _without(self.open, since), _without(self.over, since), self.pace)
+        opened, over = _without(self.open, since), _without(self.over, since)
+        return quick(Count, (*self[:4], opened, over, self.pace))
 
     def less(self) -> "Count":
         """One hit less."""
@@ -76,7 +78,7 @@ class Count(NamedTuple):
         if tries <= fade and passed <= fade:
             return self
         soon, hour = fade / max(tries, fade), fade / max(passed, fade)
-        return Count(hits * soon, tries * soon, late * hour, passed * hour, opened, over, pace)
+        return quick(Count, (hits * soon, tries * soon, late * hour, passed * hour, opened, over, pace))
 
 
 NO_COUNT = Count()
@@ -113,12 +115,15 @@ class Counts:
 
     def but(self, name: str, count: Count) -> "Counts":
         """These, with one of them anew."""
-        merged = {**self.by_name}
-        gone = [merged.pop(name)] if name in merged else []
+        merged = dict(self.by_name)
+        weight = self.weight + count.weight
+        # It goes to the end.
+        if name in merged:
+            weight -= merged.pop(name).weight
         merged[name] = count
         if len(merged) > MAX_NAMES:
-            gone.append(merged.pop(next(iter(merged))))
-        return Counts(merged, self.fade, self.weight + count.weight - sum([c.weight for c in gone]))
+            weight -= merged.pop(next(iter(merged))).weight
+        return Counts(merged, self.fade, weight)
 
 
 MAX_NAMES = 256

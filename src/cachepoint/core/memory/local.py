@@ -1,8 +1,10 @@
 """The memory of one process: a few bounded tables under one short lock."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from threading import Lock
 from typing import Any
 
@@ -35,6 +37,7 @@ LIMITS: Mapping[Table, Limit] = {
 }
 # Those whose records say who won.
 _CONTESTED = (Table.PLACES, Table.CUTS)
+_NO_ROW = None, -math.inf, 0, b""
 
 
 class _Rows:
@@ -43,50 +46,49 @@ class _Rows:
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.bytes = 0
-        # By key: the record, when it was used last, and its weight.
-        self._rows: OrderedDict[bytes, tuple[Any, float, int]] = OrderedDict()
+        # By key: the record, when it was used last, its weight, and the key.
+        self._rows: OrderedDict[bytes, tuple[Any, float, int, bytes]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def find(self, keys: Collection[bytes], now: float) -> dict[bytes, Any]:
-        oldest = now - self.limit.seconds
         # Most keys of a transcript are of no record.
-        there = list(filter(self._rows.__contains__, keys))
-        if not there:
+        rows = list(filter(None, map(self._rows.get, keys)))
+        if not rows:
             return {}
-        rows = zip(there, map(self._rows.get, there), strict=True)
-        return {key: row[0] for key, row in rows if row is not None and row[1] >= oldest}
+        records, used, _, there = zip(*rows, strict=True)
+        oldest = now - self.limit.seconds
+        return dict(compress(zip(there, records, strict=True), map(oldest.__le__, used)))
 
     def change(self, key: bytes, deed: Deed, now: float) -> tuple[Any, Any]:
         """The record as it was, and as it is."""
-        row = self._rows.get(key)
-        old = None if row is None or row[1] < now - self.limit.seconds else row[0]
+        old, used, weighed, _ = self._rows.get(key, _NO_ROW)
+        if used < now - self.limit.seconds:
+            old = None
         new = deed.over(old)
         if new is not None:
             weight = len(key) + new.weight
-            self._rows[key] = (new, now, weight)
+            self._rows[key] = new, now, weight, key
             self._rows.move_to_end(key)
-            self.bytes += weight
-        elif row is not None:
+            self.bytes += weight - weighed
+        elif weighed:
             del self._rows[key]
-        self.bytes -= 0 if row is None else row[2]
+            self.bytes -= weighed
         return old, new
 
     def trim(self, now: float) -> None:
         """Drop what is too much, what was used longest ago first."""
-        while self._rows and self._too_much(now):
-            _, row = self._rows.popitem(last=False)
-            self.bytes -= row[2]
+        rows, limit = self._rows, self.limit
+        oldest = now - limit.seconds
+        while rows and (
+            len(rows) > limit.records or self.bytes > limit.bytes or next(iter(rows.values()))[1] < oldest
+        ):
+            self.bytes -= rows.popitem(last=False)[1][2]
 
     def weigh(self) -> None:
         """Add up the bytes anew."""
-        self.bytes = sum(weight for _, _, weight in self._rows.values())
-
-    def _too_much(self, now: float) -> bool:
-        limit = self.limit
-        oldest = next(iter(self._rows.values()))[1]
-        return len(self._rows) > limit.records or self.bytes > limit.bytes or oldest < now - limit.seconds
+        self.bytes = sum(row[2] for row in self._rows.values())
 
 
 class LocalMemory:
@@ -143,11 +145,12 @@ class LocalMemory:
         return {table: self._tables[table].find(wanted, now) for table, wanted in keys.items()}
 
     def _change(self, change: Change, now: float, held: Mapping[Table, dict[bytes, Any]]) -> None:
-        old, new = self._tables[change.table].change(change.key, change.deed, now)
-        if change.table in held:
-            held[change.table][change.key] = new
-        if new is not old:
-            for consequence in change.then:
+        table, key, deed, then = change
+        old, new = self._tables[table].change(key, deed, now)
+        if table in held:
+            held[table][key] = new
+        if then and new is not old:
+            for consequence in then:
                 self._change(consequence, now, held)
 
 

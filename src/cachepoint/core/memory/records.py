@@ -120,9 +120,13 @@ class Place(NamedTuple):
         """This, after a call at `at` went through it."""
         if not self.returns(at):
             return self._replace(seen=at, times=1) if self.seen == NEVER else self
-        gap = math.inf if self.unreadable else at - self.seen
-        visits = self.visits.plus(gap, PLACE_FADE)
-        return self._replace(seen=at, visits=visits, times=self.times + 1)
+        return self._replace(seen=at, visits=self.visited(at), times=self.times + 1)
+
+    def visited(self, at: float) -> Count:
+        """How visits followed one another, after a call at `at` went through it."""
+        if not self.returns(at):
+            return self.visits
+        return self.visits.plus(math.inf if self.unreadable else at - self.seen, PLACE_FADE)
 
 
 @dataclass(frozen=True, slots=True)

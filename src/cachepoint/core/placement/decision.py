@@ -6,6 +6,8 @@ It has no state of its own, so it can be replayed, and is the same in every work
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import attrgetter
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts, Returned, Tried
@@ -30,28 +32,15 @@ from cachepoint.core.prompt.prefix import Prefix
 
 
 class Back(NamedTuple):
-    """A prefix that was awaited and is back: its digest, since when, for what it counts, and how late.
+    """A prefix that was awaited and is back: its digest, what it is counted for, and how.
 
-    `live` says that Bedrock must hold it: what is back and is not read counts as not back. `share` is what
-    it counts for its kinds.
+    `live` says that Bedrock must hold it: what is back and is not read counts as not back.
     """
 
     digest: bytes
-    since: float
     kinds: tuple[Kind, ...]
-    gap: float
+    counted: tuple[Change, ...]
     live: bool
-    share: float = 1.0
-
-    def counted(self) -> tuple[Change, ...]:
-        """What is counted of it."""
-        return tuple(
-            Change(Table.COUNTS, key, Returned(name, self.since, self.gap, self._share(name)))
-            for key, name in self.kinds
-        )
-
-    def _share(self, name: str) -> float:
-        return 1.0 if name == KNOWN_HEAD else self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,18 +203,23 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
 
 def _back(places: Mapping[bytes, Place], view: View) -> Iterator[Back]:
     now, share = view.now, REPEATED if view.repeats else 1.0
-    awaited = [(digest, place) for digest, place in places.items() if place.awaited]
-    for digest, place in awaited:
+    for digest, place in compress(places.items(), map(_awaits, places.values())):
         if place.returns(now):
             gap = math.inf if place.unreadable else now - place.out
-            yield Back(digest, place.out, place.awaited, gap, place.live(now), share)
+            kinds = [(key, name, 1.0 if name == KNOWN_HEAD else share) for key, name in place.awaited]
+            counted = [Change(Table.COUNTS, key, Returned(n, place.out, gap, of)) for key, n, of in kinds]
+            yield Back(digest, place.awaited, tuple(counted), place.live(now))
+
+
+_awaits = attrgetter("awaited")
 
 
 def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[bytes, Counts]:
     """The counts with what this request tells."""
     known = dict(counts)
-    for change in (change for one in back for change in one.counted()):
-        known[change.key] = change.deed.over(known.get(change.key))
+    for one in back:
+        for _, key, deed, _ in one.counted:
+            known[key] = deed.over(known.get(key))
     return known
 
 
@@ -237,7 +231,7 @@ def _parting(question: Question, prefix: Prefix, before: Trace) -> int | None:
 
 
 def _came_back(decision: Decision) -> Iterator[Change]:
-    return (Change(Table.PLACES, one.digest, CameBack(), one.counted()) for one in decision.back)
+    return (Change(Table.PLACES, one.digest, CameBack(), one.counted) for one in decision.back)
 
 
 def _noted(decision: Decision, now: float) -> Iterator[Change]:
@@ -268,10 +262,10 @@ def _awaited(question: Question, decision: Decision) -> Iterator[Change]:
     goes_on = decision.parts is None and decision.view.anchor >= decision.prefix.head
     for watch in decision.watches:
         # Where a conversation is read and goes on, its end tells more; nobody notes what is in between.
-        if watch.index == history and goes_on and history not in decision.writing:
+        if watch.block == history and goes_on and history not in decision.writing:
             continue
         tried = tuple(Change(Table.COUNTS, key, Tried(name, now)) for key, name in watch.kinds)
-        yield Change(Table.PLACES, decision.prefix.digests[watch.index], Await(watch.kinds, now), tried)
+        yield Change(Table.PLACES, decision.prefix.digests[watch.block], Await(watch.kinds, now), tried)
 
 
 def _cut(decision: Decision) -> Iterator[Change]:

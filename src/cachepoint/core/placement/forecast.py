@@ -157,26 +157,25 @@ def blended(prior: Chance, weight: float, count: Count, now: float) -> Chance:
     """
     hits, tries = prior.soon * weight + count.hits, weight + count.tries
     tries += min(len(count.open), max(0.0, HASTE - count.tries))
-    soon = _share(hits, tries, _left(count.open, now, 0.0, _SOON, count.pace))
+    soon = _share(hits, tries, count.open, now, 0.0, _SOON, count.pace)
     hazard = (prior.hour - prior.soon) / (1 - prior.soon) if prior.soon < 1 else 0.0
-    left = _left(count.over, now, _SOON, _HOUR, LATE_PACE)
-    hazard = _share(hazard * weight + count.late, weight + count.passed, left)
+    late, passed = hazard * weight + count.late, weight + count.passed
+    hazard = _share(late, passed, count.over, now, _SOON, _HOUR, LATE_PACE)
     return Chance(soon, soon + (1 - soon) * hazard)
 
 
 _SOON, _HOUR = TTL_SECONDS["5m"], TTL_SECONDS["1h"]
 
 
-def _left(awaited: Sequence[float], now: float, since: float, until: float, pace: float) -> list[float]:
-    """Of each: what of those that come between two ages comes later than it is old now."""
-    return [math.exp((since - now + at) / pace) if now - at <= until else 0.0 for at in awaited]
-
-
-def _share(hits: float, tries: float, left: Sequence[float]) -> float:
+def _share(
+    hits: float, tries: float, awaited: Sequence[float], now: float, since: float, until: float, pace: float
+) -> float:
     """The share of hits where some are not decided; of those as many will come as the share says."""
     share = hits / tries
-    if not left:
+    if not awaited:
         return share
+    # Of each: what of those that come between the two ages comes later than it is old now.
+    left = [math.exp((since - now + at) / pace) if now - at <= until else 0.0 for at in awaited]
     for _ in range(_ROUNDS):
         coming = sum([share * more / (1 - share + share * more) for more in left])
         share = (hits + coming) / (tries + len(left))

@@ -1,11 +1,10 @@
 """What kind of call a request is, and how likely its parts are to come back."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from itertools import compress, takewhile
+from operator import attrgetter, sub
+from typing import Literal, NamedTuple
 
-from cachepoint.core.memory.counts import Count
-from cachepoint.core.memory.records import Place
 from cachepoint.core.placement.forecast import (
     HEAD_SOON,
     KNOWN_HEAD,
@@ -52,11 +51,10 @@ MAX_DEPTHS = 16
 MAX_SLOTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """A prefix whose return is counted: the block it ends at, and what is counted."""
 
-    index: int
+    block: int
     kinds: tuple[Kind, ...]
 
 
@@ -122,12 +120,9 @@ def _pays(prices: Prices, chance: Chance) -> bool:
 def _own(scene: Scene, index: int, chance: Chance) -> Chance:
     """The chance of its kind, and what was seen of this one place."""
     place = scene.view.entries.get(index)
-    return chance if place is None else blended(chance, OWN, _visits(place, scene.view.now), scene.view.now)
-
-
-def _visits(place: Place, now: float) -> Count:
-    """How visits followed one another, this one among them."""
-    return place.after(now).visits
+    now = scene.view.now
+    # This visit is among them.
+    return chance if place is None else blended(chance, OWN, place.visited(now), now)
 
 
 def _of_head(scene: Scene, forecast: Forecast, head: int | None) -> Iterator[Candidate]:
@@ -237,9 +232,13 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
 def _parted(view: View) -> list[int]:
     """Places behind what is held, and those before it that more went through than through the next."""
     held = view.anchor
-    times = [place.times for place in view.entries.values()]
-    pairs = zip(view.entries, times, (*times[1:], 0), strict=False)
-    return [i for i, here, there in pairs if here > there + 1 or i > held]
+    times = list(map(_times, view.entries.values()))
+    fewer = map(sub, times, (*times[1:], 0))
+    behind = takewhile(held.__lt__, reversed(view.entries))
+    return sorted({*compress(view.entries, map((1).__lt__, fewer)), *behind})
+
+
+_times = attrgetter("times")
 
 
 def _past(scene: Scene) -> Kind:

@@ -18,7 +18,7 @@ What the caller placed stays; ours fill what remains of the four.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, Ttl
 from cachepoint.core.placement.fan_out import IS_WRITTEN
@@ -59,18 +59,17 @@ class Plan:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A block that a checkpoint may stand behind, why, and how likely the prefix is to come back."""
 
-    index: int
+    block: int
     reason: Reason
     chance: Chance
 
     def at_least(self, chance: Chance) -> "Candidate":
         """The same place, no less likely to come back than that."""
         likelier = self.chance.at_least(chance)
-        return self if likelier == self.chance else Candidate(self.index, self.reason, likelier)
+        return self if likelier == self.chance else Candidate(self.block, self.reason, likelier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +142,11 @@ def _places(scene: Scene, candidates: Iterable[Candidate]) -> list[Candidate]:
     """Those that can be written, by depth; each comes back at least as often as what is behind it."""
     by_index: dict[int, Candidate] = {}
     for c in candidates:
-        known = by_index.get(c.index)
+        known = by_index.get(c.block)
         if known is not None:
-            by_index[c.index] = known.at_least(c.chance)
-        elif scene.takes(c.index):
-            by_index[c.index] = c
+            by_index[c.block] = known.at_least(c.chance)
+        elif scene.takes(c.block):
+            by_index[c.block] = c
     out: list[Candidate] = []
     for i in sorted(by_index, reverse=True):
         place = by_index[i]
@@ -169,12 +168,12 @@ def _depths(
     from_tokens = scene.sizes.at(anchor) if anchor >= 0 else 0
     held = anchor < 0 or view.entries[anchor].ttl == "1h"
     may_be_long = held and "1h" in ttls
-    writing = max((p.index for p in places if _is_written(scene, p.index)), default=-1)
+    writing = max((p.block for p in places if _is_written(scene, p.block)), default=-1)
     fixed = min((i for i in hand if (prefix.hand[i].ttl or "5m") == "5m"), default=len(prefix.blocks))
     short = long = best = best_long = 0.0
     deepest = deepest_long = long_to = -1
     for place in places:
-        i = place.index
+        i = place.block
         if i <= anchor:
             continue
         asked = policy.ttl_of(prefix.blocks[i].layer)
@@ -204,7 +203,7 @@ def _wanted(
     scene: Scene, places: Sequence[Candidate], deepest: int, long: int
 ) -> Iterator[tuple[Reason, int]]:
     """Ours, the most valuable first: what is decided, what is read, and what is free."""
-    reasons = {c.index: c.reason for c in places}
+    reasons = {c.block: c.reason for c in places}
     anchor = scene.view.anchor
     chosen = [i for i in (deepest, anchor, long) if i >= 0]
     for i in chosen:
@@ -212,12 +211,12 @@ def _wanted(
     if not chosen:
         return
     last = max(chosen)
-    free = [c for c in places if c.index < last and c.index not in chosen and c.reason != "previous_end"]
+    free = [c for c in places if c.block < last and c.block not in chosen and c.reason != "previous_end"]
     while free:
-        best = max(free, key=lambda c: _spares(scene, c.index, chosen))
+        best = max(free, key=lambda c: _spares(scene, c.block, chosen))
         free.remove(best)
-        chosen.append(best.index)
-        yield best.reason, best.index
+        chosen.append(best.block)
+        yield best.reason, best.block
     before = scene.landmarks.previous
     if before is not None and before < last:
         yield "previous_end", before
@@ -251,16 +250,10 @@ def _ttls(scene: Scene, chosen: Mapping[int, Reason], long: int) -> dict[int, Tt
             asked = "1h" if i <= long else "5m"
         wanted[i] = "1h" if asked == "1h" and "1h" in ttls else "5m"
     last_hand_1h = max((i for i in chosen if i in hand and wanted[i] == "1h"), default=-1)
-    fixed_5m = min(
-        (i for i in chosen if i in hand and wanted[i] == "5m" and i > last_hand_1h), default=len(blocks)
-    )
     ttl: dict[int, Ttl] = {}
     short = False
     for i in sorted(chosen):
-        if i <= last_hand_1h:
-            ttl[i] = "1h"
-            continue
-        short = short or wanted[i] == "5m" or i >= fixed_5m
+        short = i > last_hand_1h and (short or wanted[i] == "5m")
         ttl[i] = "5m" if short else "1h"
     return ttl
 

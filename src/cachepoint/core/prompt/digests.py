@@ -10,11 +10,11 @@ import json
 import marshal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from typing import Any
 
+from cachepoint.core.anew import anew
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.prompt.anatomy import Anatomy, anatomy
 from cachepoint.core.prompt.overlap import INSIDE
@@ -225,7 +225,7 @@ def _joined(after: Prefix, blocks: Sequence[Block], own: bytes, orphans: int) ->
     sizes = accumulate([b.size for b in blocks], initial=after.sizes[-1] if known else 0)
     marks = {i: b.mark for i, b in enumerate(blocks, known) if b.mark is not None}
     ends = {i: b.ends for i, b in enumerate(blocks, known) if b.ends}
-    return replace(
+    return anew(
         after,
         blocks=(*after.blocks, *blocks),
         digests=(*after.digests, *[b.digest for b in blocks]),

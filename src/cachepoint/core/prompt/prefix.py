@@ -1,8 +1,10 @@
 """A request as Bedrock's cache sees it: ordered blocks, each with the digest of all up to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from cachepoint.core.anew import anew
 
 Layer = Literal["tools", "system", "messages"]
 Ends = Literal["", "documents", "stable", "volatile", "again", "fresh"]
@@ -77,7 +79,7 @@ def place(layer: Layer, path: tuple[int, ...]) -> str:
 SHORT = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prefix:
     """A request in cache order. Holds digests and sizes, never text.
 
@@ -108,7 +110,7 @@ class Prefix:
         """Its first blocks; they hold the whole of the first message."""
         if count == len(self.blocks):
             return self
-        return replace(
+        return anew(
             self,
             blocks=self.blocks[:count],
             digests=self.digests[:count],
@@ -129,4 +131,4 @@ class Prefix:
         last = None if mark is None else next(takes, None)
         if mark is None or last is None or last in self.hand:
             return self
-        return replace(self, hand={**self.hand, last: mark})
+        return anew(self, hand={**self.hand, last: mark})

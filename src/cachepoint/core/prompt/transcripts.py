@@ -10,12 +10,14 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
+from itertools import repeat
 from operator import getitem
 from types import ModuleType, NoneType
 from typing import Any, NamedTuple
 
+from cachepoint.core.anew import anew
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.prompt.dialects.reading import Reading
@@ -224,7 +226,7 @@ def _read(
     weight = sum(_BLOCK + (len(b.payload) if isinstance(b.payload, str) else 0) for b in reading.raw)
     if before is None:
         made = Transcript(head, messages, *exact, reading.raw, starts, weight, now)
-        return replace(reading, growth=Growth(made))
+        return anew(reading, growth=Growth(made))
     begun = before.starts[same]
     raw = before.raw[:begun] + [_moved(block, same) for block in reading.raw]
     joined = Transcript(
@@ -237,7 +239,7 @@ def _read(
         weight=before.weight + weight,
         at=now,
     )
-    return replace(reading, raw=raw, growth=Growth(joined, before, begun))
+    return anew(reading, raw=raw, growth=Growth(joined, before, begun))
 
 
 def _weight(transcripts: Sequence[Transcript]) -> int:
@@ -273,12 +275,15 @@ def _starts(raw: Sequence[RawBlock], count: int) -> tuple[int, ...]:
 def _copy(value: Any) -> Any:
     """New dicts and lists around the same leaves; bytes that may change are frozen."""
     if type(value) is dict:
-        return {k: v if type(v) is str else _copy(v) for k, v in value.items()}
+        return {k: v if type(v) in _LEAVES else _copy(v) for k, v in value.items()}
     if type(value) is list:
-        return [_copy(v) for v in value]
+        return [v if type(v) in _LEAVES else _copy(v) for v in value]
     if type(value) is tuple:
         return tuple([_copy(v) for v in value])
     return bytes(value) if isinstance(value, bytearray) else value
+
+
+_LEAVES = frozenset({str, int, float, bool, NoneType})
 
 
 def _exact(head: Any, messages: list[Any]) -> tuple[Exact, Exact] | None:
@@ -291,16 +296,16 @@ def _exact(head: Any, messages: list[Any]) -> tuple[Exact, Exact] | None:
 
 def _ways(value: Any, way: Way) -> list[Way]:
     """To the outermost dicts and lists that may equal what is written otherwise."""
-    if not isinstance(value, _NESTED):
-        return []
     inner: list[Way] = []
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if type(item) is str:
+        if isinstance(item, _EXACT):
             continue
-        if isinstance(item, _NESTED):
-            inner += _ways(item, (*way, key)) if key not in _JSON else [(*way, key)] if item else ()
-        elif not isinstance(item, _EXACT):
+        if not isinstance(item, _NESTED):
             return [way]
+        if key not in _JSON:
+            inner += _ways(item, (*way, key))
+        elif item:
+            inner.append((*way, key))
     return inner
 
 
@@ -311,4 +316,4 @@ _EXACT = (str, bytes, NoneType)
 
 def _form(value: Any, ways: Sequence[Way]) -> bytes:
     """What marshal makes of what is there, one after the other."""
-    return marshal.dumps([reduce(getitem, way, value) for way in ways], 2)[_LIST:]
+    return marshal.dumps(list(map(reduce, repeat(getitem), ways, repeat(value))), 2)[_LIST:]

@@ -1,7 +1,10 @@
 """The Converse wire form: `cachePoint` blocks of their own, behind the block they mark."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import filterfalse
+from operator import methodcaller
 from typing import Any
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
@@ -227,9 +230,19 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
             checkpoint now or shall hold one, or a text to cut; None: all.
         cuts: For (layer, path) of a text block, where it is cut.
     """
+    places: dict[tuple[str, tuple[int, ...]], set[int]] = defaultdict(set)
+    for layer, path in (*marks, *cuts):
+        depth = layer == "messages"
+        places[layer, path[:depth]].add(path[depth])
 
     def rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any]) -> list[Any]:
-        return _rewrite(layer, stem, items, marks, cuts)
+        out: list[Any] = []
+        begun = 0
+        for i in sorted(places[layer, stem]):
+            *before, item = _cleaned(layer, items[begun : i + 1])
+            out += [*before, *_placed(item, layer, (*stem, i), marks, cuts)]
+            begun = i + 1
+        return out + _cleaned(layer, items[begun:])
 
     out = rewritten(request, touched, rewrite)
     config = fields_of(request.get("toolConfig"))
@@ -238,15 +251,13 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     return out
 
 
-def _rewrite(
-    layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
-) -> list[Any]:
-    out: list[Any] = []
-    for i, item in enumerate(items):
-        if CACHE_POINT not in item:
-            clean = _without_nested(item) if "toolResult" in item else item
-            out += _placed(clean, layer, (*stem, i), marks, cuts)
-    return out
+_is_point = methodcaller("__contains__", CACHE_POINT)
+
+
+def _cleaned(layer: Layer, items: Sequence[Any]) -> list[Any]:
+    """The blocks without the checkpoints between and in them."""
+    blocks = list(filterfalse(_is_point, items))
+    return [_without_nested(block) for block in blocks] if layer == "messages" else blocks
 
 
 def _placed(item: Any, layer: Layer, path: tuple[int, ...], marks: Marks, cuts: Cuts) -> list[Any]:

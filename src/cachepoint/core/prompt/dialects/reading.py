@@ -35,7 +35,7 @@ class UnreadableError(ValueError):
     """The request is none that boto3 or Bedrock would take: it goes out as it came, for them to say so."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """A request read off the wire.
 
@@ -178,6 +178,8 @@ def is_text(text: str) -> bool:
 
 def effort_settings(fields: Any) -> str:
     """The thinking and effort settings in one normal form; empty where they are the default."""
+    if not fields:
+        return ""
     known = fields_of(fields)
     live = {k: v for k in _EFFORT_FIELDS if (v := normal(known.get(k)))}
     return json.dumps(live, sort_keys=True, default=repr) if live else ""
