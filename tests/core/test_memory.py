@@ -19,7 +19,7 @@ from cachepoint.core.memory.counts import FADE, Count, Counts, Returned, Tried
 from cachepoint.core.memory.deeds import Claim, Forget, Learned, Release, Seen
 from cachepoint.core.memory.records import CLAIM_SECONDS, Change, Changes, Cut, Row, Texts, Trace
 from cachepoint.core.prompt import digests
-from cachepoint.core.prompt.documents import retrieved
+from cachepoint.core.prompt.documents import MIN_DOCUMENT, retrieved
 from cachepoint.core.prompt.overlap import common
 from cachepoint.core.prompt.sketches import Sketch
 from cachepoint.core.prompt.transcripts import Transcripts
@@ -175,7 +175,7 @@ class TestWorkers:
         shared = LocalMemory()
         retrieved.announce([document])
         first = made(clock, shared).prepare(request, model_id=SONNET).request
-        retrieved.__init__()
+        retrieved.__init__(least=MIN_DOCUMENT)
 
         assert made(clock, shared).prepare(request, model_id=SONNET).request == first
         assert made(clock, LocalMemory()).prepare(request, model_id=SONNET).request != first
@@ -398,7 +398,7 @@ class TestBounds:
         retrieved.announce([document])
         request = {"messages": [user({"text": f"{document}\n\nQuestion: when?"})]}
         first = cache.prepare(request, model_id=SONNET).request
-        retrieved.__init__()
+        retrieved.__init__(least=MIN_DOCUMENT)
         for n in range(500):
             cache.prepare({"messages": [user(text(400, f"{n} "))]}, model_id=SONNET)
             if n % 30 == 0:

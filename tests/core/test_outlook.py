@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -241,15 +242,9 @@ def test_what_is_finished_elsewhere_counts(run):
     """An adapter may take checkpoints away."""
     run.call(asking("Where?"))
     bare = run.cache.prepare({"messages": []}, SONNET, policy="off").plan
-    seen = run.cache.outlook(
-        asking("Where?"), SONNET, finish=lambda call: type(call)(**{**_fields(call), "plan": bare})
-    )
+    seen = run.cache.outlook(asking("Where?"), SONNET, finish=lambda call: replace(call, plan=bare))
     assert (seen.state, seen.write_tokens) == ("cold", 0)
     assert seen.note == "an entry lives where no checkpoint's lookback reaches"
-
-
-def _fields(call):
-    return {name: getattr(call, name) for name in type(call).__slots__}
 
 
 POLICIES = st.builds(
