@@ -9,13 +9,17 @@ from tests.adapters.langchain_shapes import ASK, PIXEL, invoke, look_up, order, 
 
 # anthropic 2 calls Bedrock with the version of Anthropic's own API, which Bedrock refuses.
 VERSION = {"anthropic_version": "bedrock-2023-05-31"}
+# A connection that an async client keeps is of no use in the next `asyncio.run`.
+CLOSE = {"Connection": "close"}
 
 
 def of_bedrock(options):
     """Options of a model with the version that Bedrock takes, and without the SDK's own retries."""
     kwargs = {**options.pop("model_kwargs", {})}
     extra = {**VERSION, **kwargs.pop("extra_body", {})}
-    return {"max_retries": 0, **options, "model_kwargs": {**kwargs, "extra_body": extra}}
+    headers = {**CLOSE, **options.pop("default_headers", {})}
+    ours = {"default_headers": headers, "model_kwargs": {**kwargs, "extra_body": extra}}
+    return {"max_retries": 0, **options, **ours}
 
 
 PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}
