@@ -251,7 +251,7 @@ class Cached(Warms, BaseChatModel):
 class Untold:
     """A run manager that is told of all but tokens."""
 
-    def __init__(self, manager: CallbackManagerForLLMRun) -> None:
+    def __init__(self, manager: Any) -> None:
         self._manager = manager
 
     def __getattr__(self, name: str) -> Any:

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Never, cast, get_args
 
-from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.runnables import RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.runnables.configurable import DynamicRunnable
@@ -69,8 +68,9 @@ class CachepointMiddleware(Middleware):
         cache_policy: As of `CachedChatBedrockConverse`. A model that is cached already keeps its own
             unless one is given here.
         prompt_cache: As of `CachedChatBedrockConverse`.
-        unsupported_model_behavior: What to do with a model that is none of these (or of a class derived
-            from one, whose overrides would be lost), or takes no checkpoints: it is called as it is (`"ignore"`), with a warning (`"warn"`), or not (`"raise"`).
+        unsupported_model_behavior: What to do with a model that is none of these (or of a class derived from
+            one, whose overrides would be lost), or takes no checkpoints: it is called as it is (`"ignore"`),
+            with a warning (`"warn"`), or not (`"raise"`).
 
     Raises:
         ValueError: Where there is no such option, or it holds no valid value; with `"raise"`, at the call.

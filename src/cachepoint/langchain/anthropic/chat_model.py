@@ -1,6 +1,6 @@
 """`ChatAnthropicBedrock` of langchain-aws, with every call cached."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,7 +17,7 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.langchain.anthropic.payloads import PayloadClient, request_of
-from cachepoint.langchain.cached import CACHING, REPORTING, Cached, PolicyLike, Readied, Untold
+from cachepoint.langchain.cached import CACHING, REPORTING, Cached, PolicyLike, Untold
 
 
 class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
@@ -76,6 +76,11 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
                 )
             super().__init__(**values)
 
+        @property
+        def model_id(self) -> str:
+            """The id that is called, by the name that the other models have for it."""
+            return self.model
+
     @classmethod
     def from_model(
         cls,
@@ -88,11 +93,6 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
         model = super().from_model(existing, cache_policy=cache_policy, prompt_cache=prompt_cache)
         model._lender = existing  # type: ignore[assignment]  # noqa: SLF001
         return model
-
-    @property
-    def model_id(self) -> str:  # type: ignore[override]
-        """The id that is called, by the name that the other models have for it."""
-        return self.model
 
     @cached_property
     def _client(self) -> Any:
@@ -132,18 +132,21 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
 
     def _create(self, payload: dict[str, Any]) -> Any:
         """Send what upstream made of a call. Here alone its body can be seen before it is sent."""
-        carrying, create = self.client, super()._create
-        if carrying is None:
-            return create(payload)
-        carrying.through(self._client, create)
-        return carrying.invoke_model(**request_of(payload, self.default_headers))
+        sdk, create = self._client, super()._create
+        request = guard(CACHING, lambda: self._carried(sdk, create, payload), None)
+        return create(payload) if request is None else self.client.invoke_model(**request)
 
     async def _acreate(self, payload: dict[str, Any]) -> Any:
-        carrying, create = self.client, super()._acreate
-        if carrying is None:
-            return await create(payload)
-        carrying.through(self._async_client, create)
-        return await carrying.invoke_model(**request_of(payload, self.default_headers))
+        sdk, create = self._async_client, super()._acreate
+        request = guard(CACHING, lambda: self._carried(sdk, create, payload), None)
+        return await (create(payload) if request is None else self.client.invoke_model(**request))
+
+    def _carried(self, sdk: Any, create: Any, payload: dict[str, Any]) -> dict[str, Any] | None:
+        """What `client` is asked; None where nothing carries the call."""
+        if self.client is None:
+            return None
+        self.client.through(sdk, create)
+        return request_of(payload, self.default_headers)
 
     def _make_message_chunk_from_anthropic_event(self, event: Any, **kwargs: Any) -> Any:
         """Upstream's. What a chunk says of the usage lacks how writes split by TTL; the event has it."""
@@ -151,10 +154,12 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
             guard(REPORTING, partial(self.client.hear, event), None)
         return super()._make_message_chunk_from_anthropic_event(event, **kwargs)
 
-    def _areadied(self, messages: list[BaseMessage], policy: PolicyLike, kwargs: dict[str, Any]) -> Readied:
-        model, theirs, asked = self._readied(messages, policy, kwargs)
+    def _areadied(
+        self, messages: list[BaseMessage], policy: PolicyLike, kwargs: dict[str, Any]
+    ) -> tuple[Self, dict[str, Any], list[BaseMessage]]:
+        model, theirs = self._caching(policy, kwargs)
         model.client = model.client.awaited_twin()
-        return model, theirs, asked
+        return model, theirs, [*messages]
 
     def _called(self, kwargs: Mapping[str, Any]) -> str:
         return str(kwargs.get("model") or self.model)
@@ -169,7 +174,7 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
     ) -> Iterator[ChatGenerationChunk]:
         return super()._each(chunks if self.client is None else self.client.watched(chunks), run_manager)
 
-    async def _aeach(self, chunks: Any, run_manager: Any) -> AsyncIterator[ChatGenerationChunk]:
+    async def _aeach(self, chunks: Any, run_manager: Any) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `_each`."""
         watched = chunks if self.client is None else self.client.watched(chunks)
         async with aclosing(chunks), aclosing(aiter(watched)) as coming:

@@ -8,13 +8,14 @@ from anthropic.types import Message, TextBlock, Usage
 
 from cachepoint.aws import bodies
 from cachepoint.aws.async_client import AsyncCachingClient
-from cachepoint.aws.carrier import Asked, Carrier, PolicyLike, Ready
+from cachepoint.aws.carrier import SENDING, Asked, Carrier, PolicyLike, Ready
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.aws.streams import AsyncSettlingStream, Settling, SettlingStream
 from cachepoint.aws.warming import Unsent, cheapest_body
 from cachepoint.core.accounting import counts
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
+from cachepoint.core.guard import guard
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.dialects import DIALECTS
 
@@ -54,6 +55,11 @@ def placed(payload: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
     asked = {name: value for name, value in payload.items() if name in _OPTIONS or name in body}
     asked |= {name: value for name, value in body.items() if name in payload and name not in extra}
     return asked | ({"extra_body": {n: body[n] for n in extra if n in body}} if extra else {})
+
+
+def points_of(payload: Mapping[str, Any]) -> Sequence[Any]:
+    """The checkpoints in it."""
+    return DIALECTS[_DIALECT].points(body_of(payload))  # type: ignore[no-any-return]
 
 
 class _Endpoint:
@@ -166,8 +172,7 @@ class Payloads(Carrier):
 
     def _is_idle(self, payload: Mapping[str, Any]) -> bool:
         """Whether a call that warms would write nothing."""
-        points: Sequence[Any] = DIALECTS[_DIALECT].points(body_of(payload))
-        self._spares = self._warms and not points
+        self._spares = self._warms and guard(SENDING, lambda: not points_of(payload), True)
         return self._spares
 
     def _came(self, call: Call | None) -> None:
