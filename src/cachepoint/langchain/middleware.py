@@ -56,9 +56,9 @@ class CachepointMiddleware(Middleware):
 
     For agents where the class can't be swapped. Takes `ChatBedrockConverse`, `ChatBedrock`,
     `ChatAnthropicBedrock`, and what may be configured (`init_chat_model(..., configurable_fields=...)`) and
-    comes to one of them. Only the model
-    of the request is another one: messages, tools and the agent's state stay as they are. Put it last,
-    so that it also gets the models that other middleware choose (`ModelFallbackMiddleware`).
+    comes to one of them. Only the model of the request is another one: messages, tools and the agent's state
+    stay as they are. Put it last, so that it also gets the models that other middleware choose
+    (`ModelFallbackMiddleware`).
 
     Beside `BedrockPromptCachingMiddleware` of langchain-aws it takes over and says so once: theirs
     places nothing; a `ttl="1h"` given there holds, where no policy was given here. With `mode="off"`
