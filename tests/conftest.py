@@ -118,8 +118,10 @@ def _bedrock():
 
 
 @pytest.fixture
-def bedrock(_bedrock):
+def bedrock(_bedrock, monkeypatch):
     """An emulator that remembers nothing of other tests."""
+    # It leads Anthropic's SDK there.
+    monkeypatch.setenv("ANTHROPIC_BEDROCK_BASE_URL", _bedrock.url)
     _bedrock.reset()
     return _bedrock
 

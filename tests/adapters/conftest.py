@@ -11,6 +11,7 @@ from tests.adapters.contract import CLAUDE
 ADAPTERS = (
     ("tests.adapters.langchain_adapter", "LangChainAdapter", "langchain_aws"),
     ("tests.adapters.invoke_adapter", "InvokeAdapter", "langchain_aws"),
+    ("tests.adapters.anthropic_adapter", "AnthropicAdapter", "langchain_anthropic"),
     ("tests.adapters.llama_index_adapter", "LlamaIndexAdapter", "llama_index.llms.bedrock_converse"),
 )
 

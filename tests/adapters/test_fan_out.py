@@ -16,6 +16,7 @@ THINKING = {
         "additional_model_request_fields": {"thinking": {"type": "enabled", "budget_tokens": 1_024}},
         "temperature": 1.0,
     },
+    "langchain_anthropic": {"thinking": {"type": "enabled", "budget_tokens": 1_024}, "temperature": 1.0},
     "langchain_invoke": {
         "model_kwargs": {"thinking": {"type": "enabled", "budget_tokens": 1_024}},
         "temperature": 1.0,

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from importlib.util import find_spec
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ pytestmark = [
     # What the suite itself provokes in upstream, and the name LangChain gives to `load`.
     pytest.mark.filterwarnings("ignore:The 'strict' parameter:UserWarning"),
     pytest.mark.filterwarnings("ignore:Bedrock Converse may require a filename:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Unrecognized structured output method:UserWarning"),
     pytest.mark.filterwarnings("ignore:The function `load` is in beta"),
 ]
 KINDS = ["cache_read_input", "cache_creation_input"]
@@ -52,6 +54,8 @@ class Invoking(Common):
 
 
 class Unit(Common):
+    module = "chat_models"
+
     @property
     def init_from_env_params(self):
         environment = {
@@ -75,7 +79,12 @@ class Unit(Common):
             valid_namespaces=["cachepoint"],
             secrets_from_env=True,
         )
-        assert data["id"] == ["cachepoint", "langchain", "chat_models", self.chat_model_class.__name__]
+        assert data["id"] == [
+            "cachepoint",
+            "langchain",
+            *self.module.split("."),
+            self.chat_model_class.__name__,
+        ]
         assert type(loaded) is self.chat_model_class
         assert loaded.cache_policy == model.cache_policy
         assert dumpd(loaded) == data
@@ -143,6 +152,41 @@ class TestInvokeAsConverseIntegration(Invoking, Integration, ChatModelIntegratio
     @pytest.mark.xfail(strict=True, raises=ClientError, reason=DOT)
     def test_pdf_inputs(self, model):
         super().test_pdf_inputs(model)
+
+
+needs_sdk = pytest.mark.skipif(
+    find_spec("langchain_anthropic") is None, reason="the extra anthropic is not installed"
+)
+
+
+class ThroughSdk(Common):
+    @property
+    def chat_model_class(self):
+        from cachepoint.langchain import CachedChatAnthropicBedrock
+
+        return CachedChatAnthropicBedrock
+
+    @property
+    def chat_model_params(self):
+        from tests.adapters.anthropic_shapes import of_bedrock
+
+        return {"model": MODEL, "prompt_cache": self.prompt_cache, **of_bedrock({})}
+
+
+@needs_sdk
+class TestAnthropicUnit(ThroughSdk, Unit, ChatModelUnitTests):
+    module = "anthropic.chat_model"
+
+    @pytest.mark.xfail(strict=True, raises=ValueError, reason=NO_SERDES)
+    def test_serdes(self, model, snapshot):
+        super().test_serdes(model, snapshot)
+
+
+@needs_sdk
+class TestAnthropicIntegration(ThroughSdk, Integration, ChatModelIntegrationTests):
+    # langchain-anthropic has no such mode. Bedrock answers with Anthropic's own name of the model that was called.
+    supports_json_mode = False
+    supports_model_override = False
 
 
 def _ask(model, manual, *, stream):

@@ -268,7 +268,11 @@ def unread_body(request: Mapping[str, Any]) -> Outlook:
 def message_of(error: BaseException) -> str:
     """What Bedrock said."""
     response = getattr(error, "response", None)
-    return str(response["Error"]["Message"]) if isinstance(response, Mapping) else ""
+    if isinstance(response, Mapping):
+        return str(response["Error"]["Message"])
+    # The errors of Anthropic's SDK hold the body of the answer.
+    body = getattr(error, "body", None)
+    return str(body.get("message", "")) if isinstance(body, Mapping) else ""
 
 
 def called_by(client: Any) -> str:

@@ -18,13 +18,16 @@ from cachepoint.langchain.callbacks import CacheUsageCallbackHandler, get_cache_
 from cachepoint.langchain.chat_models import LOAD_OPTIONS, CachedChatBedrock, CachedChatBedrockConverse
 
 if TYPE_CHECKING:
+    from cachepoint.langchain.anthropic import CachedChatAnthropicBedrock
     from cachepoint.langchain.documents import StableDocumentOrder
     from cachepoint.langchain.editing import ClearToolUsesInBatches
     from cachepoint.langchain.history import StableTrimMiddleware, trim_messages_stable
     from cachepoint.langchain.middleware import CachepointMiddleware
 
-# `langchain` is half a second to import and may not be there: what is for agents is loaded when asked for.
+# `langchain` and Anthropic's SDK are half a second each to import and may not be there: what is for agents,
+# and what goes through the SDK, is loaded when asked for.
 _LAZY = {
+    "CachedChatAnthropicBedrock": "anthropic",
     "CachepointMiddleware": "middleware",
     "ClearToolUsesInBatches": "editing",
     "StableDocumentOrder": "documents",
@@ -35,6 +38,7 @@ _LAZY = {
 __all__ = [
     "LOAD_OPTIONS",
     "CacheUsageCallbackHandler",
+    "CachedChatAnthropicBedrock",
     "CachedChatBedrock",
     "CachedChatBedrockConverse",
     "CachepointMiddleware",
@@ -44,9 +48,13 @@ __all__ = [
     "get_cache_usage_callback",
     "trim_messages_stable",
 ]
-if _find_spec("langchain") is None:
-    # `import *` asks for each of these, and what is not named can still be asked for.
-    __all__ = [name for name in __all__ if name not in {"CachepointMiddleware", "ClearToolUsesInBatches"}]
+# `import *` asks for each of these, and what is not named can still be asked for.
+_NEEDS = {
+    "CachedChatAnthropicBedrock": "langchain_anthropic",
+    "CachepointMiddleware": "langchain",
+    "ClearToolUsesInBatches": "langchain",
+}
+__all__ = [name for name in __all__ if name not in _NEEDS or _find_spec(_NEEDS[name]) is not None]
 
 _warm()
 

@@ -31,8 +31,8 @@ PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 # The model of one call, upstream's part of the options, and the messages.
 Readied = tuple["Cached", dict[str, Any], list[BaseMessage]]
 
-_CACHING = "caching a call"
-_REPORTING = "reporting a call"
+CACHING = "caching a call"
+REPORTING = "reporting a call"
 
 
 class Cached(Warms, Foresees, BaseChatModel):
@@ -157,9 +157,9 @@ class Cached(Warms, Foresees, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         policy, plain = kwargs.pop("cache_policy", None), (self, kwargs, [*messages])
-        model, theirs, asked = guard(_CACHING, lambda: self._readied(messages, policy, kwargs), plain)
+        model, theirs, asked = guard(CACHING, lambda: self._readied(messages, policy, kwargs), plain)
         result = super(Cached, model)._generate(asked, stop, run_manager, **theirs)  # type: ignore[safe-super]
-        guard(_REPORTING, lambda: model._report(*(each.message for each in result.generations)), None)  # noqa: SLF001
+        guard(REPORTING, lambda: model._answered(result), None)  # noqa: SLF001
         return result
 
     def _stream(
@@ -170,9 +170,9 @@ class Cached(Warms, Foresees, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         policy, plain = kwargs.pop("cache_policy", None), (self, kwargs, [*messages])
-        model, theirs, asked = guard(_CACHING, lambda: self._readied(messages, policy, kwargs), plain)
+        model, theirs, asked = guard(CACHING, lambda: self._readied(messages, policy, kwargs), plain)
         # Upstream tells the run manager before the report is in the chunk; so we tell it of chunks.
-        told: Any = run_manager and _Untold(run_manager)
+        told: Any = run_manager and Untold(run_manager)
         chunks = super(Cached, model)._stream(asked, stop, told, **theirs)
         yield from model._each(chunks, run_manager)  # noqa: SLF001
 
@@ -184,7 +184,7 @@ class Cached(Warms, Foresees, BaseChatModel):
     def _caching(self, policy: PolicyLike, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """This model with a caching client for the length of one call, and upstream's part of the options."""
         refuse_misspelt(kwargs, OF_A_CALL)
-        called = kwargs.get("model_id") or self.model_id
+        called = self._called(kwargs)
         # Upstream has asked for it where the id hides it; it is that of this id alone.
         behind = (self.base_model_id or self._behind) if called == self.model_id else None
         chosen, theirs = self._taking_over(
@@ -195,6 +195,10 @@ class Cached(Warms, Foresees, BaseChatModel):
         )
         update = self._for_a_call(client if self._warmed is None else client.warming(), theirs)
         return super().model_copy(update=update), theirs
+
+    def _called(self, kwargs: Mapping[str, Any]) -> str:
+        """The id that a call with these options names."""
+        return kwargs.get("model_id") or self.model_id
 
     def _for_a_call(self, client: CachingClient, kwargs: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """The fields of the copy that makes one call."""
@@ -209,10 +213,14 @@ class Cached(Warms, Foresees, BaseChatModel):
         """The chunks of an answer, of which the run manager is told when its report is in them."""
         with closing(chunks):  # type: ignore[type-var]
             for chunk in chunks:
-                guard(_REPORTING, partial(self._report, chunk.message), None)
+                guard(REPORTING, partial(self._report, chunk.message), None)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
+
+    def _answered(self, result: ChatResult) -> None:
+        """Report a call whose answer came whole."""
+        self._report(*(each.message for each in result.generations))
 
     def _report(self, *messages: BaseMessage) -> None:
         """Put the reports that are there where people look, as plain data."""
@@ -241,10 +249,10 @@ class Cached(Warms, Foresees, BaseChatModel):
         return policy.but(ttl="1h") if asked else policy, theirs
 
 
-class _Untold:
+class Untold:
     """A run manager that is told of all but tokens."""
 
-    def __init__(self, manager: CallbackManagerForLLMRun) -> None:
+    def __init__(self, manager: Any) -> None:
         self._manager = manager
 
     def __getattr__(self, name: str) -> Any:

@@ -189,7 +189,11 @@ class CachedChatBedrock(Cached, ChatBedrock):
         return self.client.report() if isinstance(self.client, InvokingClient) else None
 
 
-_IDS = [(*cls.get_lc_namespace(), cls.__name__) for cls in (CachedChatBedrockConverse, CachedChatBedrock)]
+_IDS = [
+    *((*cls.get_lc_namespace(), cls.__name__) for cls in (CachedChatBedrockConverse, CachedChatBedrock)),
+    # Named and not imported: its packages may not be there.
+    ("cachepoint", "langchain", "anthropic", "chat_model", "CachedChatAnthropicBedrock"),
+]
 
 LOAD_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"valid_namespaces": ["cachepoint"], "additional_import_mappings": {each: each for each in _IDS}}

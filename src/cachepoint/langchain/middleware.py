@@ -1,10 +1,10 @@
 """Prompt caching for agents whose model was built elsewhere, as by `create_agent("bedrock_converse:…")`."""
 
+import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Never, cast, get_args
 
-from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.runnables import RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.runnables.configurable import DynamicRunnable
@@ -54,10 +54,11 @@ def _trace_policy() -> Any:
 class CachepointMiddleware(Middleware):
     """Calls the agent's model as the cached class would: every call carries the right checkpoints.
 
-    For agents where the class can't be swapped. Takes `ChatBedrockConverse`, `ChatBedrock`, and what may be
-    configured (`init_chat_model(..., configurable_fields=...)`) and comes to one of them. Only the model
-    of the request is another one: messages, tools and the agent's state stay as they are. Put it last,
-    so that it also gets the models that other middleware choose (`ModelFallbackMiddleware`).
+    For agents where the class can't be swapped. Takes `ChatBedrockConverse`, `ChatBedrock`,
+    `ChatAnthropicBedrock`, and what may be configured (`init_chat_model(..., configurable_fields=...)`) and
+    comes to one of them. Only the model of the request is another one: messages, tools and the agent's state
+    stay as they are. Put it last, so that it also gets the models that other middleware choose
+    (`ModelFallbackMiddleware`).
 
     Beside `BedrockPromptCachingMiddleware` of langchain-aws it takes over and says so once: theirs
     places nothing; a `ttl="1h"` given there holds, where no policy was given here. With `mode="off"`
@@ -67,9 +68,9 @@ class CachepointMiddleware(Middleware):
         cache_policy: As of `CachedChatBedrockConverse`. A model that is cached already keeps its own
             unless one is given here.
         prompt_cache: As of `CachedChatBedrockConverse`.
-        unsupported_model_behavior: What to do with a model that is neither `ChatBedrockConverse` nor
-            `ChatBedrock` (or of a class derived from one, whose overrides would be lost), or takes no
-            checkpoints: it is called as it is (`"ignore"`), with a warning (`"warn"`), or not (`"raise"`).
+        unsupported_model_behavior: What to do with a model that is none of these (or of a class derived from
+            one, whose overrides would be lost), or takes no checkpoints: it is called as it is (`"ignore"`),
+            with a warning (`"warn"`), or not (`"raise"`).
 
     Raises:
         ValueError: Where there is no such option, or it holds no valid value; with `"raise"`, at the call.
@@ -138,7 +139,7 @@ class CachepointMiddleware(Middleware):
 
     def _cached(self, model: Any) -> Cached:
         ours: dict[str, Any] = {"cache_policy": self.cache_policy, "prompt_cache": self.prompt_cache}
-        swapped = _AS_THEY_ARE.get(type(model))
+        swapped = _as_they_are().get(type(model))
         if swapped is not None:
             return swapped.from_model(model, **ours)
         return cast("Cached", model.model_copy(update={k: v for k, v in ours.items() if v is not None}))
@@ -170,28 +171,36 @@ def _refuse(names: Iterable[str]) -> None:
         raise InvalidOptionError(f"{name!r} is no option here: there are {', '.join(_OPTIONS)}")
 
 
-# By the class of a model, the class that caches it.
-_AS_THEY_ARE: dict[type, type[Cached]] = {
-    **dict.fromkeys((ChatBedrockConverse, CachedChatBedrockConverse), CachedChatBedrockConverse),
-    **dict.fromkeys((ChatBedrock, CachedChatBedrock), CachedChatBedrock),
-}
+# Where the classes hold the id that is called, the model behind it first.
+_IDS = ("base_model_id", "model_id", "model")
+
+
+def _as_they_are() -> dict[type, type[Cached]]:
+    """By the class of a model, the class that caches it."""
+    ours: list[type[Cached]] = [CachedChatBedrockConverse, CachedChatBedrock]
+    # Nobody has a model of a class that was never imported.
+    if "langchain_aws.chat_models.anthropic" in sys.modules:
+        from cachepoint.langchain.anthropic import CachedChatAnthropicBedrock  # noqa: PLC0415
+
+        ours.append(CachedChatAnthropicBedrock)
+    return {kind: cls for cls in ours for kind in (cls, cls.upstream)}
 
 
 def _refusal(model: Any) -> str | None:
     """Why a model can't be cached here."""
-    kind = type(model).__name__
-    if not isinstance(model, ChatBedrockConverse | ChatBedrock):
+    kind, known = type(model).__name__, _as_they_are()
+    theirs = next((cls.upstream.__name__ for cls in known.values() if isinstance(model, cls.upstream)), None)
+    if theirs is None:
         return (
-            f"CachepointMiddleware caches ChatBedrockConverse and ChatBedrock, not {kind}: "
-            "it is called as it is"
+            "CachepointMiddleware caches ChatBedrockConverse, ChatBedrock and ChatAnthropicBedrock, "
+            f"not {kind}: it is called as it is"
         )
-    if type(model) not in _AS_THEY_ARE and not isinstance(model, Cached):
-        theirs = "ChatBedrock" if isinstance(model, ChatBedrock) else "ChatBedrockConverse"
+    if type(model) not in known and not isinstance(model, Cached):
         return (
             f"{kind} would lose what it overrides: it is called as it is. Derive it from "
             f"cachepoint.langchain.Cached{theirs}"
         )
-    called = model.base_model_id or model.model_id
+    called = next(n for name in _IDS if (n := getattr(model, name, None)))
     if not takes_checkpoints(called):
         return f"no explicit prompt caching is known of {called}: it is called as it is"
     return None
