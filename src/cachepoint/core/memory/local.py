@@ -4,7 +4,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import compress
 from threading import Lock
 from typing import Any
 
@@ -37,7 +36,7 @@ LIMITS: Mapping[Table, Limit] = {
 }
 # Those whose records say who won.
 _CONTESTED = (Table.PLACES, Table.CUTS)
-_NO_ROW = None, -math.inf, 0, b""
+_NO_ROW = None, -math.inf, 0
 
 
 class _Rows:
@@ -46,30 +45,30 @@ class _Rows:
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.bytes = 0
-        # By key: the record, when it was used last, its weight, and the key.
-        self._rows: OrderedDict[bytes, tuple[Any, float, int, bytes]] = OrderedDict()
+        # By key: the record, when it was used last, and its weight.
+        self._rows: OrderedDict[bytes, tuple[Any, float, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def find(self, keys: Collection[bytes], now: float) -> dict[bytes, Any]:
-        # Most keys of a transcript are of no record.
-        rows = list(filter(None, map(self._rows.get, keys)))
-        if not rows:
-            return {}
-        records, used, _, there = zip(*rows, strict=True)
         oldest = now - self.limit.seconds
-        return dict(compress(zip(there, records, strict=True), map(oldest.__le__, used)))
+        # Most keys of a transcript are of no record.
+        there = list(filter(self._rows.__contains__, keys))
+        if not there:
+            return {}
+        rows = zip(there, map(self._rows.get, there), strict=True)
+        return {key: row[0] for key, row in rows if row is not None and row[1] >= oldest}
 
     def change(self, key: bytes, deed: Deed, now: float) -> tuple[Any, Any]:
         """The record as it was, and as it is."""
-        old, used, weighed, _ = self._rows.get(key, _NO_ROW)
+        old, used, weighed = self._rows.get(key, _NO_ROW)
         if used < now - self.limit.seconds:
             old = None
         new = deed.over(old)
         if new is not None:
             weight = len(key) + new.weight
-            self._rows[key] = new, now, weight, key
+            self._rows[key] = new, now, weight
             self._rows.move_to_end(key)
             self.bytes += weight - weighed
         elif weighed:

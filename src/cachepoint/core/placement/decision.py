@@ -6,8 +6,6 @@ It has no state of its own, so it can be replayed, and is the same in every work
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import compress
-from operator import attrgetter
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts, Returned, Tried
@@ -203,15 +201,13 @@ def _narrowed(prefix: Prefix, rules: ModelRules, row: ModelRules) -> Prefix:
 
 def _back(places: Mapping[bytes, Place], view: View) -> Iterator[Back]:
     now, share = view.now, REPEATED if view.repeats else 1.0
-    for digest, place in compress(places.items(), map(_awaits, places.values())):
+    awaited = [(digest, place) for digest, place in places.items() if place.awaited]
+    for digest, place in awaited:
         if place.returns(now):
             gap = math.inf if place.unreadable else now - place.out
             kinds = [(key, name, 1.0 if name == KNOWN_HEAD else share) for key, name in place.awaited]
             counted = [Change(Table.COUNTS, key, Returned(n, place.out, gap, of)) for key, n, of in kinds]
             yield Back(digest, place.awaited, tuple(counted), place.live(now))
-
-
-_awaits = attrgetter("awaited")
 
 
 def _after(counts: Mapping[bytes, Counts], back: Iterable[Back]) -> Mapping[bytes, Counts]:

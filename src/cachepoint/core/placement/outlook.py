@@ -1,8 +1,6 @@
 """What kind of call a request is, and how likely its parts are to come back."""
 
 from collections.abc import Iterator, Mapping
-from itertools import compress, takewhile
-from operator import attrgetter, sub
 from typing import Literal, NamedTuple
 
 from cachepoint.core.placement.forecast import (
@@ -232,13 +230,9 @@ def _depths(scene: Scene, head: int | None, end: int | None) -> dict[int, Kind]:
 def _parted(view: View) -> list[int]:
     """Places behind what is held, and those before it that more went through than through the next."""
     held = view.anchor
-    times = list(map(_times, view.entries.values()))
-    fewer = map(sub, times, (*times[1:], 0))
-    behind = takewhile(held.__lt__, reversed(view.entries))
-    return sorted({*compress(view.entries, map((1).__lt__, fewer)), *behind})
-
-
-_times = attrgetter("times")
+    times = [place.times for place in view.entries.values()]
+    pairs = zip(view.entries, times, (*times[1:], 0), strict=False)
+    return [i for i, here, there in pairs if here > there + 1 or i > held]
 
 
 def _past(scene: Scene) -> Kind:

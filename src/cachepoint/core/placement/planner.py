@@ -249,7 +249,7 @@ def _ttls(scene: Scene, chosen: Mapping[int, Reason], long: int) -> dict[int, Tt
         if asked == "auto":
             asked = "1h" if i <= long else "5m"
         wanted[i] = "1h" if asked == "1h" and "1h" in ttls else "5m"
-    last_hand_1h = max((i for i in chosen if i in hand and wanted[i] == "1h"), default=-1)
+    last_hand_1h = max((i for i in hand if wanted.get(i) == "1h"), default=-1)
     ttl: dict[int, Ttl] = {}
     short = False
     for i in sorted(chosen):

@@ -3,13 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress, count
-from operator import attrgetter
 
 from cachepoint.core.memory.records import NEVER, Place
 from cachepoint.core.once import once
 from cachepoint.core.prompt.prefix import Prefix
-
-_seen = attrgetter("seen")
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,11 @@ class View:
             return cls(now)
         digests = prefix.digests
         noted = compress(count(), map(places.__contains__, digests))
-        known = dict(zip(noted, filter(None, map(places.get, digests)), strict=True))
-        for i in list(compress(known, map(NEVER.__eq__, map(_seen, known.values())))):
-            if not known[i].held(now):
-                del known[i]
+        known = {
+            i: place
+            for i in noted
+            if (place := places[digests[i]]).seen > NEVER or (place.holder and place.held(now))
+        }
         return cls(now, known, len(digests))
 
     def lives(self, index: int) -> bool:

@@ -1,10 +1,7 @@
 """The Converse wire form: `cachePoint` blocks of their own, behind the block they mark."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import filterfalse
-from operator import methodcaller
 from typing import Any
 
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, ModelRules
@@ -230,19 +227,9 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
             checkpoint now or shall hold one, or a text to cut; None: all.
         cuts: For (layer, path) of a text block, where it is cut.
     """
-    places: dict[tuple[str, tuple[int, ...]], set[int]] = defaultdict(set)
-    for layer, path in (*marks, *cuts):
-        depth = layer == "messages"
-        places[layer, path[:depth]].add(path[depth])
 
     def rewrite(layer: Layer, stem: tuple[int, ...], items: Sequence[Any]) -> list[Any]:
-        out: list[Any] = []
-        begun = 0
-        for i in sorted(places[layer, stem]):
-            *before, item = _cleaned(layer, items[begun : i + 1])
-            out += [*before, *_placed(item, layer, (*stem, i), marks, cuts)]
-            begun = i + 1
-        return out + _cleaned(layer, items[begun:])
+        return _rewrite(layer, stem, items, marks, cuts)
 
     out = rewritten(request, touched, rewrite)
     config = fields_of(request.get("toolConfig"))
@@ -251,26 +238,30 @@ def write(request: Mapping[str, Any], marks: Marks, touched: Touched, cuts: Cuts
     return out
 
 
-_is_point = methodcaller("__contains__", CACHE_POINT)
+def _rewrite(
+    layer: Layer, stem: tuple[int, ...], items: Sequence[Any], marks: Marks, cuts: Cuts
+) -> list[Any]:
+    out: list[Any] = []
+    for i, item in enumerate(items):
+        if CACHE_POINT in item:
+            continue
+        place = layer, (*stem, i)
+        if place in cuts:
+            out += _cut(item, place, marks, cuts)
+            continue
+        out.append(_without_nested(item) if "toolResult" in item else item)
+        if place in marks:
+            out.append(marks[place])
+    return out
 
 
-def _cleaned(layer: Layer, items: Sequence[Any]) -> list[Any]:
-    """The blocks without the checkpoints between and in them."""
-    blocks = list(filterfalse(_is_point, items))
-    return [_without_nested(block) for block in blocks] if layer == "messages" else blocks
-
-
-def _placed(item: Any, layer: Layer, path: tuple[int, ...], marks: Marks, cuts: Cuts) -> list[Any]:
-    """One block, with what is to stand behind it or in it."""
-    at = cuts.get((layer, path))
-    if at is None:
-        return _marked(item, marks.get((layer, path)))
-    texts = enumerate(pieces(item["text"], at))
-    return [block for n, text in texts for block in _marked({"text": text}, marks.get((layer, (*path, n))))]
-
-
-def _marked(item: Any, mark: Any) -> list[Any]:
-    return [item] if mark is None else [item, mark]
+def _cut(item: Any, place: tuple[Layer, tuple[int, ...]], marks: Marks, cuts: Cuts) -> Iterator[Any]:
+    """The pieces of a text, with what is to stand behind each."""
+    layer, path = place
+    for n, text in enumerate(pieces(item["text"], cuts[place])):
+        yield {"text": text}
+        if (layer, (*path, n)) in marks:
+            yield marks[layer, (*path, n)]
 
 
 def _without_nested(item: Any) -> Any:
