@@ -5,7 +5,7 @@ It has no state of its own, so it can be replayed, and is the same in every work
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from cachepoint.core.memory.counts import Counts, Returned, Tried
@@ -41,8 +41,7 @@ class Back(NamedTuple):
     live: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What one call is to carry, and what is to be remembered of it.
 
     Attributes:
