@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from anthropic.types import Message, TextBlock, Usage
 
-from cachepoint.aws import bodies
 from cachepoint.aws.async_client import AsyncCachingClient
-from cachepoint.aws.carrier import SENDING, Asked, Carrier, PolicyLike, Ready
+from cachepoint.aws.carrier import REPORTING, SENDING, Asked, Carrier, PolicyLike, Ready
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.aws.streams import AsyncSettlingStream, Settling, SettlingStream
 from cachepoint.aws.warming import Unsent, cheapest_body
@@ -30,16 +29,15 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-def request_of(payload: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A call of `messages.create` as one of InvokeModel, whose body is not written yet.
+def beside(payload: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What says who serves the body, and how.
 
     Args:
         payload: The keyword arguments of `messages.create`.
         headers: Those of every call.
     """
     sent = {**(headers or {}), **(payload.get("extra_headers") or {})}
-    beside = {_HEADERS[name.lower()]: said for name, said in sent.items() if name.lower() in _HEADERS}
-    return {"modelId": payload["model"], "body": payload, **beside}
+    return {_HEADERS[name.lower()]: said for name, said in sent.items() if name.lower() in _HEADERS}
 
 
 def body_of(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,15 +63,15 @@ def points_of(payload: Mapping[str, Any]) -> Sequence[Any]:
 class _Endpoint:
     """What of a boto3 client is looked at: where it calls, and how long it waits."""
 
-    def __init__(self) -> None:
-        self.meta = SimpleNamespace()
+    sdk: Any = None
 
-    def set(self, sdk: Any) -> None:
+    @property
+    def meta(self) -> SimpleNamespace:
         """That of a client of Anthropic's SDK, written as boto3 writes it: both reach the same entries."""
-        self.meta = SimpleNamespace(
-            endpoint_url=str(sdk.base_url).rstrip("/"),
-            region_name=sdk.aws_region,
-            config=SimpleNamespace(read_timeout=sdk.timeout),
+        return SimpleNamespace(
+            endpoint_url=str(self.sdk.base_url).rstrip("/"),
+            region_name=self.sdk.aws_region,
+            config=SimpleNamespace(read_timeout=self.sdk.timeout),
         )
 
 
@@ -134,9 +132,11 @@ class Payloads(Carrier):
 
     _watches: ClassVar[type[_Answer]]
 
+    headers: Mapping[str, Any] | None = None
+
     def __init__(self, client: Any = None, **options: Any) -> None:  # noqa: ARG002
-        self._endpoint = _Endpoint()
-        super().__init__(self._endpoint, **options)
+        super().__init__(None, **options)
+        self._client = _Endpoint()
         self._create: Any = None
         self._call: Call | None = None
         self._answer: _Answer | None = None
@@ -145,8 +145,7 @@ class Payloads(Carrier):
 
     def through(self, sdk: Any, create: Any) -> None:
         """Say what the call goes through: the SDK's client, and what takes the payload."""
-        self._endpoint.set(sdk)
-        self._create = create
+        self._client.sdk, self._create = sdk, create
 
     def watched(self, chunks: Any) -> Any:
         """The chunks of a streamed answer, which settle the call."""
@@ -164,7 +163,7 @@ class Payloads(Carrier):
         return report
 
     def _of_body(self, request: dict[str, Any], chosen: CachePolicy, named: str) -> dict[str, Any]:  # noqa: ARG002
-        body = {**body_of(request["body"]), **bodies.beside(request)}
+        body = {**body_of(request["body"]), **beside(request["body"], self.headers)}
         return {"request": cheapest_body(body, _DIALECT) if self._warms else body, "dialect": _DIALECT}
 
     def _sent(self, asked: Asked, call: Call) -> Ready:
@@ -200,13 +199,14 @@ class PayloadClient(Payloads, CachingClient):
         """The same for an awaited call."""
         options = {"policy": self._policy, "cache": self._given, "base_model_id": self._base_model_id}
         twin = AsyncPayloadClient(**options)
+        twin.headers = self.headers
         return twin.warming() if self._warms else twin
 
     def invoke_model(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
-        """What `create` gives for a call of `request_of`, cached."""
+        """What `create` gives for a payload, cached."""
         asked = Asked(request, cache_policy, "InvokeModel")
         call, raw = self._send(self._made, asked, _unheard)
-        self._came(call)
+        guard(REPORTING, lambda: self._came(call), None)
         return raw
 
     def told(self, usage: Any) -> None:
@@ -226,7 +226,7 @@ class AsyncPayloadClient(Payloads, AsyncCachingClient):
         """As of `PayloadClient`."""
         asked = Asked(request, cache_policy, "InvokeModel")
         call, raw = await self._send(self._made, asked, _unheard)
-        self._came(call)
+        guard(REPORTING, lambda: self._came(call), None)
         return raw
 
     async def told(self, usage: Any) -> None:
