@@ -1,6 +1,6 @@
 """The client of one call of Anthropic's SDK, which makes a body of InvokeModel of what it is given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -53,11 +53,6 @@ def placed(payload: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
     asked = {name: value for name, value in payload.items() if name in _OPTIONS or name in body}
     asked |= {name: value for name, value in body.items() if name in payload and name not in extra}
     return asked | ({"extra_body": {n: body[n] for n in extra if n in body}} if extra else {})
-
-
-def points_of(payload: Mapping[str, Any]) -> Sequence[Any]:
-    """The checkpoints in it."""
-    return DIALECTS[_DIALECT].points(body_of(payload))  # type: ignore[no-any-return]
 
 
 class _Endpoint:
@@ -171,8 +166,7 @@ class Payloads(Carrier):
 
     def _is_idle(self, payload: Mapping[str, Any]) -> bool:
         """Whether a call that warms would write nothing."""
-        self._spares = self._warms and guard(SENDING, lambda: not points_of(payload), True)
-        return self._spares
+        return self._warms and not DIALECTS[_DIALECT].points(body_of(payload))
 
     def _came(self, call: Call | None) -> None:
         self._call = call
@@ -214,7 +208,8 @@ class PayloadClient(Payloads, CachingClient):
         self._report(self._call, self._response(usage))
 
     def _made(self, body: Mapping[str, Any], **_: Any) -> Any:
-        return _Unsent(body["model"]) if self._is_idle(body) else self._create(body)
+        self._spares = guard(SENDING, lambda: self._is_idle(body), self._warms)
+        return _Unsent(body["model"]) if self._spares else self._create(body)
 
 
 class AsyncPayloadClient(Payloads, AsyncCachingClient):
@@ -234,4 +229,5 @@ class AsyncPayloadClient(Payloads, AsyncCachingClient):
         await self._report(self._call, self._response(usage))
 
     async def _made(self, body: Mapping[str, Any], **_: Any) -> Any:
-        return _Unsent(body["model"]) if self._is_idle(body) else await self._create(body)
+        self._spares = guard(SENDING, lambda: self._is_idle(body), self._warms)
+        return _Unsent(body["model"]) if self._spares else await self._create(body)
