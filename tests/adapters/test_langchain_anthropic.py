@@ -273,7 +273,7 @@ def test_the_version_that_bedrock_takes_can_be_said(build, bedrock):
 
 
 @pytest.mark.parametrize("awaited", [False, True])
-@pytest.mark.parametrize("fault", ["chat_model.request_of", "payloads.body_of", "payloads.placed"])
+@pytest.mark.parametrize("fault", ["payloads.beside", "payloads.body_of", "payloads.placed"])
 def test_a_fault_anywhere_fails_no_call(fault, awaited, build, bedrock, monkeypatch):
     monkeypatch.setattr(f"cachepoint.langchain.anthropic.{fault}", lambda *_: 1 / 0)
     model = build()

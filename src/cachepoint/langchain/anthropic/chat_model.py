@@ -16,7 +16,7 @@ from cachepoint.aws.client import CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
-from cachepoint.langchain.anthropic.payloads import PayloadClient, request_of
+from cachepoint.langchain.anthropic.payloads import PayloadClient
 from cachepoint.langchain.cached import CACHING, REPORTING, Cached, PolicyLike, Untold
 
 
@@ -133,20 +133,17 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
     def _create(self, payload: dict[str, Any]) -> Any:
         """Send what upstream made of a call. Here alone its body can be seen before it is sent."""
         sdk, create = self._client, super()._create
-        request = guard(CACHING, lambda: self._carried(sdk, create, payload), None)
-        return create(payload) if request is None else self.client.invoke_model(**request)
+        if self.client is None:
+            return create(payload)
+        self.client.through(sdk, create)
+        return self.client.invoke_model(modelId=payload.get("model"), body=payload)
 
     async def _acreate(self, payload: dict[str, Any]) -> Any:
         sdk, create = self._async_client, super()._acreate
-        request = guard(CACHING, lambda: self._carried(sdk, create, payload), None)
-        return await (create(payload) if request is None else self.client.invoke_model(**request))
-
-    def _carried(self, sdk: Any, create: Any, payload: dict[str, Any]) -> dict[str, Any] | None:
-        """What `client` is asked; None where nothing carries the call."""
         if self.client is None:
-            return None
+            return await create(payload)
         self.client.through(sdk, create)
-        return request_of(payload, self.default_headers)
+        return await self.client.invoke_model(modelId=payload.get("model"), body=payload)
 
     def _make_message_chunk_from_anthropic_event(self, event: Any, **kwargs: Any) -> Any:
         """Upstream's. What a chunk says of the usage lacks how writes split by TTL; the event has it."""
@@ -166,23 +163,27 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
 
     def _caching(self, policy: PolicyLike, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         model, theirs = super()._caching(policy, kwargs)
+        model.client.headers = self.default_headers
         model._lender = self._lender or self  # noqa: SLF001
         return model, theirs
 
     def _each(
         self, chunks: Iterator[ChatGenerationChunk], run_manager: CallbackManagerForLLMRun | None
     ) -> Iterator[ChatGenerationChunk]:
-        return super()._each(chunks if self.client is None else self.client.watched(chunks), run_manager)
+        return super()._each(guard(REPORTING, lambda: self._watched(chunks), chunks), run_manager)
 
     async def _aeach(self, chunks: Any, run_manager: Any) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `_each`."""
-        watched = chunks if self.client is None else self.client.watched(chunks)
+        watched = guard(REPORTING, lambda: self._watched(chunks), chunks)
         async with aclosing(chunks), aclosing(aiter(watched)) as coming:
             async for chunk in coming:
                 guard(REPORTING, partial(self._report, chunk.message), None)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
+
+    def _watched(self, chunks: Any) -> Any:
+        return chunks if self.client is None else self.client.watched(chunks)
 
     def _answered(self, result: ChatResult) -> None:
         if self.client is not None:

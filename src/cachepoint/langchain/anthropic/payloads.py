@@ -1,14 +1,13 @@
 """The client of one call of Anthropic's SDK, which makes a body of InvokeModel of what it is given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from anthropic.types import Message, TextBlock, Usage
 
-from cachepoint.aws import bodies
 from cachepoint.aws.async_client import AsyncCachingClient
-from cachepoint.aws.carrier import SENDING, Asked, Carrier, PolicyLike, Ready
+from cachepoint.aws.carrier import REPORTING, SENDING, Asked, Carrier, PolicyLike, Ready
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.aws.streams import AsyncSettlingStream, Settling, SettlingStream
 from cachepoint.aws.warming import Unsent, cheapest_body
@@ -30,16 +29,15 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-def request_of(payload: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A call of `messages.create` as one of InvokeModel, whose body is not written yet.
+def beside(payload: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What says who serves the body, and how.
 
     Args:
         payload: The keyword arguments of `messages.create`.
         headers: Those of every call.
     """
     sent = {**(headers or {}), **(payload.get("extra_headers") or {})}
-    beside = {_HEADERS[name.lower()]: said for name, said in sent.items() if name.lower() in _HEADERS}
-    return {"modelId": payload["model"], "body": payload, **beside}
+    return {_HEADERS[name.lower()]: said for name, said in sent.items() if name.lower() in _HEADERS}
 
 
 def body_of(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,23 +55,18 @@ def placed(payload: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
     return asked | ({"extra_body": {n: body[n] for n in extra if n in body}} if extra else {})
 
 
-def points_of(payload: Mapping[str, Any]) -> Sequence[Any]:
-    """The checkpoints in it."""
-    return DIALECTS[_DIALECT].points(body_of(payload))  # type: ignore[no-any-return]
-
-
 class _Endpoint:
     """What of a boto3 client is looked at: where it calls, and how long it waits."""
 
-    def __init__(self) -> None:
-        self.meta = SimpleNamespace()
+    sdk: Any = None
 
-    def set(self, sdk: Any) -> None:
+    @property
+    def meta(self) -> SimpleNamespace:
         """That of a client of Anthropic's SDK, written as boto3 writes it: both reach the same entries."""
-        self.meta = SimpleNamespace(
-            endpoint_url=str(sdk.base_url).rstrip("/"),
-            region_name=sdk.aws_region,
-            config=SimpleNamespace(read_timeout=sdk.timeout),
+        return SimpleNamespace(
+            endpoint_url=str(self.sdk.base_url).rstrip("/"),
+            region_name=self.sdk.aws_region,
+            config=SimpleNamespace(read_timeout=self.sdk.timeout),
         )
 
 
@@ -134,9 +127,11 @@ class Payloads(Carrier):
 
     _watches: ClassVar[type[_Answer]]
 
+    headers: Mapping[str, Any] | None = None
+
     def __init__(self, client: Any = None, **options: Any) -> None:  # noqa: ARG002
-        self._endpoint = _Endpoint()
-        super().__init__(self._endpoint, **options)
+        super().__init__(None, **options)
+        self._client = _Endpoint()
         self._create: Any = None
         self._call: Call | None = None
         self._answer: _Answer | None = None
@@ -145,8 +140,7 @@ class Payloads(Carrier):
 
     def through(self, sdk: Any, create: Any) -> None:
         """Say what the call goes through: the SDK's client, and what takes the payload."""
-        self._endpoint.set(sdk)
-        self._create = create
+        self._client.sdk, self._create = sdk, create
 
     def watched(self, chunks: Any) -> Any:
         """The chunks of a streamed answer, which settle the call."""
@@ -164,7 +158,7 @@ class Payloads(Carrier):
         return report
 
     def _of_body(self, request: dict[str, Any], chosen: CachePolicy, named: str) -> dict[str, Any]:  # noqa: ARG002
-        body = {**body_of(request["body"]), **bodies.beside(request)}
+        body = {**body_of(request["body"]), **beside(request["body"], self.headers)}
         return {"request": cheapest_body(body, _DIALECT) if self._warms else body, "dialect": _DIALECT}
 
     def _sent(self, asked: Asked, call: Call) -> Ready:
@@ -172,8 +166,7 @@ class Payloads(Carrier):
 
     def _is_idle(self, payload: Mapping[str, Any]) -> bool:
         """Whether a call that warms would write nothing."""
-        self._spares = self._warms and guard(SENDING, lambda: not points_of(payload), True)
-        return self._spares
+        return self._warms and not DIALECTS[_DIALECT].points(body_of(payload))
 
     def _came(self, call: Call | None) -> None:
         self._call = call
@@ -200,13 +193,14 @@ class PayloadClient(Payloads, CachingClient):
         """The same for an awaited call."""
         options = {"policy": self._policy, "cache": self._given, "base_model_id": self._base_model_id}
         twin = AsyncPayloadClient(**options)
+        twin.headers = self.headers
         return twin.warming() if self._warms else twin
 
     def invoke_model(self, *, cache_policy: PolicyLike = None, **request: Any) -> Any:
-        """What `create` gives for a call of `request_of`, cached."""
+        """What `create` gives for a payload, cached."""
         asked = Asked(request, cache_policy, "InvokeModel")
         call, raw = self._send(self._made, asked, _unheard)
-        self._came(call)
+        guard(REPORTING, lambda: self._came(call), None)
         return raw
 
     def told(self, usage: Any) -> None:
@@ -214,7 +208,8 @@ class PayloadClient(Payloads, CachingClient):
         self._report(self._call, self._response(usage))
 
     def _made(self, body: Mapping[str, Any], **_: Any) -> Any:
-        return _Unsent(body["model"]) if self._is_idle(body) else self._create(body)
+        self._spares = guard(SENDING, lambda: self._is_idle(body), self._warms)
+        return _Unsent(body["model"]) if self._spares else self._create(body)
 
 
 class AsyncPayloadClient(Payloads, AsyncCachingClient):
@@ -226,7 +221,7 @@ class AsyncPayloadClient(Payloads, AsyncCachingClient):
         """As of `PayloadClient`."""
         asked = Asked(request, cache_policy, "InvokeModel")
         call, raw = await self._send(self._made, asked, _unheard)
-        self._came(call)
+        guard(REPORTING, lambda: self._came(call), None)
         return raw
 
     async def told(self, usage: Any) -> None:
@@ -234,4 +229,5 @@ class AsyncPayloadClient(Payloads, AsyncCachingClient):
         await self._report(self._call, self._response(usage))
 
     async def _made(self, body: Mapping[str, Any], **_: Any) -> Any:
-        return _Unsent(body["model"]) if self._is_idle(body) else await self._create(body)
+        self._spares = guard(SENDING, lambda: self._is_idle(body), self._warms)
+        return _Unsent(body["model"]) if self._spares else await self._create(body)
