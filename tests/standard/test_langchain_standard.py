@@ -154,9 +154,8 @@ class TestInvokeAsConverseIntegration(Invoking, Integration, ChatModelIntegratio
         super().test_pdf_inputs(model)
 
 
-needs_sdk = pytest.mark.skipif(
-    find_spec("langchain_anthropic") is None, reason="the extra anthropic is not installed"
-)
+HAS_SDK = find_spec("langchain_anthropic") is not None
+needs_sdk = pytest.mark.skipif(not HAS_SDK, reason="the extra anthropic is not installed")
 
 
 class ThroughSdk(Common):

@@ -13,7 +13,7 @@ from cachepoint.cli.check.rules import LOOKBACK, Checked
 from cachepoint.cli.check.saved import Saved, load
 from cachepoint.cli.faults import told
 from cachepoint.core.accounting import pricing
-from cachepoint.core.accounting.remedies import remedy
+from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.prompt.differences import Difference, difference
 from cachepoint.core.prompt.parts import same

@@ -17,7 +17,6 @@ from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
-from cachepoint.core.anew import anew
 from cachepoint.core.call import Call
 from cachepoint.core.config import now
 from cachepoint.core.driving import Driven, Steps
@@ -27,6 +26,7 @@ from cachepoint.core.memory.allowance import Allowance
 from cachepoint.core.memory.protocol import Memory
 from cachepoint.core.memory.records import Changes
 from cachepoint.core.models.rules import UNKNOWN, shown
+from cachepoint.core.once import anew
 from cachepoint.core.placement.decision import Decision, strict
 from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.planner import Plan

@@ -1,4 +1,4 @@
-"""A property that is computed once, without a lock.
+"""Values of frozen classes: a property that is computed once, without a lock, and a copy with other fields.
 
 `functools.cached_property` of Python 3.11 computes under a lock that all instances of a class share: one call
 would wait while another hashes, and a forked child for ever. Here two threads may compute the same value.
@@ -31,3 +31,13 @@ class once(Generic[T]):  # noqa: N801 -- it is used as `property` is
             return self
         value = instance.__dict__[self._name] = self._compute(instance)
         return value
+
+
+def anew(value: T, **changes: Any) -> T:
+    """As `dataclasses.replace`, at a tenth of its price: no field is asked for, and no `__init__` is run.
+
+    For what is kept in `__dict__`, all of it fields: neither with `slots` nor with a `once`.
+    """
+    made = object.__new__(type(value))
+    made.__dict__.update(value.__dict__, **changes)
+    return made

@@ -12,7 +12,6 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.agreeing import Asking, agreed
-from cachepoint.core.anew import anew
 from cachepoint.core.call import Call
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.deeds import Cached, Forget, Learned, Release, Unread
@@ -20,6 +19,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Deed, Row, Table
 from cachepoint.core.models.refusals import read_refusal
 from cachepoint.core.models.rules import ModelRules, known_as, rules_for
+from cachepoint.core.once import anew
 from cachepoint.core.placement.decision import Decision, changes, decide, moved
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question

@@ -14,8 +14,8 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from cachepoint.core.anew import anew
 from cachepoint.core.forks import ForkSafeLock
+from cachepoint.core.once import anew
 from cachepoint.core.prompt.anatomy import Anatomy, anatomy
 from cachepoint.core.prompt.overlap import INSIDE
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from cachepoint.core.anew import anew
+from cachepoint.core.once import anew
 
 Layer = Literal["tools", "system", "messages"]
 Ends = Literal["", "documents", "stable", "volatile", "again", "fresh"]

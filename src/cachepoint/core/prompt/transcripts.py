@@ -17,9 +17,9 @@ from operator import getitem
 from types import ModuleType, NoneType
 from typing import Any, NamedTuple
 
-from cachepoint.core.anew import anew
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
+from cachepoint.core.once import anew
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.prefix import RawBlock, quick
 

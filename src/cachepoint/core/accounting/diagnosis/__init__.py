@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from cachepoint.core.accounting.breaks import Break, broken, other_settings
-from cachepoint.core.accounting.remedies import remedy
+from cachepoint.core.accounting.diagnosis.breaks import Break, broken, other_settings
+from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.models.rules import ModelRules
