@@ -2,7 +2,6 @@
 
 import copy
 import json
-from time import thread_time
 
 import pytest
 from builders import NOVA, OLD, SONNET, assistant, marks, point, result, text, tool, use, user
@@ -16,6 +15,7 @@ from cachepoint.core.models.rules import rules_for
 from cachepoint.core.prompt.dialects import DIALECTS, converse, messages
 from cachepoint.core.prompt.dialects.reading import UnreadableError
 from cachepoint.core.prompt.rewriting import rewriting
+from tests.work import work
 
 CLAUDE = rules_for(SONNET)
 EPHEMERAL = {"type": "ephemeral"}
@@ -443,17 +443,11 @@ def chat(turns, dialect):
 
 @pytest.mark.parametrize("dialect", list(DIALECTS))
 def test_d3_reading_is_linear_in_the_number_of_blocks(dialect):
-    def best(turns):
+    def calls(turns):
         request = chat(turns, dialect)
-        times = []
-        for _ in range(5):
-            start = thread_time()
-            DIALECTS[dialect].read(request, CLAUDE)
-            times.append(thread_time() - start)
-        return min(times)
+        return work(lambda: DIALECTS[dialect].read(request, CLAUDE))
 
-    assert best(2_000) < 8 * best(500)
-    assert best(333) < 0.02
+    assert calls(2_000) < 4.2 * calls(500)
 
 
 class Walked(dict):
