@@ -42,7 +42,7 @@ class Thread(NamedTuple):
         prefix, turns = cut.prefix, question.turns(cut)
         met = [known[turn] for turn in turns if turn in known]
         if met and prefix.own.startswith(met[0].blocks):
-            return cls(met[0], (), tuple(turns[:2]))
+            return cls(met[0], (), (turns[0],))
         said, kin = _said(prefix), question.kin(prefix)
         before = next((trace for trace in met if shared(trace.messages, said) > _SHARED), None)
         if before is not None:

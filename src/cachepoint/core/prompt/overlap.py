@@ -23,7 +23,9 @@ def turns(prefix: Prefix) -> list[bytes]:
     answered: bool | None = None
     for i in range(len(blocks) - 1, head - 1, -1):
         is_answer = blocks[i].role == "assistant"
-        if is_answer is answered:
+        # Behind results of tools that ended a request a text may be put, in the same turn.
+        added = len(found) == 1 and not is_answer and blocks[i].kind != blocks[i + 1].kind
+        if is_answer is answered and not added:
             continue
         answered, first = is_answer, i
         while first > head and sizes[i] - sizes[first - 1] < _TELLING:
