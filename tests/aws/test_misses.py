@@ -438,3 +438,13 @@ def test_another_question_after_the_same_answer_is_no_break(ask):
     other["messages"][-1] = user(text(900, "in other words "))
 
     assert ask(other).miss is None
+
+
+def test_what_is_lost_on_the_first_model_is_no_setting(clock_cache):
+    """A fallback and back: the entry of the first model is gone, and nothing that was set otherwise took it."""
+    cache = clock_cache
+    cache.settle(cache.prepare(talk(1), SONNET), usage(write=3_300))
+    cache.settle(cache.prepare(talk(2, model=OPUS), OPUS), usage(write=4_600))
+    miss = cache.settle(cache.prepare(talk(3), SONNET), usage(write=5_500)).miss
+
+    assert (miss.cause, miss.detail) == ("evicted_or_rerouted", None)

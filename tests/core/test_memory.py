@@ -734,3 +734,15 @@ class TestUnknown:
 
         assert [r.levelname for r in caplog.records] == ["WARNING"]
         assert "\n" not in caplog.records[0].getMessage()
+
+
+def test_what_tools_are_made_of_takes_no_place_among_the_last_requests(clock):
+    """Placement remembers as many conversations with forty tools as without."""
+    memory = LocalMemory()
+    cache = made(clock, memory)
+    tools = {"toolConfig": {"tools": [tool(f"t{i}", 100) for i in range(40)]}}
+    cache.prepare({**tools, "messages": [user(text(40))]}, SONNET)
+    _, last = memory.sizes()[Table.LAST]
+    _, turns = memory.sizes()[Table.TURNS]
+
+    assert last < 2_000 < turns

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 from cachepoint.core import agreeing, flights, listeners, options, steps
@@ -434,11 +435,11 @@ class PromptCache(Driven):
 
     def _objection(self, call: Call) -> CacheAlarm | None:
         """What an observer has against sending a call; only where a checkpoint was considered."""
-        if call.case is None:
+        observers = self._observers(call)
+        if call.case is None or not observers:
             return None
-        ask = lambda: listeners.objection(  # noqa: E731
-            self._observers(call), call.model_id, steps.conversation(call), self.guard
-        )
+        named = call.model_id, steps.conversation(call)
+        ask = partial(listeners.objection, observers, *named, self.guard)
         return self.guard("asking observers before a call", ask, None)
 
     def _recording(self, changes: Callable[[Call], Changes | None], call: Call) -> Steps[None]:

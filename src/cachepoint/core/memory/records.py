@@ -196,6 +196,11 @@ class Trace(NamedTuple):
         """Those of the messages."""
         return self.blocks[self.head * SHORT :]
 
+    @property
+    def bare(self) -> "Trace":
+        """What placement asks of it."""
+        return self._replace(anatomy=NO_ANATOMY)
+
     def left(self, now: float) -> float:
         """Seconds that what it wrote last has to live; negative: it is gone."""
         return self.at + self.lives - now

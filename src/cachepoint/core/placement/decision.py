@@ -167,7 +167,7 @@ def changes(question: Question, decision: Decision, holder: bytes) -> Changes:
             *_claimed(question, decision, holder, question.now),
             *_awaited(question, decision),
             *_cut(decision),
-            Change(Table.LAST, question.conversation(decision.prefix), decision.trace),
+            Change(Table.LAST, question.conversation(decision.prefix), decision.trace.bare),
             *decision.thread.noted(decision.trace),
         ),
     )

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from cachepoint.core.accounting.diagnosis.breaks import Break, broken, other_settings
+from cachepoint.core.accounting.diagnosis.breaks import Break, broken
 from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.question import CHOICE, differing
 from cachepoint.core.placement.thread import Thread
 from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.prefix import Prefix, RawBlock
@@ -126,11 +127,17 @@ def _lost(case: Case, _: Usage, read: int) -> Miss | None:
     expected, index = case.plan.expected_read_tokens, case.plan.expected_from
     if expected is None or read >= TOLERANCE * expected:
         return None
-    before = case.thread.before
-    names = [] if before is None else other_settings(before, case.trace)
-    if names:
+    if names := _unlisted(case):
         return _miss(case, "settings_changed", index, expected - read, ", ".join(names))
     return _miss(case, "evicted_or_rerouted", index, expected - read)
+
+
+def _unlisted(case: Case) -> list[str]:
+    """The settings of which nobody knows what they lose, and that differ from those of the request before."""
+    before = case.thread.before
+    if before is None or before.seed != case.trace.seed:
+        return []
+    return [name for name in differing(before.settings, case.trace.settings) if name != CHOICE]
 
 
 def _out_of_reach(case: Case, _: Usage, read: int) -> Miss | None:
