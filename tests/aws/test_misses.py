@@ -448,3 +448,14 @@ def test_what_is_lost_on_the_first_model_is_no_setting(clock_cache):
     miss = cache.settle(cache.prepare(talk(3), SONNET), usage(write=5_500)).miss
 
     assert (miss.cause, miss.detail) == ("evicted_or_rerouted", None)
+
+
+def test_a_clock_put_into_a_text_of_one_line_is_no_other_prompt(ask):
+    """All that stands behind it has moved; that it begins alike tells."""
+    rules = text(1_500)["text"]
+    ask(talk(1))
+    clocked = [{"text": f"{rules[:300]} It is 10:31:07. {rules[300:]}"}]
+    miss = ask(talk(2) | {"system": clocked}).miss
+
+    assert (miss.cause, miss.detail) == ("system_changed", "a time of day")
+    assert miss.at == 256
