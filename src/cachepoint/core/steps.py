@@ -337,7 +337,6 @@ def _case(decision: Decision) -> Case:
         raw=decision.split.raw,
         view=decision.view,
         plan=decision.plan,
-        rules=decision.rules,
         trace=decision.trace,
         thread=decision.thread,
         changing=decision.split.changing if decision.outlook.changing else None,

@@ -10,7 +10,7 @@ import typer
 from cachepoint.cli.check.formats import as_github, as_json, as_sarif
 from cachepoint.cli.check.picture import picture
 from cachepoint.cli.check.rules import Checked, Finding, findings
-from cachepoint.cli.check.saved import NoRequestError, load
+from cachepoint.cli.check.saved import load
 from cachepoint.cli.faults import told
 
 # No finding, findings, no request: as of linters.
@@ -76,6 +76,3 @@ def _say(checked: Checked, found: list[Finding]) -> None:
         typer.echo(f"  {one.remedy}")
     if not found:
         typer.echo("\nno findings")
-
-
-__all__ = ["Format", "NoRequestError", "command"]

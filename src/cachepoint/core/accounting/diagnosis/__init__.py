@@ -8,7 +8,6 @@ from cachepoint.core.accounting.diagnosis.breaks import Break, broken
 from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.memory.records import Trace
-from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import CHOICE, differing
 from cachepoint.core.placement.thread import Thread
@@ -82,7 +81,6 @@ class Case:
     raw: Sequence[RawBlock]
     view: View
     plan: Plan
-    rules: ModelRules
     trace: Trace
     thread: Thread
     changing: str | None = None
