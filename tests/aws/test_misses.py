@@ -12,6 +12,7 @@ from builders import SONNET, assistant, point, result, text, tool, usage, use, u
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.aws import CachingClient
 from cachepoint.core.accounting.diagnosis import Cause
+from cachepoint.core.prompt.digests import Memo
 from cachepoint.emulator import BedrockEmulator, EmulatedError, Guardrail, Reply
 from tests.aws.stubs import boto
 
@@ -459,3 +460,15 @@ def test_a_clock_put_into_a_text_of_one_line_is_no_other_prompt(ask):
 
     assert (miss.cause, miss.detail) == ("system_changed", "a time of day")
     assert miss.at == 256
+
+
+def test_the_texts_that_are_kept_are_bounded(bedrock, cache):
+    """In bytes: what is looked at again and again counts as often as it is kept anew."""
+    client = CachingClient(boto(bedrock.url), cache=cache, policy={"explain": "text"})
+    cache._texts = Memo(20_000)
+    for i in range(12):
+        request = {"modelId": SONNET, "messages": [user(text(1_500, f"{i % 2} "))]}
+        client.converse(**request)
+
+    kept = (*cache._texts._young.values(), *cache._texts._old.values())
+    assert 0 < sum(len(block.payload) for raw in kept for block in raw) <= 40_000

@@ -201,11 +201,12 @@ def shown(call: Call, why: Miss | None, texts: Memo) -> Miss | None:
     asked, case = call.question, call.case
     if asked is None or case is None:
         return why
-    thread, raw = case.thread, asked.reading.raw
-    before = (texts.get(trace.blocks, 0) for trace in (thread.before, *thread.kin) if trace is not None)
+    thread, raw, size = case.thread, asked.reading.raw, case.prefix.sizes[-1] if case.prefix.sizes else 0
+    # The one before has about the size of this one.
+    before = (texts.get(trace.blocks, size) for trace in (thread.before, *thread.kin) if trace is not None)
     apart = (difference(one, raw, show=True) for one in before if one is not None)
     found = next((d for d in apart if d is not None), None) if why is not None else None
-    texts.put(case.trace.blocks, raw, case.prefix.sizes[-1])
+    texts.put(case.trace.blocks, raw, size)
     if why is None or found is None or why.cause != f"{found.layer}_changed":
         return why
     detail = why.detail or found.kind
