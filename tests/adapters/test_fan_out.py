@@ -3,6 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -29,6 +30,17 @@ def slowly(seconds):
     return lambda _: replace(Reply.text("ok"), delay=seconds)
 
 
+def together(calls):
+    """No answer begins before so many calls are there, however busy the machine is."""
+    barrier = Barrier(calls)
+
+    def answer(_):
+        barrier.wait(60)
+        return Reply.text("ok")
+
+    return answer
+
+
 def at_once(adapter, model, calls, mode=""):
     """What so many calls at once, each in its thread, say of their usage."""
 
@@ -51,7 +63,7 @@ def paid(usage, size):
     ("fan_out", "bound", "writers"), [("warm_first", 3.3, 1), ("single_flight", 20.3, 1), ("off", 25.1, 20)]
 )
 def test_twenty_at_once(adapter, bedrock, cache, fan_out, bound, writers):
-    bedrock.say(slowly(1.0))
+    bedrock.say(slowly(1.0) if fan_out == "warm_first" else together(20))
     model = adapter.cached(bedrock, cache=cache, policy={"fan_out": fan_out})
     usages = at_once(adapter, model, 20)
     bedrock.say(slowly(0.0))
