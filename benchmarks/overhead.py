@@ -49,7 +49,7 @@ from cachepoint.langchain import CachedChatBedrockConverse
 
 MESSAGES, TOOLS = 200, 40
 BYTES_A_MESSAGE, BYTES_A_RESULT = 2_000, 3_200
-BOUND, DIAGNOSIS, ROUNDS = 0.08, 0.05, 5
+BOUND, DIAGNOSIS, ROUNDS = 0.08, 0.05, 16
 INPUT = ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 
 
@@ -161,14 +161,14 @@ class Bench:
         }
         return {"tokens": sum(response["usage"][k] for k in INPUT), **spent}
 
-    def diagnosis(self) -> list[float]:
+    def diagnosis(self, turn: int) -> list[float]:
         """The share of prepare + settle that the diagnosis takes, of each request."""
         caches = {False: PromptCache(), True: PromptCache()}
         shares = []
         for i, (request, answer) in enumerate(self._seen):
             spent = {}
             # What comes second finds the request in the processor's caches.
-            for on in (i % 2 == 0, i % 2 == 1):
+            for on in ((i + turn) % 2 == 0, (i + turn) % 2 == 1):
                 with nullcontext() if on else undiagnosed():
                     spent[on], _ = self.prepare_settle(caches[on], copy.deepcopy(request), answer)
             shares.append(1 - spent[False] / spent[True])
@@ -200,7 +200,7 @@ def measure(kind: str, rounds: int, messages: int = MESSAGES) -> dict[str, float
         in_a_row = bench.in_a_row()[1:]
     assert bench.cache.faults == 0
     medians = {name: statistics.median(s[name] for s in spent) for name in spent[0]}
-    diagnosis = statistics.median(share for _ in range(ROUNDS) for share in bench.diagnosis())
+    diagnosis = statistics.median(share for turn in range(ROUNDS) for share in bench.diagnosis(turn))
     medians["ours"] = statistics.median(in_a_row)
     shares = {"share": medians["ours"] / medians["plain"], "cold": medians["between"] / medians["plain"]}
     return {**medians, **shares, "diagnosis": diagnosis}
