@@ -161,4 +161,12 @@ def test_the_start_of_the_plugin_is_measured():
     found = plugin_start.measure(runs=1)
 
     assert found.keys() == {"with", "without"}
-    assert all(row["clock_ms"] > row["cpu_ms"] * 0.1 > 0 for row in found.values())
+    assert all(clock > cpu * 0.1 > 0 for runs in found.values() for clock, cpu in runs)
+
+
+def test_a_machine_that_changes_its_speed_moves_no_median_of_the_start():
+    import plugin_start
+
+    found = {"with": [(0.31, 0), (0.61, 0), (0.62, 0)], "without": [(0.3, 0), (0.3, 0), (0.6, 0)]}
+
+    assert plugin_start.later(found) == pytest.approx(20)
