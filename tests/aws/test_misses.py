@@ -71,6 +71,7 @@ HARMLESS = {
     "metadata": {"requestMetadata": {"who": "me"}},
     "choice-auto": choice(auto={}),
     "thinking-disabled": fields(thinking={"type": "disabled"}),
+    "top-k": fields(top_k=7),
     "effort-high": fields(output_config={"effort": "high"}),
 }
 
@@ -106,6 +107,13 @@ class TestSettings:
         ask(talk(2))
 
         assert ask(talk(3, **HARMLESS[name])).miss is None
+
+    def test_how_an_answer_is_sampled_is_never_blamed(self, clock_cache):
+        cache = clock_cache
+        cache.settle(cache.prepare(talk(1, **fields(top_k=5)), SONNET), usage(write=3_300))
+        miss = cache.settle(cache.prepare(talk(2, **fields(top_k=7)), SONNET), usage(write=4_300)).miss
+
+        assert (miss.cause, miss.detail) == ("evicted_or_rerouted", None)
 
     def test_one_that_nobody_knows_is_named_where_the_read_falls_short(self, clock_cache):
         cache = clock_cache
