@@ -33,8 +33,8 @@ from cachepoint import CachePolicy, PromptCache
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.emulator import BedrockEmulator, Reply
 from cachepoint.emulator.service.operations import Incoming
-from cachepoint.langchain.history import trim_messages_stable
-from cachepoint.llama_index.memory import StableMemory, four_characters
+from cachepoint.langchain.shaping.history import trim_messages_stable
+from cachepoint.llama_index.shaping.history import StableMemory, four_characters
 from cachepoint.shaping.history import best_step
 
 MODEL = "us.anthropic.claude-sonnet-4-6"

@@ -31,7 +31,7 @@ INVOKE = "cachepoint.langchain.chat_models:CachedChatBedrock"
 CACHED = "cachepoint.langchain.cached:Cached"
 INVOKING = "cachepoint.langchain.invoking"
 BOUND = "cachepoint.langchain.binding:BoundModel"
-ORDER = "cachepoint.langchain.documents:StableDocumentOrder"
+ORDER = "cachepoint.langchain.shaping.documents:StableDocumentOrder"
 # What LangChain itself calls: each holds a guard, or does nothing that could raise.
 ENTRIES = (
     *CLIENTS,
@@ -56,9 +56,9 @@ ENTRIES = (
     f"{ORDER}.transform_documents",
     f"{ORDER}.compress_documents",
     "cachepoint.langchain.callbacks:CacheUsageCallbackHandler.on_llm_end",
-    "cachepoint.langchain.editing:ClearToolUsesInBatches.apply",
-    "cachepoint.langchain.history:StableTrimMiddleware.wrap_model_call",
-    "cachepoint.langchain.history:StableTrimMiddleware.awrap_model_call",
+    "cachepoint.langchain.shaping.tool_results:ClearToolUsesInBatches.apply",
+    "cachepoint.langchain.shaping.history:StableTrimMiddleware.wrap_model_call",
+    "cachepoint.langchain.shaping.history:StableTrimMiddleware.awrap_model_call",
     "cachepoint.langchain.middleware:CachepointMiddleware.wrap_model_call",
     "cachepoint.langchain.middleware:CachepointMiddleware.awrap_model_call",
     "cachepoint.langchain.retrieval:RetrievalHandler.on_retriever_end",

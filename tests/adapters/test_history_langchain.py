@@ -22,8 +22,8 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import tool
 
 from cachepoint.emulator import Reply
-from cachepoint.langchain.documents import StableDocumentOrder
-from cachepoint.langchain.history import StableTrimMiddleware, trim_messages_stable
+from cachepoint.langchain.shaping.documents import StableDocumentOrder
+from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
 

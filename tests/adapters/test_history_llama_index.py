@@ -21,8 +21,8 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore, TextNode
 from llama_index.core.storage.chat_store import SimpleChatStore
 
-from cachepoint.llama_index.memory import DEFAULT_TOKEN_LIMIT, StableMemory, four_characters
-from cachepoint.llama_index.ordering import StableNodeOrder
+from cachepoint.llama_index.shaping.documents import StableNodeOrder
+from cachepoint.llama_index.shaping.history import DEFAULT_TOKEN_LIMIT, StableMemory, four_characters
 
 
 def turn(i, tokens=100):

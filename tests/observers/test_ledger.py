@@ -129,7 +129,7 @@ def llama_index(bedrock, cache, mood):
     from llama_index.core.base.llms.types import ChatMessage
 
     from cachepoint.llama_index import CachedBedrockConverse
-    from cachepoint.llama_index.memory import StableMemory
+    from cachepoint.llama_index.shaping.history import StableMemory
 
     def model(**options):
         return CachedBedrockConverse(

@@ -19,20 +19,20 @@ from cachepoint.langchain.chat_models import LOAD_OPTIONS, CachedChatBedrock, Ca
 
 if TYPE_CHECKING:
     from cachepoint.langchain.anthropic import CachedChatAnthropicBedrock
-    from cachepoint.langchain.documents import StableDocumentOrder
-    from cachepoint.langchain.editing import ClearToolUsesInBatches
-    from cachepoint.langchain.history import StableTrimMiddleware, trim_messages_stable
     from cachepoint.langchain.middleware import CachepointMiddleware
+    from cachepoint.langchain.shaping.documents import StableDocumentOrder
+    from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
+    from cachepoint.langchain.shaping.tool_results import ClearToolUsesInBatches
 
 # `langchain` and Anthropic's SDK are half a second each to import and may not be there: what is for agents,
 # and what goes through the SDK, is loaded when asked for.
 _LAZY = {
     "CachedChatAnthropicBedrock": "anthropic",
     "CachepointMiddleware": "middleware",
-    "ClearToolUsesInBatches": "editing",
-    "StableDocumentOrder": "documents",
-    "StableTrimMiddleware": "history",
-    "trim_messages_stable": "history",
+    "ClearToolUsesInBatches": "shaping.tool_results",
+    "StableDocumentOrder": "shaping.documents",
+    "StableTrimMiddleware": "shaping.history",
+    "trim_messages_stable": "shaping.history",
 }
 
 __all__ = [

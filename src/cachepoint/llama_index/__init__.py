@@ -15,9 +15,9 @@ from cachepoint.llama_index.events import (
     get_cache_usage_callback,
 )
 from cachepoint.llama_index.llms import CachedBedrockConverse
-from cachepoint.llama_index.memory import StableMemory
-from cachepoint.llama_index.ordering import StableNodeOrder
 from cachepoint.llama_index.retrieval import listen as _listen
+from cachepoint.llama_index.shaping.documents import StableNodeOrder
+from cachepoint.llama_index.shaping.history import StableMemory
 
 _listen()
 _warm()

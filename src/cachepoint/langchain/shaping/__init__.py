@@ -1,0 +1,1 @@
+"""What changes the prompt itself, as LangChain has it: middleware for agents, runnables for chains."""
