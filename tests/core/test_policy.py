@@ -128,6 +128,7 @@ ALL = {
     "split": "learned",
     "documents": "auto",
     "reorder": "off",
+    "relocate": "off",
     "fan_out": "single_flight",
     "explain": "digests",
 }

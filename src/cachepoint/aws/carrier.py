@@ -217,8 +217,12 @@ class Carrier:
     def _sent(self, asked: Asked, call: Call) -> Ready:
         fitted = self._fitted(call, asked.operation)
         if asked.operation == "InvokeModel":
-            return Ready(fitted, bodies.written(asked.request, fitted, anew=self._warms))
+            return Ready(fitted, bodies.written(asked.request, fitted, anew=self._anew()))
         return Ready(fitted, fitted.request)
+
+    def _anew(self) -> bool:
+        """Whether what was planned is another body than that which was given."""
+        return self._warms
 
     def _told(self, request: Mapping[str, Any], response: Any) -> CallReport:
         """The report of a response; of one that could not be planned, its usage alone."""

@@ -18,6 +18,7 @@ Lifetime = Literal["auto", "5m", "1h"]
 Tail = Literal["auto", "always", "never"]
 Explain = Literal["digests", "text"]
 Reorder = Literal["off", "stable_first"]
+Relocate = Literal["off", "marked", "learned"]
 Split = Literal["learned", "documents", "off"]
 FanOut = Literal["single_flight", "warm_first", "off"]
 Documents = Literal["auto", "shared", "off"]
@@ -66,6 +67,11 @@ class CachePolicy(_Given):
             same in front of the part that changes by the call (LlamaIndex's context chat engines
             put them the other way round). It changes what the model sees, so it is `"off"` unless
             asked for.
+        relocate: What changes by the call is moved by an adapter from where it stands in front of the
+            prompt to the end of the newest message of the person, under a label. `"marked"`: lines that hold
+            what was marked with `volatile`; `"learned"`: besides, those that were seen to change. It
+            changes what the model sees, so it is `"off"` unless asked for. `PromptCache` and
+            `CachingClient` move nothing.
         fan_out: What calls do that start with a prefix which another call is writing and which can't
             be read yet. `"single_flight"`: they do not write it again; `"warm_first"`: the clients wait
             for the first event of that call's stream, or for its answer where it does not stream, at
@@ -89,6 +95,7 @@ class CachePolicy(_Given):
     split: Split = "learned"
     documents: Documents = "auto"
     reorder: Reorder = "off"
+    relocate: Relocate = "off"
     fan_out: FanOut = "single_flight"
     explain: Explain = "digests"
 
@@ -186,6 +193,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "split": get_args(Split),
     "documents": get_args(Documents),
     "reorder": get_args(Reorder),
+    "relocate": get_args(Relocate),
     "fan_out": get_args(FanOut),
     "explain": get_args(Explain),
 }

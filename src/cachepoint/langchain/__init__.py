@@ -20,6 +20,7 @@ from cachepoint.langchain.chat_models import LOAD_OPTIONS, CachedChatBedrock, Ca
 if TYPE_CHECKING:
     from cachepoint.langchain.anthropic import CachedChatAnthropicBedrock
     from cachepoint.langchain.middleware import CachepointMiddleware
+    from cachepoint.langchain.shaping.changing import RelocateMiddleware, relocate_changing
     from cachepoint.langchain.shaping.documents import StableDocumentOrder
     from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
     from cachepoint.langchain.shaping.tool_results import ClearToolUsesInBatches
@@ -30,8 +31,10 @@ _LAZY = {
     "CachedChatAnthropicBedrock": "anthropic",
     "CachepointMiddleware": "middleware",
     "ClearToolUsesInBatches": "shaping.tool_results",
+    "RelocateMiddleware": "shaping.changing",
     "StableDocumentOrder": "shaping.documents",
     "StableTrimMiddleware": "shaping.history",
+    "relocate_changing": "shaping.changing",
     "trim_messages_stable": "shaping.history",
 }
 
@@ -43,9 +46,11 @@ __all__ = [
     "CachedChatBedrockConverse",
     "CachepointMiddleware",
     "ClearToolUsesInBatches",
+    "RelocateMiddleware",
     "StableDocumentOrder",
     "StableTrimMiddleware",
     "get_cache_usage_callback",
+    "relocate_changing",
     "trim_messages_stable",
 ]
 # `import *` asks for each of these, and what is not named can still be asked for.

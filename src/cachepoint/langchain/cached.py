@@ -24,6 +24,7 @@ from cachepoint.langchain.binding import BoundModel
 from cachepoint.langchain.foreseeing import Foresees
 from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
 from cachepoint.langchain.warming import Warms
+from cachepoint.shaping.relocating import Relocating
 
 logger = logging.getLogger("cachepoint")
 
@@ -35,11 +36,15 @@ CACHING = "caching a call"
 REPORTING = "reporting a call"
 
 
+class ClientOfACall(Relocating, CachingClient):
+    """A client whose one call may be shaped, where the user asks for it."""
+
+
 class Cached(Warms, Foresees, BaseChatModel):
     """A chat model of langchain-aws, `upstream`, whose calls go through a `CachingClient`."""
 
     upstream: ClassVar[type[BaseChatModel]]
-    _client_of_a_call: ClassVar[type[CachingClient]] = CachingClient
+    _client_of_a_call: ClassVar[type[CachingClient]] = ClientOfACall
 
     if TYPE_CHECKING:
         client: Any

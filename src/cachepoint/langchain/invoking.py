@@ -6,19 +6,18 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from cachepoint.aws import bodies
-from cachepoint.aws.carrier import Asked, Operation, PolicyLike, Ready, metadata_of
+from cachepoint.aws.carrier import Operation, PolicyLike, metadata_of
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
-from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
+from cachepoint.shaping.relocating import Relocating
 
 CACHE_CONTROL = "cache_control"
 Ttls = Mapping[str, Sequence[str | None]]
 _KEEPING = "keeping a response"
 
 
-class InvokingClient(CachingClient):
+class InvokingClient(Relocating, CachingClient):
     """Keeps the report of its call, and puts back what upstream drops.
 
     `ChatBedrock` drops the metadata of a response, and the `ttl` of a `cache_control` in texts
@@ -58,10 +57,8 @@ class InvokingClient(CachingClient):
         self._put_back = put_back(asked["request"], self.ttls)
         return asked
 
-    def _sent(self, asked: Asked, call: Call) -> Ready:
-        if not self._put_back:
-            return super()._sent(asked, call)
-        return Ready(call, bodies.written(asked.request, call, anew=True))
+    def _anew(self) -> bool:
+        return self._put_back or super()._anew()
 
 
 def ttls_of(messages: Sequence[BaseMessage]) -> Ttls:

@@ -16,6 +16,7 @@ from cachepoint.llama_index.events import (
 )
 from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.retrieval import listen as _listen
+from cachepoint.llama_index.shaping.changing import RelocateMemory
 from cachepoint.llama_index.shaping.documents import StableNodeOrder
 from cachepoint.llama_index.shaping.history import StableMemory
 
@@ -26,6 +27,7 @@ __all__ = [
     "CacheUsageEventHandler",
     "CacheUsageLegacyHandler",
     "CachedBedrockConverse",
+    "RelocateMemory",
     "StableMemory",
     "StableNodeOrder",
     "get_cache_usage_callback",

@@ -33,6 +33,7 @@ from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.documents import retrieved
 from cachepoint.llama_index.points import point, without_points
+from cachepoint.shaping.relocating import relocated
 
 logger = logging.getLogger("cachepoint")
 
@@ -239,7 +240,8 @@ def arrange(
         texts: What was learned.
         rules: The row of the model.
         policy: With `reorder="stable_first"` the part that stays goes first, as a block of its own
-            with a checkpoint behind it.
+            with a checkpoint behind it; with `relocate="learned"` what changes goes behind the newest
+            message.
         model: The id to price what is said.
         endpoint: What is called: its cache is another than that of other endpoints and Regions.
         learn: Whether it teaches anything, and anything is said.
@@ -259,6 +261,10 @@ def arrange(
     )
     if ending is None:
         return Arranged(dict(request))
+    if policy.relocate == "learned" and ending.changing:
+        moved = relocated(request, lambda _: ((0, ending.start),))
+        if moved is not request:
+            return Arranged(dict(moved))
     if policy.reorder == "off":
         if ending.first and learn:
             _tell(text[ending.start :], rules, model)

@@ -18,6 +18,7 @@ from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.policy import CachePolicy
 from cachepoint.llama_index.engines import Arranged, SystemTexts, arrange, spared
 from cachepoint.llama_index.points import with_system_point, with_tools_point, with_ttls, without_flag
+from cachepoint.shaping.relocating import Relocating
 
 _LAYING = "laying down a report"
 
@@ -78,7 +79,7 @@ class Setting:
         return self.policy.mode != "off" and self.rules.caches
 
 
-class _ForOneCall(Carrier):
+class _ForOneCall(Relocating, Carrier):
     """Arranges the request of LlamaIndex before it is planned; carries one call, and its retries."""
 
     def __init__(self, client: Any, setting: Setting) -> None:

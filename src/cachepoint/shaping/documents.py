@@ -11,14 +11,12 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from cachepoint.core.config import now
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.prompt.digests import Digester
-
-V = TypeVar("V")
+from cachepoint.shaping.bounded import put
 
 # Bedrock takes four checkpoints; no document behind the fourth can begin a prefix of its own.
 DEPTH = 4
@@ -128,13 +126,13 @@ class DocumentOrder:
 
     def _learn(self, documents: Sequence[bytes], order: Sequence[int], now: float) -> None:
         for document in set(documents):
-            _put(self._counts, document, _Count(self._popularity(document, now) + 1, now), self._capacity)
+            put(self._counts, document, _Count(self._popularity(document, now) + 1, now), self._capacity)
         path = b""
         for i in order[: self._depth]:
             path = self._after(path, documents[i])
             node = self._nodes.get(path, _Node())
             shown = min(node.within(now, self._ttl) + 1, _LIVE)
-            _put(self._nodes, path, replace(node, shown=shown, at=now), self._capacity)
+            put(self._nodes, path, replace(node, shown=shown, at=now), self._capacity)
 
     def _after(self, path: bytes, document: bytes) -> bytes:
         return self._digester.one(path + document)
@@ -146,13 +144,6 @@ class DocumentOrder:
     def _shown(self, path: bytes, now: float) -> int:
         node = self._nodes.get(path)
         return 0 if node is None else node.within(now, self._ttl)
-
-
-def _put(table: OrderedDict[bytes, V], key: bytes, value: V, size: int) -> None:
-    table[key] = value
-    table.move_to_end(key)
-    while len(table) > size:
-        table.popitem(last=False)
 
 
 def rank_note(order: Sequence[int]) -> str:

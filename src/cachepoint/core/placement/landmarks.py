@@ -18,8 +18,9 @@ class Landmarks(NamedTuple):
             of that.
         previous: Where the request before this one ended: in front of the last assistant message.
         history: The end of what was said before the newest message.
-        end: The last block of what the user's side said. An assistant message at the very end is a prefill:
-            it grows with the answer, so nothing ends there.
+        end: The last block of what the user's side said and will have said. An assistant message at the very
+            end is a prefill: it grows with the answer, so nothing ends there; what stands in this request
+            alone is behind it.
         branches: Where requests may part: blocks of the system prompt, and of the newest message.
     """
 
@@ -85,7 +86,7 @@ _DOUBTFUL = frozenset({"documents", "volatile"})
 
 def _end(prefix: Prefix) -> int | None:
     blocks = prefix.blocks
-    i = len(blocks) - 1
+    i = len(blocks) - 1 - prefix.fleeting
     while i >= prefix.head and (blocks[i].role == "assistant" or not blocks[i].markable):
         i -= 1
     return i if i >= prefix.head else None

@@ -270,7 +270,8 @@ def _doubt(prefix: Prefix) -> Shape | None:
 
 def _last(prefix: Prefix) -> str:
     """What a request ends with: what people say is followed by another pause than what a tool says."""
-    return "result" if prefix.blocks and prefix.blocks[-1].kind in _RESULTS else "text"
+    blocks = prefix.blocks[: len(prefix.blocks) - prefix.fleeting]
+    return "result" if blocks and blocks[-1].kind in _RESULTS else "text"
 
 
 _RESULTS = frozenset({"toolResult", "tool_result"})

@@ -46,7 +46,7 @@ class Scene:
         A clock behind the newest message, a text that a guardrail looks at, passages that are not kept.
         """
         previous = self.landmarks.previous
-        if self.parts is None or previous is None:
+        if self.parts is None or previous is None or self.prefix.fleeting:
             return 0
         return self.lost if opening(self.prefix, previous) <= self.parts + 1 <= previous + 1 else 0
 

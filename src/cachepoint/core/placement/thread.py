@@ -57,7 +57,7 @@ class Thread(NamedTuple):
             settings=question.settings,
             seed=prefix.settings,
             parts=parts,
-            blocks=prefix.own,
+            blocks=prefix.lasting,
             head=prefix.head,
             conversation=parts[2] if before is None else before.conversation,
             anatomy=self._anatomy(question, prefix, split),

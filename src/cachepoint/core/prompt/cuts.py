@@ -16,7 +16,7 @@ from typing import Literal
 from cachepoint.core.once import once
 from cachepoint.core.prompt.dialects.reading import Reading
 from cachepoint.core.prompt.digests import Digester
-from cachepoint.core.prompt.documents import Announced
+from cachepoint.core.prompt.documents import Announced, Fleeting
 from cachepoint.core.prompt.prefix import Ends, RawBlock
 from cachepoint.core.prompt.sketches import MIN_PIECE, Outline, Parting, Sketch, part
 
@@ -211,7 +211,7 @@ class Scissors:
         if before is not None and before.found:
             kept = {i: kept for i, kept in before.found.items() if i < same}
             decided, found = decided | dict(kept.values()), kept | found
-        for i, block in enumerate(_with_document_blocks(self.reading.raw[same:]), same):
+        for i, block in enumerate(_told(self.reading.raw[same:]), same):
             starts.append(len(raw))
             raw += _pieces(block, found[i][1]) if i in found else [block]
         return Split(raw, (*starts, len(raw)), found, decided, sketches)
@@ -253,6 +253,14 @@ def _parted(parting: Parting) -> Cut | None:
         return None
     end: Literal["again", "fresh"] = "again" if len(parting.cuts) == parting.known else "fresh"
     return Cut(parting.cuts[-1], end, "", *parting.cuts[:-1])
+
+
+def _told(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:
+    """The blocks, with what is known of some by what they are."""
+    known = _with_document_blocks(raw)
+    if known and type(known[-1].payload) is Fleeting:
+        return [*known[:-1], known[-1]._replace(ends="volatile")]
+    return known
 
 
 def _with_document_blocks(raw: Sequence[RawBlock]) -> Sequence[RawBlock]:

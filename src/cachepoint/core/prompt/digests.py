@@ -17,6 +17,7 @@ from typing import Any
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.once import anew
 from cachepoint.core.prompt.anatomy import Anatomy, anatomy
+from cachepoint.core.prompt.documents import Fleeting
 from cachepoint.core.prompt.overlap import INSIDE
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
 
@@ -150,7 +151,7 @@ class Digester:
             if opens:
                 opener = _OPENERS.get(role) or layer.encode()
             own.append(digest[:_OWN] + (opener[-1:] or INSIDE))
-            if layer != "messages" or path[0] == 0:
+            if (layer != "messages" or path[0] == 0) and type(payload) is not Fleeting:
                 parts[layer].append(digest)
                 if opens and layer == "messages":
                     opener += turn_seed

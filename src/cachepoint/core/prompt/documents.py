@@ -12,12 +12,19 @@ from typing import Any, TypeVar
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.prompt.announced import Announced
 
-__all__ = ["MIN_DOCUMENT", "Announced", "changing", "documents", "retrieved", "volatile"]
+__all__ = ["MIN_DOCUMENT", "Announced", "Fleeting", "changing", "documents", "retrieved", "volatile"]
 
 T = TypeVar("T")
 
 # A document shorter than this says nothing about where documents end.
 MIN_DOCUMENT = 40
+
+
+class Fleeting(str):
+    """A text block that stands at the end of this one request, and will not stand in the history."""
+
+    __slots__ = ()
+
 
 retrieved = Announced(least=MIN_DOCUMENT)
 """What the frameworks of this process said they retrieved."""

@@ -21,7 +21,7 @@ def turns(prefix: Prefix) -> list[bytes]:
     blocks, sizes, own, head = prefix.blocks, prefix.sizes, prefix.own, prefix.head
     found: list[bytes] = []
     answered: bool | None = None
-    for i in range(len(blocks) - 1, head - 1, -1):
+    for i in range(len(blocks) - 1 - prefix.fleeting, head - 1, -1):
         is_answer = blocks[i].role == "assistant"
         # Behind results of tools that ended a request a text may be put, in the same turn.
         added = len(found) == 1 and not is_answer and blocks[i].kind != blocks[i + 1].kind

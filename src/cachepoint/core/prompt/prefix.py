@@ -106,6 +106,17 @@ class Prefix:
     ends: Mapping[int, Ends] = field(default_factory=dict)
     barred: tuple[int, ...] = ()
 
+    @property
+    def fleeting(self) -> int:
+        """How many blocks at its end stand in this request alone, as it says of them."""
+        last = len(self.blocks) - 1
+        return int(last >= self.head and self.ends.get(last) == "volatile")
+
+    @property
+    def lasting(self) -> bytes:
+        """`own`, without the blocks that stand in this request alone."""
+        return self.own[: -SHORT * self.fleeting] if self.fleeting else self.own
+
     def first(self, count: int) -> "Prefix":
         """Its first blocks; they hold the whole of the first message."""
         if count == len(self.blocks):

@@ -17,6 +17,7 @@ from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.dialects import DIALECTS
+from cachepoint.shaping.relocating import Relocating
 
 _DIALECT = "messages"
 _BETAS = "anthropic_beta"
@@ -122,7 +123,7 @@ class _AsyncChunks(_Answer, AsyncSettlingStream):
     """As they come from an awaited call."""
 
 
-class Payloads(Carrier):
+class Payloads(Relocating, Carrier):
     """What the clients of sync and of awaited calls share. Each is for one call."""
 
     _watches: ClassVar[type[_Answer]]

@@ -186,7 +186,8 @@ def _volatile(case: Case, _: Usage, __: int) -> Miss | None:
     """A head that changes by the call and never came back."""
     if case.changing is None:
         return None
-    index = next((i for i, b in enumerate(case.prefix.blocks) if b.ends == "volatile"), None)
+    head = case.prefix.blocks[: case.prefix.head]
+    index = next((i for i, b in enumerate(head) if b.ends == "volatile"), None)
     if index is None or case.prefix.head - 1 in case.view.entries:
         return None
     return _miss(case, "system_changed", index, detail=case.changing)
