@@ -119,7 +119,9 @@ def _is_short(text: str, gap: re.Match[str]) -> bool:
 def _whole(parts: Sequence[Span], spans: Iterable[Span]) -> Iterator[Span]:
     """The parts that a span touches; those side by side as one."""
     starts = [start for start, _ in parts]
-    touched = sorted({i for a, b in spans for i in range(bisect(starts, a) - 1, bisect_left(starts, b))})
+    touched = sorted(
+        {i for a, b in spans for i in range(max(bisect(starts, a) - 1, 0), bisect_left(starts, b))}
+    )
     for _, run in groupby(enumerate(touched), lambda pair: pair[1] - pair[0]):
         indices = [i for _, i in run]
         yield parts[indices[0]][0], parts[indices[-1]][1]

@@ -209,14 +209,20 @@ def _behind_text(content: Sequence[Mapping[str, Any]]) -> int:
 
 
 def parted_blocks(system: Sequence[Block], spans: Spans) -> tuple[list[Block], list[str]]:
-    """What is left of a system prompt, and what is moved; nothing is, in front of what bars it."""
+    """What is left of a system prompt, and what is moved; nothing is, in front of what bars it.
+
+    Its texts are looked at as one, a line after the other, as what changes may be a block of its own.
+    """
     start = max((i for i, block in enumerate(system, 1) if _bars(block)), default=0)
+    texts = [_text(block) or "" for block in system[start:]]
+    found = list(spans("\n".join(texts)))
     kept, moved = list(system[:start]), list[str]()
-    for block in system[start:]:
-        text = _text(block)
-        stays, out = (None, ()) if text is None else parted(text, spans(text))
+    at = 0
+    for block, text in zip(system[start:], texts, strict=True):
+        stays, out = parted(text, [(a - at, b - at) for a, b in found if a < at + len(text) and b > at])
+        at += len(text) + 1
         moved += out
-        if stays is None or not out:
+        if not out:
             kept.append(block)
         elif stays:
             kept.append({**block, "text": stays})

@@ -18,7 +18,7 @@ _MOST = 8
 # More than this, in characters, is moved only where such texts hardly ever come back: else it is the
 # persona of one agent among several, which is in the cache as it stands.
 SMALL = 512
-_MANY = 5
+_MANY = 8
 # A write at 1.25 of the input price that is read at 0.1 pays where so many come back (Claude, 5m).
 _WORTH = 0.25 / 1.15
 # Texts are alike where they share so many characters, or half of the new one.
@@ -106,7 +106,9 @@ class Variants:
         signs = sorted(sizes, key=lambda part: -sizes[part])[:_SIGNS]
         number = self._alike(signs, sizes)
         kind = _Kind() if number is None else self._kinds[number]
-        found = _changes(kind, whole, spans, parts)
+        oldest = self._clock() - self._max_age
+        others = [v for key, v in kind.variants.items() if key != whole and v.at >= oldest]
+        found = _changes(others, spans, parts)
         if learn:
             self._learn(number, kind, whole, told, parts, signs)
         return found
@@ -145,9 +147,8 @@ class Variants:
             put(self._signs, sign, number, _KINDS * _SIGNS)
 
 
-def _changes(kind: _Kind, whole: bytes, spans: Sequence[Span], parts: Sequence[bytes]) -> tuple[Span, ...]:
-    """The sentences that less than half of the texts of a kind have."""
-    others = [variant for key, variant in kind.variants.items() if key != whole]
+def _changes(others: Sequence[_Variant], spans: Sequence[Span], parts: Sequence[bytes]) -> tuple[Span, ...]:
+    """The sentences that no more than half of the texts of a kind have."""
     if len(others) + 1 < _FEW:
         return ()
     have = Counter(part for variant in others for part in variant.parts)

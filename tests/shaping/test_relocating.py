@@ -1,0 +1,213 @@
+"""Requests of the wire whose changing parts stand at the end of the newest message."""
+
+import copy
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachepoint import CachePolicy, PromptCache
+from cachepoint.core.prompt.documents import Fleeting
+from cachepoint.shaping.relocating import relocated, reordered
+
+RULES = "\n".join(f"Rule {n}: the answer to {n} is never more than {n + 1} lines long." for n in range(60))
+NOW = "[What holds now]\nIt is 10:05."
+MODEL = "us.anthropic.claude-sonnet-4-6"
+
+
+def clock(text):
+    return [(at, at + 5)] if (at := text.find("10:05")) >= 0 else []
+
+
+def said(role, *blocks):
+    return {"role": role, "content": [{"text": b} if isinstance(b, str) else b for b in blocks]}
+
+
+def asking(system, *messages):
+    return {"system": system, "messages": list(messages)}
+
+
+POINT = {"cachePoint": {"type": "default"}}
+GUARD = {"guardContent": {"text": {"text": "Where?"}}}
+RESULT = {"toolResult": {"toolUseId": "1", "content": [{"text": "left"}]}}
+IMAGE = {"image": {"format": "png", "source": {"bytes": b"x"}}}
+
+
+@pytest.mark.parametrize(
+    ("system", "stays"),
+    [
+        ([{"text": f"It is 10:05.\n\n{RULES}"}], [{"text": RULES}]),
+        ([{"text": "It is 10:05."}, {"text": RULES}], [{"text": RULES}]),
+        ([{"text": RULES}, {"text": "It is 10:05."}], [{"text": RULES}]),
+        ([{"text": RULES}, POINT, {"text": "It is 10:05."}], [{"text": RULES}, POINT]),
+        ([GUARD, {"text": f"{RULES}\nIt is 10:05."}], [GUARD, {"text": RULES}]),
+    ],
+)
+def test_it_stands_behind_the_newest_message(system, stays):
+    request = asking(system, said("user", "Where?"), said("assistant", "Here."), said("user", "Why?", IMAGE))
+    before = copy.deepcopy(request)
+    moved = relocated(request, clock)
+    assert moved["system"] == stays
+    assert moved["messages"][-1] == said("user", "Why?", IMAGE, NOW)
+    assert moved["messages"][:-1] == request["messages"][:-1]
+    assert request == before
+    assert relocated(moved, clock) is moved
+
+
+def test_it_stands_behind_the_results_of_tools_and_in_front_of_the_callers_checkpoint():
+    request = asking([{"text": f"{RULES}\nIt is 10:05."}], said("user", RESULT, POINT))
+    assert relocated(request, clock)["messages"][-1] == said("user", RESULT, NOW, POINT)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asking([{"text": f"It is 10:05.\n{RULES}"}, POINT], said("user", "Where?")),
+        asking([{"text": f"It is 10:05.\n{RULES}"}, GUARD], said("user", "Where?")),
+        asking([{"text": f"It is 10:05.\n{RULES}"}], said("user", "Where?", POINT, "Why?")),
+        asking([{"text": f"It is 10:05.\n{RULES}"}], said("user", GUARD)),
+        asking(
+            [{"text": f"It is 10:05.\n{RULES}"}],
+            said("user", "A?", POINT),
+            said("assistant", "B"),
+            said("user", "C?"),
+        ),
+        asking([{"text": f"It is 10:05.\n{RULES}"}], said("user", "Where?"), said("assistant", "It is")),
+        asking([{"text": "It is 10:05."}], said("user", "Where?")),
+        asking([{"text": RULES}], said("user", "Where?")),
+        asking([{"text": f"It is 10:05.\n{RULES}"}]),
+        asking(None, said("user", "Where?")),
+    ],
+)
+def test_it_stays_where_something_stands_in_between(request_):
+    before = copy.deepcopy(request_)
+    assert relocated(request_, clock) is request_
+    assert request_ == before
+
+
+def test_the_messages_form():
+    body = {
+        "system": f"It is 10:05.\n\n{RULES}",
+        "messages": [{"role": "user", "content": "Where?"}],
+    }
+    moved = relocated(body, clock)
+    assert moved["system"] == RULES
+    assert moved["messages"][-1]["content"] == [
+        {"type": "text", "text": "Where?"},
+        {"type": "text", "text": NOW},
+    ]
+    marked = {
+        **body,
+        "system": [{"type": "text", "text": body["system"], "cache_control": {"type": "ephemeral"}}],
+    }
+    assert relocated(marked, clock) is marked
+    nested = [
+        {
+            "type": "tool_result",
+            "tool_use_id": "1",
+            "content": [{"type": "text", "text": "a", "cache_control": {}}],
+        }
+    ]
+    assert (
+        relocated({**body, "messages": [{"role": "user", "content": nested}]}, clock)["system"]
+        == body["system"]
+    )
+
+
+def test_a_persons_text_has_it_at_its_end():
+    long = f"It is 10:05.\n{RULES}\nWhere is the valve?"
+    request = asking(
+        [], said("user", long), said("assistant", "It is 10:05."), said("user", "It is 10:05. Why?")
+    )
+    moved = reordered(request, clock)
+    assert moved["messages"][0] == said("user", f"{RULES}\nWhere is the valve?\n\n{NOW}")
+    assert moved["messages"][1:] == request["messages"][1:]
+    assert reordered(moved, clock)["messages"] == moved["messages"]
+    late = asking([], said("user", f"{RULES}\nIt is 10:05.\nWhere is the valve?"))
+    assert reordered(late, clock) is late
+
+
+pieces = st.lists(
+    st.sampled_from(["It is 10:05.", "Be kind.", "Ask.\n", "\n\n", "Go on. "]), min_size=1, max_size=8
+)
+
+
+@given(
+    system=st.lists(
+        st.one_of(pieces.map(lambda p: {"text": "".join(p)}), st.sampled_from([POINT, GUARD])), max_size=4
+    ),
+    turns=st.lists(
+        st.lists(st.sampled_from(["Where?", "Why?", RESULT, IMAGE, POINT, GUARD]), max_size=3), max_size=4
+    ),
+)
+def test_nothing_is_lost_or_said_twice(system, turns):
+    """The words are the same, roles and blocks stand as they stood, and moving twice is moving once."""
+    request = asking(system, *(said("user" if n % 2 == 0 else "assistant", *t) for n, t in enumerate(turns)))
+    moved = relocated(request, clock)
+    assert words(moved) - Counter(["[What", "holds", "now]"]) == words(request)
+    assert [m["role"] for m in moved["messages"]] == [m["role"] for m in request["messages"]]
+    assert relocated(moved, clock) is moved
+    for new, old in zip(moved["messages"], request["messages"], strict=True):
+        assert [b for b in new["content"] if type(b.get("text")) is not Fleeting] == old["content"]
+
+
+def words(request):
+    blocks = [*(request["system"] or ()), *(b for m in request["messages"] for b in m["content"])]
+    texts = [
+        b["text"] if isinstance(b.get("text"), str) else json.dumps(b, default=repr, sort_keys=True)
+        for b in blocks
+    ]
+    return Counter(word for text in texts for word in text.split())
+
+
+def test_the_checkpoint_stands_in_front_of_what_stands_there_alone():
+    """A turn is read by the next one, whose newest message alone has it; the first turn is written for that, too."""
+    now = [0.0]
+    cache = PromptCache(policy=CachePolicy(), clock=lambda: now[0])
+    messages = []
+    for turn in range(4):
+        now[0] += 20
+        messages.append(said("user", f"Question {turn}. " + "word " * 60))
+        request = relocated(asking([{"text": f"It is 10:05.\n{RULES * 3}"}], *messages), clock)
+        call = cache.prepare(request, model_id=MODEL)
+        newest = call.request["messages"][-1]["content"]
+        assert [next(iter(b)) for b in newest] == ["text", "cachePoint", "text"]
+        assert newest[2]["text"] == NOW
+        cache.settle(call, {"usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}})
+        messages.append(said("assistant", f"Answer {turn}."))
+
+
+def test_what_stands_alone_is_no_part_of_the_conversation():
+    """The diagnosis blames nothing on what was never meant to stay."""
+    now = [0.0]
+    cache = PromptCache(policy=CachePolicy(), clock=lambda: now[0])
+    messages = []
+    for turn in range(3):
+        now[0] += 20
+        messages.append(said("user", f"Question {turn}. " + "word " * 60))
+        at = f"1{turn}:05"
+        request = relocated(
+            asking([{"text": f"It is {at}.\n{RULES * 3}"}], *messages),
+            lambda t, at=at: [(t.find(at), t.find(at) + 5)] if at in t else [],
+        )
+        call = cache.prepare(request, model_id=MODEL)
+        if turn:
+            assert call.case.thread.before is not None
+        size = call.case.sizes.at(call.case.landmarks.end) if hasattr(call.case, "landmarks") else 3_000
+        report = cache.settle(
+            call,
+            {
+                "usage": {
+                    "inputTokens": 9,
+                    "outputTokens": 1,
+                    "totalTokens": size + 10,
+                    "cacheReadInputTokens": size if turn else 0,
+                    "cacheWriteInputTokens": 0 if turn else size,
+                }
+            },
+        )
+        messages.append(said("assistant", f"Answer {turn}."))
+        if turn:
+            assert report.miss is None
