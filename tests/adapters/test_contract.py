@@ -104,6 +104,58 @@ def in_one_text(adapter, item):
     return [adapter.user("\n\n".join((letters.INSTRUCTIONS, *shots, letters.ITEM.format(message=item))))]
 
 
+def clocked(adapter, bedrock, model, mode, say=str, turns=4):
+    """The answers of a chat whose system prompt begins with a clock."""
+    messages, answers = [], []
+    for n in range(turns):
+        bedrock.advance(60)
+        messages.append(adapter.user(f"Question {n}: where is the valve?"))
+        system = adapter.system(f"It is {say(f'1{n}:05')}.\n\n{MANUAL}")
+        answers.append(adapter.ask(model, [system, *messages], mode=mode))
+        messages.append(answers[-1].message)
+    return answers
+
+
+def test_what_is_marked_as_changing_stands_behind_the_newest_message(adapter, mode, bedrock, cache):
+    model = adapter.cached(bedrock, cache=cache, policy={"relocate": "marked"})
+    reads_all_before(clocked(adapter, bedrock, model, mode, cachepoint.volatile))
+    request = bedrock.answered[-1].request
+    assert "13:05" not in str(request["system"])
+    assert str(request["messages"]).count("3:05") == str(request["messages"][-1]).count("13:05") == 1
+
+
+def test_what_was_seen_to_change_stands_behind_the_newest_message(adapter, bedrock, cache):
+    """Learned from three conversations, it holds for those that follow, in which all that was said is read."""
+    model = adapter.cached(bedrock, cache=cache, policy={"relocate": "learned"})
+    for n in range(3):
+        system = adapter.system(f"It is 0{n}:05.\n\n{MANUAL}")
+        adapter.ask(model, [system, adapter.user(f"Chat {n}: where is the valve?")])
+    answers = clocked(adapter, bedrock, model, "")
+    for before, answer in pairwise(answers):
+        assert read(answer) == cached(before) > 1_024
+
+
+def test_nothing_moves_where_nobody_asks(adapter, bedrock, cache):
+    clocked(adapter, bedrock, adapter.cached(bedrock, cache=cache), "", cachepoint.volatile)
+    texts = [str(call.request["system"]) for call in bedrock.answered]
+    assert [f"1{n}:05" in text for n, text in enumerate(texts)] == [True] * 4
+
+
+def test_what_is_moved_of_an_uncached_or_switched_off_model_stays(adapter, bedrock, cache):
+    for options in ({"model": adapter.uncached}, {"policy": {"relocate": "marked", "mode": "off"}}):
+        policy = {"relocate": "marked"} | options.pop("policy", {})
+        bedrock.reset()
+        clocked(
+            adapter,
+            bedrock,
+            adapter.cached(bedrock, cache=cache, policy=policy, **options),
+            "",
+            cachepoint.volatile,
+            1,
+        )
+        assert "10:05" in str(bedrock.answered[-1].request["system"])
+
+
 @pytest.mark.parametrize("prompt", [in_messages, in_one_text])
 def test_few_shot_classification_pays_for_its_examples_once(adapter, prompt, bedrock, cache):
     model = adapter.cached(bedrock, cache=cache)

@@ -200,8 +200,8 @@ def test_c13_the_policy_of_a_call_lies_on_top_of_the_clients(bedrock, cache):
 
 
 class _Arranging:
-    def _arrange(self, request):
-        return {**request, "system": [*request["system"], text(5, "arranged")]}
+    def _question(self, request, *others):
+        return super()._question({**request, "system": [*request["system"], text(5, "arranged")]}, *others)
 
     def _finish(self, call):
         return replace(call, request={**call.request, "inferenceConfig": {"maxTokens": 7}})

@@ -120,7 +120,7 @@ def test_a5_a_clock_that_raises_in_a_stream():
 
 
 @each
-@pytest.mark.parametrize("step", ["_prepare", "_arrange", "_finish", "_fitted", "_question"])
+@pytest.mark.parametrize("step", ["_prepare", "_finish", "_fitted", "_question"])
 def test_a5_what_breaks_before_the_sending_sends_the_plain_request_once(
     client, step, monkeypatch, caplog, faults
 ):

@@ -112,10 +112,6 @@ class Carrier:
         # Not kept: a copy in another process shares what is shared there.
         return shared_cache() if self._given is None else self._given
 
-    def _arrange(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The request that is planned; the one that was given stays as it is."""
-        return request
-
     def _finish(self, call: Call) -> Call:
         """The call that is sent."""
         return call
@@ -147,7 +143,7 @@ class Carrier:
     def _question(
         self, request: dict[str, Any], policy: PolicyLike, base: str | None, operation: Operation
     ) -> dict[str, Any]:
-        """What `PromptCache.prepare` is asked."""
+        """What `PromptCache.prepare` is asked: the request that is planned; the one given stays as it is."""
         chosen = CachePolicy.layered(self._policy, CachePolicy.of(policy))
         named = known_as(str(request["modelId"]), base)
         asked = {"model_id": named, "region": called_by(self._client), "warm": self._warms}
@@ -155,7 +151,7 @@ class Carrier:
             return {**asked, "policy": chosen, **self._of_body(request, chosen, named)}
         return {
             **asked,
-            "request": self._arrange(cheapest(request) if self._warms else request),
+            "request": cheapest(request) if self._warms else request,
             "policy": chosen if knows_points(self._client) else "off",
         }
 

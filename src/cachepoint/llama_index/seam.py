@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cachepoint.aws.async_client import AsyncCachingClient
-from cachepoint.aws.carrier import called_by
+from cachepoint.aws.carrier import Operation, PolicyLike, called_by
 from cachepoint.aws.client import REPORT_KEY, CachingClient, Carrier
 from cachepoint.core import listeners
 from cachepoint.core.accounting.report import CallReport
@@ -90,7 +90,15 @@ class _ForOneCall(Relocating, Carrier):
         self._sessions = listeners.of_context()
         self._arranged: Arranged | None = None
 
-    def _arrange(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _question(
+        self, request: dict[str, Any], policy: PolicyLike, base: str | None, operation: Operation
+    ) -> dict[str, Any]:
+        # The flag is no checkpoint of the caller's that nothing may be moved across.
+        plain = without_flag(request) if self._setting.system_flag and self._setting.active else request
+        asked = super()._question(plain, policy, base, operation)
+        return {**asked, "request": self._as_planned(asked["request"])}
+
+    def _as_planned(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request as it is to be planned. A retry comes with the same one, and teaches nothing."""
         if self._arranged is None:
             arranging = partial(arranged_for, request, self._setting, self, learn=not self._looks)
@@ -117,8 +125,7 @@ def arranged_for(request: dict[str, Any], setting: Setting, client: Any, *, lear
         return Arranged(request)
     policy = setting.policy
     ttl = policy.first_ttl
-    plain = without_flag(request) if setting.system_flag else request
-    lasting = with_tools_point(with_ttls(plain), ttl, asked=setting.tools_flag)
+    lasting = with_tools_point(with_ttls(request), ttl, asked=setting.tools_flag)
     texts, endpoint = texts_of(setting.cache), called_by(client)
     arranged = arrange(lasting, texts, setting.rules, policy, setting.model, endpoint, learn=learn)
     if not setting.system_flag or arranged.stays is not None or len(arranged.request.get("system", ())) > 1:
