@@ -1,6 +1,8 @@
 """The adapters on which the contract runs."""
 
+import gc
 import importlib
+import warnings
 
 import pytest
 
@@ -75,3 +77,12 @@ def build(bedrock, cache, request):
 @pytest.fixture
 def llm(build):
     return build()
+
+
+@pytest.fixture
+def collected():
+    """Nothing is left of a test: the warning of it would fail one of another module."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
 from llama_index.core.base.llms.types import CacheControl, CachePoint, ChatMessage, TextBlock, ToolCallBlock
 from llama_index.core.tools import ToolMetadata
 from llama_index.core.tools.types import BaseTool
@@ -17,6 +18,21 @@ from tests.conftest import DUMMIES, REGION
 
 POINT = CachePoint(cache_control=CacheControl(type="default"))
 TYPES = {"string": str, "integer": int}
+
+
+# llama-index-workflows 2.26.1 looks through all members of an agent, deprecated ones of pydantic among them.
+AGENTS = [
+    pytest.mark.filterwarnings(
+        "ignore:The `(__fields__|__fields_set__|model_fields|model_computed_fields)`",
+        "ignore:Accessing the 'model_",
+        # Memory's aiosqlite connections are closed by nobody.
+        "ignore:.*was deleted before being closed:ResourceWarning",
+        "ignore:is_running called from within a step",
+        "ignore:Skipping serialization of known unserializable key",
+    ),
+    pytest.mark.usefixtures("collected"),
+]
+"""What a module needs whose tests run agents and engines with a memory."""
 
 
 @dataclass

@@ -1,10 +1,8 @@
 """LlamaIndex's agents and engines, two turns and more, and how much of the second turn is read."""
 
 import asyncio
-import gc
 import logging
 import re
-import warnings
 from itertools import pairwise
 
 import pytest
@@ -28,20 +26,12 @@ from cachepoint.emulator import AutoResponder, Reply, ScriptedResponder
 from cachepoint.llama_index import CachedBedrockConverse, get_cache_usage_callback
 from cachepoint.llama_index.engines import SystemTexts
 from tests.adapters.contract import CLAUDE
-from tests.adapters.llama_index_adapter import where
+from tests.adapters.llama_index_adapter import AGENTS, where
 from tests.adapters.llama_index_shapes import message
 from tests.adapters.test_contract import points
 from tests.adapters.test_llama_events import agrees
 
-# llama-index-workflows 2.26.1 looks through all members of an agent, deprecated ones of pydantic among them.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The `(__fields__|__fields_set__|model_fields|model_computed_fields)`",
-    "ignore:Accessing the 'model_",
-    # Memory's aiosqlite connections are closed by nobody.
-    "ignore:.*was deleted before being closed:ResourceWarning",
-    "ignore:is_running called from within a step",
-    "ignore:Skipping serialization of known unserializable key",
-)
+pytestmark = AGENTS
 
 PARTS = ("pump", "valve", "cover", "filter", "motor", "hose")
 SYSTEM = "You are the service desk of a pump maker.\n" + "\n".join(
@@ -73,15 +63,6 @@ class Model(AutoResponder):
         if "follow up question" in text:
             return Reply.text(re.findall(r"How is the \w+ serviced\?", text)[-1])
         return super().__call__(request)
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    yield
-    # So that the warning of what is left of this test does not fail one of another module.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gc.collect()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
 from cachepoint.core.policy import CachePolicy
 from cachepoint.langchain.cached import Cached, PolicyLike, Readied
-from cachepoint.langchain.invoking import InvokingClient, ttls_of
+from cachepoint.langchain.invoking import InvokingClient, fleeting_of, ttls_of
 
 
 class CachedChatBedrockConverse(Cached, ChatBedrockConverse):
@@ -171,7 +171,7 @@ class CachedChatBedrock(Cached, ChatBedrock):
             # Upstream's `_generate` streams where `streaming` is on: this is the copy of that call.
             return self, kwargs, [*messages]
         model, theirs = self._caching(policy, kwargs)
-        model.client.ttls = ttls_of(messages)
+        model.client.ttls, model.client.fleeting = ttls_of(messages), fleeting_of(messages)
         # Without a message, upstream leaves out the system prompt.
         warming = self._warmed is not None and all(m.type == "system" for m in messages)
         return model, theirs, [*messages, *([HumanMessage(".")] if warming else [])]

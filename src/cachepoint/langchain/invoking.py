@@ -10,6 +10,7 @@ from cachepoint.aws.carrier import Operation, PolicyLike, metadata_of
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
+from cachepoint.core.prompt.documents import Fleeting
 from cachepoint.shaping.relocating import Relocating
 
 CACHE_CONTROL = "cache_control"
@@ -25,6 +26,7 @@ class InvokingClient(Relocating, CachingClient):
     """
 
     ttls: Ttls = MappingProxyType({})
+    fleeting: str | None = None
     _metadata: MutableMapping[str, Any] | None = None
     _put_back = False
 
@@ -55,6 +57,8 @@ class InvokingClient(Relocating, CachingClient):
     ) -> dict[str, Any]:
         asked = super()._question(request, policy, base, operation)
         self._put_back = put_back(asked["request"], self.ttls)
+        if self.fleeting is not None:
+            tell(asked["request"], self.fleeting)
         return asked
 
     def _anew(self) -> bool:
@@ -68,6 +72,21 @@ def ttls_of(messages: Sequence[BaseMessage]) -> Ttls:
     for block in _marked(contents):
         found.setdefault(block["text"].strip(), []).append(block[CACHE_CONTROL].get("ttl"))
     return found
+
+
+def fleeting_of(messages: Sequence[BaseMessage]) -> str | None:
+    """The text at the end of messages that stands in this request alone; a body does not say so."""
+    content = messages[-1].content if messages else None
+    last = content[-1] if isinstance(content, list) and content else None
+    text = last.get("text") if isinstance(last, dict) else None
+    return text if isinstance(text, Fleeting) else None
+
+
+def tell(body: Mapping[str, Any], text: str) -> None:
+    """Say of the last text of a body that it stands in this request alone, where it is that."""
+    content = body["messages"][-1]["content"]
+    if isinstance(content, list) and content and content[-1].get("text") == text:
+        content[-1] = {**content[-1], "text": Fleeting(text)}
 
 
 def put_back(body: Mapping[str, Any], ttls: Ttls) -> bool:

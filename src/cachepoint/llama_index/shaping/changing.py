@@ -6,7 +6,7 @@ from typing import Any
 
 try:
     from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
-    from llama_index.core.bridge.pydantic import Field, PrivateAttr, SerializeAsAny
+    from llama_index.core.bridge.pydantic import Field, PrivateAttr
     from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 except ModuleNotFoundError as error:
     raise ImportError(
@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.llama_index.shaping.history import StableMemory
+from cachepoint.llama_index.shaping.stored import as_data
 from cachepoint.shaping.changing import check_label, labelled
 
 Changing = str | Callable[[], str | Sequence[str]]
@@ -55,7 +56,7 @@ class RelocateMemory(BaseMemory):
     """
 
     changing: Changing = Field(default="", exclude=True, repr=False)
-    memory: SerializeAsAny[BaseMemory] = Field(default_factory=StableMemory.from_defaults)
+    memory: BaseMemory = Field(default_factory=StableMemory.from_defaults, exclude=True)
     label: str | None = None
     _pending: str = PrivateAttr(default="")
 
@@ -143,9 +144,13 @@ class RelocateMemory(BaseMemory):
         """Forget the history."""
         await self.memory.areset()
 
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """The memory as plain data, the one inside with it, without `changing`."""
+        return {**super().to_dict(**kwargs), "memory": as_data(self.memory)}
+
     def to_string(self) -> str:
         """The memory as JSON, without `changing`."""
-        return self.to_json()
+        return json.dumps(self.to_dict())
 
     @classmethod
     def from_string(cls, json_str: str, **kwargs: Any) -> "RelocateMemory":
