@@ -11,7 +11,7 @@ _STORE = "chat_store"
 def as_data(memory: BaseMemory) -> dict[str, Any]:
     """A memory as plain data, from which its `from_dict` makes another.
 
-    Upstream's own way fails as soon as there is a message in a `SimpleChatStore` (llama-index-core 0.14.25 with
+    Upstream's own way fails once there is a message in a `SimpleChatStore` (llama-index-core 0.14.25 with
     pydantic 2.14.4: the serializer of `AnnotatedChatMessage` hands its `info` on as an index).
 
     Args:
