@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from cachepoint.langchain.middleware import CachepointMiddleware
     from cachepoint.langchain.shaping.documents import StableDocumentOrder
     from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
-    from cachepoint.langchain.shaping.tool_results import ClearToolUsesInBatches
+    from cachepoint.langchain.shaping.tool_results import (
+        ClearToolUsesInBatches,
+        StableResultsMiddleware,
+        order_tool_results,
+    )
+    from cachepoint.langchain.shaping.tools import StableTools, StableToolsMiddleware
 
 # `langchain` and Anthropic's SDK are half a second each to import and may not be there: what is for agents,
 # and what goes through the SDK, is loaded when asked for.
@@ -31,7 +36,11 @@ _LAZY = {
     "CachepointMiddleware": "middleware",
     "ClearToolUsesInBatches": "shaping.tool_results",
     "StableDocumentOrder": "shaping.documents",
+    "StableResultsMiddleware": "shaping.tool_results",
+    "StableTools": "shaping.tools",
+    "StableToolsMiddleware": "shaping.tools",
     "StableTrimMiddleware": "shaping.history",
+    "order_tool_results": "shaping.tool_results",
     "trim_messages_stable": "shaping.history",
 }
 
@@ -44,8 +53,12 @@ __all__ = [
     "CachepointMiddleware",
     "ClearToolUsesInBatches",
     "StableDocumentOrder",
+    "StableResultsMiddleware",
+    "StableTools",
+    "StableToolsMiddleware",
     "StableTrimMiddleware",
     "get_cache_usage_callback",
+    "order_tool_results",
     "trim_messages_stable",
 ]
 # `import *` asks for each of these, and what is not named can still be asked for.
