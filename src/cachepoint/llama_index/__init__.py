@@ -16,8 +16,11 @@ from cachepoint.llama_index.events import (
 )
 from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.retrieval import listen as _listen
+from cachepoint.llama_index.shaping.agents import Shaped, ShapedFunctionAgent, ShapedReActAgent, Shaper, Step
 from cachepoint.llama_index.shaping.documents import StableNodeOrder
 from cachepoint.llama_index.shaping.history import StableMemory
+from cachepoint.llama_index.shaping.tool_results import StableClear, StableResults
+from cachepoint.llama_index.shaping.tools import StableTools
 
 _listen()
 _warm()
@@ -26,7 +29,15 @@ __all__ = [
     "CacheUsageEventHandler",
     "CacheUsageLegacyHandler",
     "CachedBedrockConverse",
+    "Shaped",
+    "ShapedFunctionAgent",
+    "ShapedReActAgent",
+    "Shaper",
+    "StableClear",
     "StableMemory",
     "StableNodeOrder",
+    "StableResults",
+    "StableTools",
+    "Step",
     "get_cache_usage_callback",
 ]
