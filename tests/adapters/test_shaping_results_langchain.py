@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -102,3 +104,24 @@ def test_in_a_chain():
     prompt = ChatPromptTemplate.from_messages([("placeholder", "{history}")]) | chain
     assert prompt.invoke({"history": messages}) == history(0, 1, 2)
     assert [m.type for m in order_tool_results([("user", "Read."), ("ai", "Yes.")])] == ["human", "ai"]
+
+
+WITHOUT = """
+import sys
+sys.modules["langchain"] = None
+from cachepoint.langchain import StableResultsMiddleware, StableTools, StableToolsMiddleware, order_tool_results
+assert order_tool_results([("user", "Read.")])[0].content == "Read."
+assert StableTools()([{"name": "read"}]) == [{"name": "read"}]
+for kind in (StableResultsMiddleware, StableToolsMiddleware):
+    try:
+        kind()
+    except ImportError as error:
+        assert str(error) == f"{kind.__name__} needs langchain: pip install langchain"
+    else:
+        raise AssertionError(kind)
+"""
+
+
+def test_chains_need_no_langchain():
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

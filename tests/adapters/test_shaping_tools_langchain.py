@@ -5,6 +5,8 @@ import json
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
@@ -154,6 +156,21 @@ def test_a_chain_binds_every_kind_of_tool(bedrock, llm, way):
     assert len({t["toolSpec"]["name"] for t in sent[0] if "toolSpec" in t}) == len(KINDS)
     assert [json.dumps(tools) for tools in sent] == [json.dumps(sent[0])] * 4
     assert all(call.usage["cacheReadInputTokens"] > 3_000 for call in bedrock.answered[1:])
+
+
+@given(st.permutations(range(len(KINDS))), st.integers(0, len(KINDS)), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=30)
+def test_each_tool_once_and_twice_is_once(order, many, rng):
+    stable = StableTools()
+    assert stable(KINDS) == KINDS
+    tools = [_shuffled(KINDS[i], rng) for i in order[:many]]
+    told = stable(tools)
+    assert sent(told) == sent([KINDS[i] for i in sorted(order[:many])])
+    assert sent(stable(told)) == sent(told)
+
+
+def sent(tools):
+    return [json.dumps(convert_to_openai_tool(t)) for t in tools]
 
 
 def _twice(kind, *others):

@@ -152,6 +152,22 @@ def test_a_tool_that_changed_keeps_its_place_with_what_it_is_now():
     assert again.schema == schema("a", required=["i"])
 
 
+def test_tools_of_one_name_are_each_written_as_they_first_were():
+    """As of tenants that share what remembers."""
+    order, rng = ToolOrder(), random.Random(3)
+    tenants = [schema("a", description=str(n)) for n in range(8)]
+    for tenant in tenants:
+        order.order([("a", tenant)])
+    for _ in range(3):
+        for tenant in rng.sample(tenants, 8):
+            now = shuffled(tenant, rng)
+            [placed] = order.order([("a", now)])
+            assert json.dumps(now if placed.schema is None else placed.schema) == json.dumps(tenant)
+    more = [schema("a", description=str(n)) for n in range(50)]
+    assert [p.schema for n in more for p in order.order([("a", n)])] == [None] * 50
+    assert len(order._seen["a", 0].forms) == 8
+
+
 def test_what_was_given_is_never_given_back():
     order, mine = ToolOrder(), schema("a", required=["i", "j"])
     order.order([("a", mine)])
@@ -172,7 +188,7 @@ def test_it_is_bounded_by_count_and_by_bytes():
     large = ToolOrder()
     large.order([(str(n), {"description": "x" * 1_000_000}) for n in range(40)])
     assert len(large._seen) == 15
-    assert large._characters == sum(len(s.written) for s in large._seen.values()) <= 16_000_000
+    assert large._characters == sum(s.size for s in large._seen.values()) <= 16_000_000
 
 
 @pytest.mark.parametrize("capacity", [0, -1, "many", None, 1.5])

@@ -8,7 +8,7 @@ order, or writes the same schema with its keys in another order, makes the whole
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ Key = tuple[str, int]
 
 # Characters of schemas that are remembered at most; that of one tool is about a thousand.
 _CHARACTERS = 16_000_000
+# Of one name: agents that share one of these, or tenants of one agent, may each have a tool of that name.
+_FORMS = 8
 # Under these a key is the name that the user gave something, not a word of JSON Schema.
 _NAMES = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
 # Under these stands data, in which a list under "required" is a list like another.
@@ -40,8 +42,14 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    """A tool: when it was first seen, and how each of its newest schemas was first written."""
+
     rank: int
-    written: str
+    forms: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.forms))
 
 
 class ToolOrder:
@@ -90,17 +98,18 @@ class ToolOrder:
             for i in sorted(range(len(tools)), key=lambda i: (runs[i], ranks[i]))
         ]
 
-    def _rank(self, key: Key | None, written: str) -> int:
+    def _rank(self, key: Key | None, form: str) -> int:
         if key is None:
             return 0
         seen = self._seen.pop(key, None)
         if seen is None:
             self._ranks += 1
-        now = _Seen(seen.rank if seen else self._ranks, written)
+            seen = _Seen(self._ranks)
+        now = replace(seen, forms=(*(f for f in seen.forms if f != form), form)[-_FORMS:])
         self._seen[key] = now
-        self._characters += len(written) - (len(seen.written) if seen else 0)
+        self._characters += now.size - seen.size
         while len(self._seen) > self._capacity or self._characters > _CHARACTERS:
-            self._characters -= len(self._seen.popitem(last=False)[1].written)
+            self._characters -= self._seen.popitem(last=False)[1].size
         return now.rank
 
 
@@ -130,10 +139,11 @@ def _runs(keys: Sequence[Key | None]) -> list[int]:
 
 
 def _first(seen: _Seen | None, written: str) -> str:
-    """How a schema was first written, where it is the same one."""
-    if seen is None or seen.written == written:
+    """How a schema was first written, where the same one was seen."""
+    if seen is None or written in seen.forms:
         return written
-    return seen.written if same_schema(json.loads(seen.written), json.loads(written)) else written
+    now = json.loads(written)
+    return next((form for form in seen.forms if same_schema(json.loads(form), now)), written)
 
 
 def _unordered(schema: Any) -> str:
