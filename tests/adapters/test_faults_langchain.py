@@ -20,6 +20,9 @@ from cachepoint.langchain import (
     CacheUsageCallbackHandler,
     ClearToolUsesInBatches,
     StableDocumentOrder,
+    StableResultsMiddleware,
+    StableTools,
+    StableToolsMiddleware,
     StableTrimMiddleware,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
@@ -57,6 +60,9 @@ ENTRIES = (
     f"{ORDER}.compress_documents",
     "cachepoint.langchain.callbacks:CacheUsageCallbackHandler.on_llm_end",
     "cachepoint.langchain.shaping.tool_results:ClearToolUsesInBatches.apply",
+    "cachepoint.langchain.shaping.agents:ShapingMiddleware.wrap_model_call",
+    "cachepoint.langchain.shaping.agents:ShapingMiddleware.awrap_model_call",
+    "cachepoint.langchain.shaping.tools:StableTools.__call__",
     "cachepoint.langchain.shaping.history:StableTrimMiddleware.wrap_model_call",
     "cachepoint.langchain.shaping.history:StableTrimMiddleware.awrap_model_call",
     "cachepoint.langchain.middleware:CachepointMiddleware.wrap_model_call",
@@ -189,11 +195,23 @@ def test_a5_a_fault_of_ours_never_fails_an_agent(mode):
     def make():
         edit = ClearToolUsesInBatches(trigger=1, keep=0, clear_at_least=0, placeholder="A7")
         editing = ContextEditingMiddleware(edits=[edit])
-        return agent(AGENTS[mode](), editing, StableTrimMiddleware(max_tokens=50_000), CachepointMiddleware())
+        trim = StableTrimMiddleware(max_tokens=50_000)
+        stable = (StableToolsMiddleware(), StableResultsMiddleware())
+        return agent(AGENTS[mode](), editing, trim, *stable, CachepointMiddleware())
 
     plain = run(agent(model(ChatBedrockConverse)))
     assert len(plain) == 4
     check(run, plain, make=make, modules=HERE, entries=ENTRIES)
+
+
+def test_a5_a_fault_of_ours_never_fails_a_list_of_tools():
+    spec = {"name": "weigh", "input_schema": {"type": "object", "properties": {}}}
+    again = {key: spec[key] for key in reversed(spec)}
+
+    def run(stable):
+        return [[t["name"] for t in stable(tools)] for tools in ([spec], [again], [])]
+
+    check(run, [["weigh"], ["weigh"], []], make=StableTools, modules=HERE, entries=ENTRIES)
 
 
 class Shelf(BaseRetriever):

@@ -4,22 +4,29 @@ import asyncio
 
 import pytest
 from botocore.session import get_session
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.tools import FunctionTool
 from llama_index.llms.bedrock_converse import BedrockConverse
+from pydantic import create_model
 
 from cachepoint import PromptCache
-from cachepoint.emulator import BedrockEmulator, TextResponder
+from cachepoint.emulator import BedrockEmulator, ToolResponder
 from cachepoint.llama_index import (
     CachedBedrockConverse,
     CacheUsageEventHandler,
     CacheUsageLegacyHandler,
+    ShapedFunctionAgent,
+    StableClear,
     StableMemory,
     StableNodeOrder,
+    StableResults,
+    StableTools,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.llama_index_adapter import where
@@ -29,6 +36,7 @@ from tests.faults import CLIENTS, MODULES, are_short, check
 
 LLM = "cachepoint.llama_index.llms:CachedBedrockConverse"
 SEAM = "cachepoint.llama_index.seam"
+AGENTS = "cachepoint.llama_index.shaping.agents"
 LEGACY = "cachepoint.llama_index.events:CacheUsageLegacyHandler"
 # They hold a guard, or no more than what LlamaIndex or Python asks for.
 ENTRIES = (
@@ -47,10 +55,16 @@ ENTRIES = (
     "cachepoint.llama_index.shaping.history:StableMemory.get",
     "cachepoint.llama_index.shaping.history:four_characters",
     "cachepoint.llama_index.shaping.documents:StableNodeOrder._postprocess_nodes",
+    f"{AGENTS}:Shaped.take_step",
+    f"{AGENTS}:_Behind.get",
+    f"{AGENTS}:_Behind.set",
+    f"{AGENTS}:_Ahead.__getattr__",
+    "cachepoint.llama_index.shaping.tools:StableTools.__call__",
     f"{LEGACY}.on_event_start",
     f"{LEGACY}.on_event_end",
     "cachepoint.llama_index.events:ResponseTotals.count",
     "cachepoint.core.guard:Guard.__call__",
+    "cachepoint.core.guard:Guard.awaited",
 )
 EMPTY = (f"{LEGACY}.start_trace", f"{LEGACY}.end_trace")
 # Upstream makes one with every model, in 20 ms.
@@ -93,7 +107,7 @@ def bedrock():
     root = get_dispatcher()
     before = root.event_handlers
     root.event_handlers = [*before, CacheUsageEventHandler()]
-    with Bedrock(responder=TextResponder()) as emulator:
+    with Bedrock(responder=ToolResponder(["page"], steps=2, parallel=2)) as emulator:
         client = boto_client(emulator.url)
         yield emulator, client
         client.close()
@@ -158,6 +172,55 @@ def test_a5_a_fault_of_ours_never_fails_a_llama_index_call(way, reorder, bedrock
         entries=ENTRIES + EMPTY,
     )
     assert len(tried) > 20
+
+
+def page(number: str) -> str:
+    """Read a page."""
+    return f"{number} is read. " * 40
+
+
+def pages(*names):
+    """A tool whose schema has its properties in this order."""
+    schema = create_model("Page", **dict.fromkeys(names, (str, ...)))
+    return FunctionTool.from_defaults(page, name="page", description="Read it.", fn_schema=schema)
+
+
+def agent(cls, called, **options):
+    made = cls(tools=[page], llm=called.llm, system_prompt=MANUAL, **options)
+    return lambda: asyncio.run(_ran(made))
+
+
+async def _ran(made):
+    result = await made.run(user_msg="Read both.")
+    return len(result.tool_calls), result.response.role
+
+
+# llama-index-workflows looks at all attributes of a workflow, the deprecated ones of pydantic among them.
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+def test_a5_a_fault_of_ours_never_fails_a_step_of_an_agent(bedrock):
+    """A5: the tools are called and the answer comes as the base class's agent would have it."""
+    plain, count = Called(*bedrock, BedrockConverse), 3
+    assert agent(FunctionAgent, plain)()[0] == 4
+    assert plain.sent == count
+
+    def make():
+        clear = StableClear(trigger=0, keep=0, clear_at_least=0)
+        shapers = [StableTools(), StableResults(), clear]
+        called = Called(*bedrock, CachedBedrockConverse, prompt_cache=PromptCache())
+        return agent(ShapedFunctionAgent, called, shapers=shapers)
+
+    tried = check(
+        lambda run: run(), agent(FunctionAgent, plain)(), make=make, modules=HERE, entries=ENTRIES + EMPTY
+    )
+    names = {place.name.split(".")[0] for place in tried}
+    assert {"Shaped", "StableTools", "StableResults", "StableClear", "ToolOrder", "in_call_order"} <= names
+
+
+def test_a5_a_fault_of_ours_never_fails_a_list_of_tools():
+    def run(stable):
+        return [[t.metadata.name for t in stable(tools)] for tools in ([pages("a", "b")], [pages("b", "a")])]
+
+    check(run, [["page"], ["page"]], make=StableTools, modules=HERE, entries=ENTRIES)
 
 
 def test_the_entry_points_are_short():

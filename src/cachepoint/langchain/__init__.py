@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from cachepoint.langchain.shaping.changing import RelocateMiddleware, relocate_changing
     from cachepoint.langchain.shaping.documents import StableDocumentOrder
     from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
-    from cachepoint.langchain.shaping.tool_results import ClearToolUsesInBatches
+    from cachepoint.langchain.shaping.tool_results import (
+        ClearToolUsesInBatches,
+        StableResultsMiddleware,
+        order_tool_results,
+    )
+    from cachepoint.langchain.shaping.tools import StableTools, StableToolsMiddleware
 
 # `langchain` and Anthropic's SDK are half a second each to import and may not be there: what is for agents,
 # and what goes through the SDK, is loaded when asked for.
@@ -33,8 +38,12 @@ _LAZY = {
     "ClearToolUsesInBatches": "shaping.tool_results",
     "RelocateMiddleware": "shaping.changing",
     "StableDocumentOrder": "shaping.documents",
+    "StableResultsMiddleware": "shaping.tool_results",
+    "StableTools": "shaping.tools",
+    "StableToolsMiddleware": "shaping.tools",
     "StableTrimMiddleware": "shaping.history",
     "relocate_changing": "shaping.changing",
+    "order_tool_results": "shaping.tool_results",
     "trim_messages_stable": "shaping.history",
 }
 
@@ -48,8 +57,12 @@ __all__ = [
     "ClearToolUsesInBatches",
     "RelocateMiddleware",
     "StableDocumentOrder",
+    "StableResultsMiddleware",
+    "StableTools",
+    "StableToolsMiddleware",
     "StableTrimMiddleware",
     "get_cache_usage_callback",
+    "order_tool_results",
     "relocate_changing",
     "trim_messages_stable",
 ]

@@ -16,9 +16,12 @@ from cachepoint.llama_index.events import (
 )
 from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.retrieval import listen as _listen
+from cachepoint.llama_index.shaping.agents import Shaped, ShapedFunctionAgent, ShapedReActAgent, Shaper, Step
 from cachepoint.llama_index.shaping.changing import RelocateMemory
 from cachepoint.llama_index.shaping.documents import StableNodeOrder
 from cachepoint.llama_index.shaping.history import StableMemory
+from cachepoint.llama_index.shaping.tool_results import StableClear, StableResults
+from cachepoint.llama_index.shaping.tools import StableTools
 
 _listen()
 _warm()
@@ -28,7 +31,15 @@ __all__ = [
     "CacheUsageLegacyHandler",
     "CachedBedrockConverse",
     "RelocateMemory",
+    "Shaped",
+    "ShapedFunctionAgent",
+    "ShapedReActAgent",
+    "Shaper",
+    "StableClear",
     "StableMemory",
     "StableNodeOrder",
+    "StableResults",
+    "StableTools",
+    "Step",
     "get_cache_usage_callback",
 ]

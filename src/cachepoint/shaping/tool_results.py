@@ -1,4 +1,4 @@
-"""How many tool results to clear, so that what is left stays the same prefix for many calls.
+"""Tool results: how many to clear so that what is left stays the same prefix, and in which order they stand.
 
 To clear one more result at each call is to write all that follows it anew at each call. Here results
 are cleared many at a time, by looking at the history as it was at each call before: what was cleared
@@ -7,7 +7,7 @@ then stays cleared. Nothing is remembered: the same history is cleared the same 
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, count, groupby
 
 # Less is not worth the writing anew of what follows it (docs/documents.md).
 BATCH = 0.25
@@ -49,3 +49,35 @@ def to_clear(
         if sent[end] - gained[cleared] > trigger and gained[older] - gained[cleared] >= enough:
             cleared = older
     return cleared
+
+
+def in_call_order(calls: Sequence[Sequence[str]], results: Sequence[str | None]) -> list[int]:
+    """How messages are to be listed, so that the results of parallel calls stand in the order of the calls.
+
+    Results are moved among those that stand next to one another, and nothing else is moved. A result
+    whose call is not there stays where it is.
+
+    Args:
+        calls: By message: the ids of the tool calls in it, in order.
+        results: By message: the id of the call that it answers; None where it answers none.
+
+    Returns:
+        A permutation of the indices of the messages.
+    """
+    order: list[int] = []
+    ranks: dict[str, int] = {}
+    made = count()
+    for answering, run in groupby(range(len(results)), key=lambda i: results[i] is not None):
+        places = list(run)
+        order += _ranked(places, [ranks.get(results[i] or "") for i in places]) if answering else places
+        for i in () if answering else places:
+            # Ids may be given anew in another turn: the newest call counts.
+            ranks.update(zip(calls[i], made, strict=False))
+    return order
+
+
+def _ranked(places: Sequence[int], ranks: Sequence[int | None]) -> list[int]:
+    """Places in the order of their ranks; one without a rank stays."""
+    known = [(rank, i) for i, rank in zip(places, ranks, strict=True) if rank is not None]
+    following = (i for _, i in sorted(known))
+    return [i if rank is None else next(following) for i, rank in zip(places, ranks, strict=True)]

@@ -1,13 +1,27 @@
-"""Clearing tool results in batches, so that the prefix stands still in between."""
+"""Tool results: cleared in batches, so that the prefix stands still in between; in the order of the calls."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast, overload
 
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    MessageLikeRepresentation,
+    ToolMessage,
+    convert_to_messages,
+)
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from cachepoint.core.guard import InvalidOptionError, guard
-from cachepoint.shaping.tool_results import to_clear
+from cachepoint.langchain.shaping.agents import ShapingMiddleware
+from cachepoint.shaping.tool_results import in_call_order, to_clear
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware import ModelRequest
 
 try:
     from langchain.agents.middleware.context_editing import (
@@ -15,10 +29,13 @@ try:
         ClearToolUsesEdit,
         TokenCounter,
     )
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"clearing tool results is for agents of langchain ({error.name} is missing): pip install langchain"
-    ) from error
+except ModuleNotFoundError as error:  # chains need langchain-core alone, agents need langchain
+    _missing: ModuleNotFoundError | None = error
+    DEFAULT_TOOL_PLACEHOLDER = "[cleared]"
+else:
+    _missing = None
+
+Messages = Iterable[MessageLikeRepresentation] | PromptValue
 
 
 @dataclass(slots=True)
@@ -59,12 +76,14 @@ class ClearToolUsesInBatches:
     placeholder: str = DEFAULT_TOOL_PLACEHOLDER
 
     def __post_init__(self) -> None:
+        if _missing is not None:
+            raise ImportError("ClearToolUsesInBatches needs langchain: pip install langchain") from _missing
         least = 0 if self.clear_at_least is None else self.clear_at_least
         for name, value in {"trigger": self.trigger, "keep": self.keep, "clear_at_least": least}.items():
             if not isinstance(value, int) or value < 0:
                 raise InvalidOptionError(f"{name} is {value!r}; use a whole number that is not negative")
 
-    def apply(self, messages: list[AnyMessage], *, count_tokens: TokenCounter) -> None:
+    def apply(self, messages: list[AnyMessage], *, count_tokens: "TokenCounter") -> None:
         """Clear results in place.
 
         Args:
@@ -75,7 +94,7 @@ class ClearToolUsesInBatches:
             return
         messages[:] = guard("clearing tool results", lambda: self._cleared(messages, count_tokens), messages)
 
-    def _cleared(self, messages: Sequence[AnyMessage], count_tokens: TokenCounter) -> list[AnyMessage]:
+    def _cleared(self, messages: Sequence[AnyMessage], count_tokens: "TokenCounter") -> list[AnyMessage]:
         sizes = [count_tokens([m]) for m in messages]
         answers = [i for i, m in enumerate(messages) if isinstance(m, AIMessage)]
         results = [i for i, m in enumerate(messages) if isinstance(m, ToolMessage)]
@@ -106,7 +125,7 @@ class ClearToolUsesInBatches:
         self._stock().apply(both, count_tokens=len)
         return dict(zip((call, result), both, strict=True))
 
-    def _stock(self) -> ClearToolUsesEdit:
+    def _stock(self) -> "ClearToolUsesEdit":
         """Upstream's edit, which clears whenever it is asked."""
         return ClearToolUsesEdit(
             trigger=0,
@@ -115,3 +134,63 @@ class ClearToolUsesInBatches:
             exclude_tools=self.exclude_tools,
             placeholder=self.placeholder,
         )
+
+
+@overload
+def order_tool_results(messages: Messages) -> list[BaseMessage]: ...
+
+
+@overload
+def order_tool_results(messages: None = None) -> Runnable[Any, list[BaseMessage]]: ...
+
+
+def order_tool_results(
+    messages: Messages | None = None,
+) -> list[BaseMessage] | Runnable[Any, list[BaseMessage]]:
+    """The results of parallel tool calls in the order of the calls.
+
+    For histories in which they stand in the order in which they came in, which is another one each time.
+    Results that stand next to one another change places, and nothing else does.
+
+    Args:
+        messages: A history; None: returns a Runnable for a chain, as `trim_messages` does.
+
+    Returns:
+        The same messages, each of them once.
+
+    Example:
+        ```python
+        chain = order_tool_results() | CachedChatBedrockConverse(model=...)
+        ```
+    """
+    return RunnableLambda(_in_order, name="order_tool_results") if messages is None else _in_order(messages)
+
+
+class StableResultsMiddleware(ShapingMiddleware):
+    """Gives the model of `create_agent` the results of parallel tool calls in the order of the calls.
+
+    The agent's state stays as it is.
+
+    Raises:
+        ImportError: Where langchain is not installed.
+
+    Example:
+        ```python
+        agent = create_agent(model, tools, middleware=[StableResultsMiddleware()])
+        ```
+    """
+
+    def shaped(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
+        """The request with its tool results in order."""
+        ordered = _in_order(request.messages)
+        same = all(a is b for a, b in zip(ordered, request.messages, strict=True))
+        return request if same else request.override(messages=cast("Any", ordered))
+
+
+def _in_order(messages: Messages) -> list[BaseMessage]:
+    told = convert_to_messages(messages if isinstance(messages, PromptValue) else list(messages))
+    order = in_call_order(
+        [[c["id"] or "" for c in m.tool_calls] if isinstance(m, AIMessage) else () for m in told],
+        [m.tool_call_id if isinstance(m, ToolMessage) else None for m in told],
+    )
+    return [told[i] for i in order]

@@ -174,21 +174,24 @@ class StableMemory(BaseChatStoreMemory):
     def _kept(self, history: list[ChatMessage]) -> list[ChatMessage]:
         starts = legal_starts(
             [m.role == MessageRole.USER for m in history],
-            [list(_calls(m)) for m in history],
+            [[ident for ident, _ in calls_of(m)] for m in history],
             [[str(i)] if (i := m.additional_kwargs.get("tool_call_id")) else () for m in history],
         )
         sizes = [self._count(m) for m in history]
         return history[start_of(sizes, starts, self.token_limit, step=self.step) :]
 
     def _count(self, message: ChatMessage) -> int:
-        return sum(
-            _FLAT if text is None else len(self.tokenizer_fn(text)) for text in _texts(message) if text != ""
-        )
+        return tokens_of(message, self.tokenizer_fn)
 
 
 def four_characters(text: str) -> range:
     """As many items as a text has tokens at 4 characters each."""
     return range(-(-len(text) // CHARS_PER_TOKEN))
+
+
+def tokens_of(message: ChatMessage, tokenizer_fn: Callable[[str], Sequence[Any]] = four_characters) -> int:
+    """The tokens of a message, by what a tokenizer returns for each of its texts."""
+    return sum(_FLAT if text is None else len(tokenizer_fn(text)) for text in _texts(message) if text != "")
 
 
 def _texts(message: ChatMessage) -> Iterator[str | None]:
@@ -206,11 +209,12 @@ def _texts(message: ChatMessage) -> Iterator[str | None]:
         yield str(message.additional_kwargs)
 
 
-def _calls(message: ChatMessage) -> Iterator[str]:
-    """The ids of the tool calls, in blocks or, as older integrations keep them, in additional_kwargs."""
+def calls_of(message: ChatMessage) -> Iterator[tuple[str, str]]:
+    """Ids and names of the tool calls: in blocks or, as older integrations have it, in additional_kwargs."""
     for block in message.blocks:
         if isinstance(block, ToolCallBlock) and block.tool_call_id:
-            yield block.tool_call_id
+            yield block.tool_call_id, block.tool_name
     for call in message.additional_kwargs.get("tool_calls") or ():
-        ident = next((call[k] for k in ("toolUseId", "id") if isinstance(call, dict) and k in call), None)
-        yield str(ident if ident is not None else getattr(call, "id", ""))
+        known = call if isinstance(call, dict) else {"id": getattr(call, "id", "")}
+        ident = next((known[k] for k in ("toolUseId", "id") if k in known), "")
+        yield str(ident or ""), str(known.get("name") or "")
