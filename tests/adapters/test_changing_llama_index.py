@@ -8,13 +8,26 @@ from itertools import count, pairwise
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import (
+    CacheControl,
+    CachePoint,
+    ChatMessage,
+    MessageRole,
+    TextBlock,
+)
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine, SimpleChatEngine
 from llama_index.core.memory import ChatMemoryBuffer, Memory
 
+from cachepoint import volatile
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.emulator import ToolResponder
-from cachepoint.llama_index import CachedBedrockConverse, RelocateMemory
+from cachepoint.llama_index import (
+    CachedBedrockConverse,
+    Relocate,
+    RelocateMemory,
+    ShapedFunctionAgent,
+    StableMemory,
+)
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.llama_index_adapter import AGENTS, where
 from tests.adapters.test_llama_engines import SYSTEM, ByWord, Model, question
@@ -126,6 +139,52 @@ def test_an_agent_has_one_value_in_a_turn(llm, bedrock):
     asyncio.run(turns())
     reads_all_before(bedrock)
     assert json.dumps(bedrock.answered[-1].request["messages"]).count('"text": "[What holds now]') == 2
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("learned", [False, True])
+def test_an_agent_whose_system_prompt_changes(learned, inner, llm, bedrock):
+    """Each step has another time; the turn has the first, and so has the memory."""
+    bedrock.say(ToolResponder(steps=2))
+    memory = INNER[inner]() or StableMemory.from_defaults()
+    ticks = clock()
+
+    class Dated(ShapedFunctionAgent):
+        async def take_step(self, ctx, llm_input, tools, memory):
+            text = ticks() if learned else volatile(ticks())
+            system = ChatMessage(f"{text}\n\n{MANUAL}", role="system")
+            return await super().take_step(ctx, [system, *llm_input], tools, memory)
+
+    shaper = Relocate(learned=learned)
+    agent = Dated(llm=llm, tools=[look], shapers=[shaper])
+
+    async def turns():
+        if learned:
+            for n in range(3):
+                shaper._finder.of(f"q{n}")(f"It is 09:0{n}.\n\n{MANUAL}")
+        for n in range(2):
+            await agent.run(question(n), memory=memory)
+
+    asyncio.run(turns())
+    reads_all_before(bedrock)
+    told = [m.blocks[-1].text for m in memory.get_all() if m.role == MessageRole.USER]
+    assert told == [f"{LABEL}\nIt is 10:01.", f"{LABEL}\nIt is 10:04."]
+    texts = [m.blocks[0].text for m in memory.get_all() if m.role == MessageRole.USER]
+    assert texts == [question(0), question(1)]
+
+
+def test_nothing_moves_across_a_checkpoint_of_the_users_in_an_agent(llm, bedrock):
+    point = CachePoint(cache_control=CacheControl(type="default"))
+    agent = ShapedFunctionAgent(
+        llm=llm, tools=[look], system_prompt=f"{volatile('It is 10:09.')}\n\n{MANUAL}", shapers=[Relocate()]
+    )
+    asked = ChatMessage(role="user", blocks=[TextBlock(text="Where?"), point])
+
+    async def turn():
+        await agent.run(asked)
+
+    asyncio.run(turn())
+    assert "It is 10:09." in json.dumps(bedrock.answered[-1].request["system"])
 
 
 def look(part: str) -> str:

@@ -17,7 +17,7 @@ from cachepoint.llama_index.events import (
 from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.retrieval import listen as _listen
 from cachepoint.llama_index.shaping.agents import Shaped, ShapedFunctionAgent, ShapedReActAgent, Shaper, Step
-from cachepoint.llama_index.shaping.changing import RelocateMemory
+from cachepoint.llama_index.shaping.changing import Relocate, RelocateMemory
 from cachepoint.llama_index.shaping.documents import StableNodeOrder
 from cachepoint.llama_index.shaping.history import StableMemory
 from cachepoint.llama_index.shaping.tool_results import StableClear, StableResults
@@ -30,6 +30,7 @@ __all__ = [
     "CacheUsageEventHandler",
     "CacheUsageLegacyHandler",
     "CachedBedrockConverse",
+    "Relocate",
     "RelocateMemory",
     "Shaped",
     "ShapedFunctionAgent",

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 try:
-    from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
+    from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRole, TextBlock
     from llama_index.core.bridge.pydantic import Field, PrivateAttr
     from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 except ModuleNotFoundError as error:
@@ -16,9 +17,11 @@ except ModuleNotFoundError as error:
 
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.llama_index.fields import refuse_unknown
+from cachepoint.llama_index.shaping.agents import Step
 from cachepoint.llama_index.shaping.history import StableMemory
 from cachepoint.llama_index.shaping.stored import as_data
 from cachepoint.shaping.changing import check_label, labelled
+from cachepoint.shaping.relocating import Finder, Spans, parted_blocks
 
 Changing = str | Callable[[], str | Sequence[str]]
 
@@ -182,17 +185,97 @@ class RelocateMemory(BaseMemory):
         if message.role != MessageRole.USER or MARK in message.additional_kwargs:
             return message
         ahead, self._pending = self._pending, ""
-        if not (text := ahead or self._text()):
-            return message
-        block = TextBlock(text=text)
-        blocks = [block, *message.blocks] if ahead else [*message.blocks, block]
-        told = {**message.additional_kwargs, MARK: text}
-        return message.model_copy(update={"blocks": blocks, "additional_kwargs": told})
+        text = ahead or self._text()
+        return _with(message, text, ahead=bool(ahead)) if text else message
 
     def _text(self) -> str:
         given = self.changing() if callable(self.changing) else self.changing
         texts = [text for text in ((given,) if isinstance(given, str) else given) if text]
         return labelled(texts, self.label) if texts else ""
+
+
+class Relocate:
+    """Moves what changes in an agent's system prompt to the end of the newest message of the person.
+
+    A shaper of agents. It is kept there: the message is changed in the agent's memory, so later turns and
+    saved memories have the same text at the same place, and it never moves again. Within one turn the first
+    value stays.
+
+    Args:
+        learned: Whether, besides what was marked with `volatile`, what was seen to change is moved: sentences
+            that differ between three and more system prompts that are otherwise alike.
+        label: How it is shown, with `{text}` in it; None: `cachepoint.shaping.changing.LABEL`, or what
+            `set_label` said.
+
+    Raises:
+        ValueError: Where the label has no `{text}` in it.
+
+    Example:
+        ```python
+        agent = ShapedFunctionAgent(llm=llm, tools=tools, system_prompt=prompt, shapers=[Relocate()])
+        ```
+    """
+
+    def __init__(self, *, learned: bool = False, label: str | None = None) -> None:
+        self._finder = Finder(learned=learned)
+        self._label = None if label is None else check_label(label)
+
+    async def shape(self, step: Step) -> Step:
+        """The step with what changes behind the newest message of the person."""
+        messages = list(step.messages)
+        newest = _newest(messages)
+        if newest is None or messages[0].role != MessageRole.SYSTEM or _barred(messages[: newest + 1]):
+            return step
+        first = next(m for m in messages if m.role == MessageRole.USER)
+        system, moved = _parted(messages[0], self._finder.of(_plain(first)))
+        if not moved or not system.blocks:
+            return step
+        asked = messages[newest]
+        if MARK not in asked.additional_kwargs:
+            messages[newest] = _with(asked, labelled(moved, self._label))
+            await _keep(step.memory, asked, messages[newest])
+        return replace(step, messages=(system, *messages[1:]))
+
+
+async def _keep(memory: BaseMemory, asked: ChatMessage, changed: ChatMessage) -> None:
+    """Put a message that was changed in the place of what it was."""
+    held = await memory.aget_all()
+    at = next((i for i in range(len(held) - 1, -1, -1) if held[i] == asked), None)
+    if at is not None:
+        await memory.aset([*held[:at], changed, *held[at + 1 :]])
+
+
+def _newest(messages: Sequence[ChatMessage]) -> int | None:
+    return next((i for i in range(len(messages) - 1, -1, -1) if messages[i].role == MessageRole.USER), None)
+
+
+def _barred(messages: Sequence[ChatMessage]) -> bool:
+    """Whether a checkpoint of the user's stands among the messages behind the system prompt."""
+    return any(isinstance(block, CachePoint) for m in messages[1:] for block in m.blocks)
+
+
+def _parted(system: ChatMessage, spans: Spans) -> tuple[ChatMessage, list[str]]:
+    """The system message without what changes, and that."""
+    bars = [i for i, block in enumerate(system.blocks, 1) if not isinstance(block, TextBlock)]
+    start = max(bars, default=0)
+    texts = [{"text": block.text} for block in system.blocks[start:] if isinstance(block, TextBlock)]
+    kept, moved = parted_blocks(texts, spans)
+    blocks = [*system.blocks[:start], *(TextBlock(text=block["text"]) for block in kept)]
+    return system.model_copy(update={"blocks": blocks}), moved
+
+
+def _plain(message: ChatMessage) -> str:
+    """What the person said, without what was put into it."""
+    put = message.additional_kwargs.get(MARK)
+    return "\n".join(b.text for b in message.blocks if isinstance(b, TextBlock) and b.text != put)
+
+
+def _with(message: ChatMessage, text: str, *, ahead: bool = False) -> ChatMessage:
+    """A copy of a message with a text at its end, or in front of it."""
+    block = TextBlock(text=text)
+    blocks = [block, *message.blocks] if ahead else [*message.blocks, block]
+    told = {**message.additional_kwargs, MARK: text}
+    return message.model_copy(update={"blocks": blocks, "additional_kwargs": told})
 
 
 def _loaded(data: dict[str, Any]) -> BaseMemory:
