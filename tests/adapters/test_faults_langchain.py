@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ContextEditingMiddleware
 from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
 
 from cachepoint import PromptCache
@@ -24,6 +24,7 @@ from cachepoint.langchain import (
     StableTools,
     StableToolsMiddleware,
     StableTrimMiddleware,
+    order_tool_results,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.langchain_shapes import look_up
@@ -63,6 +64,7 @@ ENTRIES = (
     "cachepoint.langchain.shaping.agents:ShapingMiddleware.wrap_model_call",
     "cachepoint.langchain.shaping.agents:ShapingMiddleware.awrap_model_call",
     "cachepoint.langchain.shaping.tools:StableTools.__call__",
+    "cachepoint.langchain.shaping.tool_results:_in_order",
     "cachepoint.langchain.shaping.history:StableTrimMiddleware.wrap_model_call",
     "cachepoint.langchain.shaping.history:StableTrimMiddleware.awrap_model_call",
     "cachepoint.langchain.middleware:CachepointMiddleware.wrap_model_call",
@@ -212,6 +214,17 @@ def test_a5_a_fault_of_ours_never_fails_a_list_of_tools():
         return [[t["name"] for t in stable(tools)] for tools in ([spec], [again], [])]
 
     check(run, [["weigh"], ["weigh"], []], make=StableTools, modules=HERE, entries=ENTRIES)
+
+
+def test_a5_a_fault_of_ours_never_fails_a_chain_that_orders_results():
+    calls = [{"name": "look_up", "args": {}, "id": ident} for ident in "ab"]
+    results = [ToolMessage("A7", tool_call_id=ident) for ident in "ba"]
+    history = [*ASK, AIMessage("", tool_calls=calls), *results]
+
+    def run(chain):
+        return [m.text for m in chain.invoke(history)]
+
+    check(run, [m.text for m in history], make=order_tool_results, modules=HERE, entries=ENTRIES)
 
 
 class Shelf(BaseRetriever):

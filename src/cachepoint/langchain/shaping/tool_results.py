@@ -189,8 +189,12 @@ class StableResultsMiddleware(ShapingMiddleware):
 
 def _in_order(messages: Messages) -> list[BaseMessage]:
     told = convert_to_messages(messages if isinstance(messages, PromptValue) else list(messages))
+    return guard("ordering tool results", lambda: _reordered(told), told)
+
+
+def _reordered(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     order = in_call_order(
-        [[c["id"] or "" for c in m.tool_calls] if isinstance(m, AIMessage) else () for m in told],
-        [m.tool_call_id if isinstance(m, ToolMessage) else None for m in told],
+        [[c["id"] or "" for c in m.tool_calls] if isinstance(m, AIMessage) else () for m in messages],
+        [m.tool_call_id if isinstance(m, ToolMessage) else None for m in messages],
     )
-    return [told[i] for i in order]
+    return [messages[i] for i in order]

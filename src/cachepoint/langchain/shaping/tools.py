@@ -23,8 +23,8 @@ class StableTools:
 
     For tools of MCP servers, retrievers and selectors, which list the same ones in another order or write
     a schema with its keys in another order, and for tools that are discovered on the way. Keep one of these
-    for as long as the conversations last, as it is what remembers; it is safe under threads. In another
-    process the order may be another one.
+    for as long as the conversations last, as it is what remembers; it is safe under threads. Another process
+    sees another list first: where workers share conversations, give it the tools sorted by name.
 
     What it gives is for `bind_tools`: run the tools that you have. Where a schema is written otherwise, the
     tool's place is taken by one that is written as it first was: a dict by a dict, a tool whose `args_schema`

@@ -27,7 +27,8 @@ class StableTools:
     For tools of MCP servers and retrievers, which list the same ones in another order or write a schema with
     its keys in another order, and for tools that are discovered on the way. A shaper of agents, or a
     function for calls of your own. Keep one of these for as long as the conversations last, as it is what
-    remembers; it is safe under threads. In another process the order may be another one.
+    remembers; it is safe under threads. Another process sees another list first: where workers share
+    conversations, give it the tools sorted by name.
 
     Where a schema is written otherwise, a copy of the tool that is written as it first was takes its place.
     A tool whose class keeps its metadata otherwise than LlamaIndex' own (in `_metadata`) stays as it is.
