@@ -34,7 +34,7 @@ from cachepoint.core.accounting.usage import Usage
 from cachepoint.emulator import BedrockEmulator, Reply
 from cachepoint.emulator.service.operations import Incoming
 from cachepoint.langchain.shaping.history import trim_messages_stable
-from cachepoint.llama_index.shaping.history import StableMemory, four_characters
+from cachepoint.llama_index.shaping.history import StableTrimMemory, four_characters
 from cachepoint.shaping.history import best_step
 
 MODEL = "us.anthropic.claude-sonnet-4-6"
@@ -112,9 +112,9 @@ def trimmers(turn_tokens: int) -> dict[str, Callable[[list[Turn]], Trimmed]]:
         ),
         "ours, at most": by_langchain(lambda m: trim_messages_stable(m, max_tokens=KEEP)),
         "ours, at least": by_langchain(lambda m: trim_messages_stable(m, max_tokens=room, step=step)),
-        "ours (LlamaIndex), at most": by_memory(lambda: StableMemory.from_defaults(token_limit=KEEP)),
+        "ours (LlamaIndex), at most": by_memory(lambda: StableTrimMemory.from_defaults(token_limit=KEEP)),
         "ours (LlamaIndex), at least": by_memory(
-            lambda: StableMemory.from_defaults(token_limit=room, step=step)
+            lambda: StableTrimMemory.from_defaults(token_limit=room, step=step)
         ),
     }
 

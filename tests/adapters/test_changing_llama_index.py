@@ -26,7 +26,7 @@ from cachepoint.llama_index import (
     Relocate,
     RelocateMemory,
     ShapedFunctionAgent,
-    StableMemory,
+    StableTrimMemory,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.llama_index_adapter import AGENTS, where
@@ -146,7 +146,7 @@ def test_an_agent_has_one_value_in_a_turn(llm, bedrock):
 def test_an_agent_whose_system_prompt_changes(learned, inner, llm, bedrock):
     """Each step has another time; the turn has the first, and so has the memory."""
     bedrock.say(ToolResponder(steps=2))
-    memory = INNER[inner]() or StableMemory.from_defaults()
+    memory = INNER[inner]() or StableTrimMemory.from_defaults()
     ticks = clock()
 
     class Dated(ShapedFunctionAgent):

@@ -23,10 +23,10 @@ from cachepoint.llama_index import (
     CacheUsageLegacyHandler,
     ShapedFunctionAgent,
     StableClear,
-    StableMemory,
-    StableNodeOrder,
+    StableDocumentOrder,
     StableResults,
     StableTools,
+    StableTrimMemory,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.llama_index_adapter import where
@@ -52,9 +52,9 @@ ENTRIES = (
     f"{LLM}._get_response_token_counts",
     f"{SEAM}:CallClient.converse",
     f"{SEAM}:CallClient.converse_stream",
-    "cachepoint.llama_index.shaping.history:StableMemory.get",
+    "cachepoint.llama_index.shaping.history:StableTrimMemory.get",
     "cachepoint.llama_index.shaping.history:four_characters",
-    "cachepoint.llama_index.shaping.documents:StableNodeOrder._postprocess_nodes",
+    "cachepoint.llama_index.shaping.documents:StableDocumentOrder._postprocess_nodes",
     f"{AGENTS}:Shaped.take_step",
     f"{AGENTS}:_Behind.get",
     f"{AGENTS}:_Behind.set",
@@ -86,7 +86,7 @@ class Called:
     def __init__(self, bedrock, client, cls, **options):
         self._bedrock, self._before = bedrock, len(bedrock.calls)
         place = {**where(bedrock), "client": client, "botocore_session": SESSION}
-        self.order, self.memory = [StableNodeOrder(ranks=True)], StableMemory()
+        self.order, self.memory = [StableDocumentOrder(ranks=True)], StableTrimMemory()
         manager = CallbackManager([CacheUsageLegacyHandler()])
         self.llm = cls(CLAUDE, **place, callback_manager=manager, system_prompt_caching=True, **options)
 

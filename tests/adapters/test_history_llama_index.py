@@ -21,8 +21,8 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore, TextNode
 from llama_index.core.storage.chat_store import SimpleChatStore
 
-from cachepoint.llama_index.shaping.documents import StableNodeOrder
-from cachepoint.llama_index.shaping.history import DEFAULT_TOKEN_LIMIT, StableMemory, four_characters
+from cachepoint.llama_index.shaping.documents import StableDocumentOrder
+from cachepoint.llama_index.shaping.history import DEFAULT_TOKEN_LIMIT, StableTrimMemory, four_characters
 
 
 def turn(i, tokens=100):
@@ -46,7 +46,7 @@ def beginnings(make):
 
 
 def test_the_beginning_stands_still_for_many_turns():
-    ours = beginnings(lambda: StableMemory.from_defaults(token_limit=10_000))
+    ours = beginnings(lambda: StableTrimMemory.from_defaults(token_limit=10_000))
     theirs = beginnings(
         lambda: ChatMemoryBuffer.from_defaults(token_limit=10_000, tokenizer_fn=four_characters)
     )
@@ -55,7 +55,7 @@ def test_the_beginning_stands_still_for_many_turns():
 
 
 async def test_it_sends_what_fits_and_keeps_everything():
-    memory = StableMemory.from_defaults(chat_history=chat(50), token_limit=2_000)
+    memory = StableTrimMemory.from_defaults(chat_history=chat(50), token_limit=2_000)
     kept = memory.get()
     assert await memory.aget("a question", initial_token_count=900) == kept
     assert kept[0].role == MessageRole.USER
@@ -67,8 +67,8 @@ async def test_it_sends_what_fits_and_keeps_everything():
 
 def test_it_cuts_the_same_after_a_restart():
     store = SimpleChatStore()
-    memory = StableMemory.from_defaults(chat_history=chat(50), token_limit=2_000, chat_store=store)
-    again = StableMemory.from_defaults(token_limit=2_000, chat_store=store)
+    memory = StableTrimMemory.from_defaults(chat_history=chat(50), token_limit=2_000, chat_store=store)
+    again = StableTrimMemory.from_defaults(token_limit=2_000, chat_store=store)
     assert again.get() == memory.get()
 
 
@@ -76,8 +76,8 @@ def test_it_is_read_from_what_others_wrote():
     # SimpleChatStore itself can't be written with pydantic 2.14 (llama-index-core 0.14.25).
     told = [m.model_dump() for m in chat(50)]
     store = {"class_name": "SimpleChatStore", "store": {"chat_history": told}}
-    data = {"class_name": "StableMemory", "token_limit": 2_000, "step": 700, "chat_store": store}
-    memory = StableMemory.from_string(json.dumps(data))
+    data = {"class_name": "StableTrimMemory", "token_limit": 2_000, "step": 700, "chat_store": store}
+    memory = StableTrimMemory.from_string(json.dumps(data))
     assert memory.get_all() == chat(50)
     assert (memory.step, memory.token_limit) == (700, 2_000)
     assert len(memory.get()) < 20
@@ -85,7 +85,7 @@ def test_it_is_read_from_what_others_wrote():
 
 async def test_the_callers_lists_stay_the_callers():
     mine = chat(2)
-    memory = StableMemory.from_defaults(chat_history=mine)
+    memory = StableTrimMemory.from_defaults(chat_history=mine)
     memory.put_messages(turn(3))
     memory.set(mine)
     memory.put_messages(turn(3))
@@ -120,12 +120,12 @@ def with_kwargs(i):
 def test_tool_calls_stay_with_their_results(kind):
     told = [m for i in range(40) for m in kind(i)]
     for n in range(1, len(told)):
-        kept = StableMemory.from_defaults(chat_history=told[:n], token_limit=1_500).get()
+        kept = StableTrimMemory.from_defaults(chat_history=told[:n], token_limit=1_500).get()
         assert kept[0].content[:1] == "q"
 
 
 def test_parts_that_are_no_text_are_counted_flat():
-    memory = StableMemory.from_defaults()
+    memory = StableTrimMemory.from_defaults()
     blocks = [
         TextBlock(text="word"),
         ImageBlock(image=b"x" * 9_999),
@@ -135,11 +135,11 @@ def test_parts_that_are_no_text_are_counted_flat():
 
 
 def test_options_are_those_of_other_memories():
-    assert StableMemory.from_defaults().token_limit == DEFAULT_TOKEN_LIMIT
+    assert StableTrimMemory.from_defaults().token_limit == DEFAULT_TOKEN_LIMIT
     llm = MockLLM()
     limit = int(llm.metadata.context_window * 0.75)
     store = SimpleChatStore()
-    memory = StableMemory.from_defaults(
+    memory = StableTrimMemory.from_defaults(
         llm=llm, chat_store=store, chat_store_key="me", tokenizer_fn=str.split
     )
     memory.put(ChatMessage(role="user", content="one two three"))
@@ -149,7 +149,7 @@ def test_options_are_those_of_other_memories():
 @pytest.mark.parametrize("options", [{"token_limit": 0}, {"step": 0}, {"step": 40_000}, {"flush": 1}])
 def test_what_it_can_not_hold_is_refused(options):
     with pytest.raises(ValueError, match=next(iter(options)).replace("token_limit", "limit")):
-        StableMemory.from_defaults(**options)
+        StableTrimMemory.from_defaults(**options)
 
 
 class Fixed(BaseRetriever):
@@ -169,7 +169,7 @@ class Fixed(BaseRetriever):
     ids=["simple", "context", "condense_plus_context"],
 )
 async def test_chat_engines_take_it(build):
-    memory = StableMemory.from_defaults(chat_history=chat(20), token_limit=1_000)
+    memory = StableTrimMemory.from_defaults(chat_history=chat(20), token_limit=1_000)
     engine = build(memory)
     engine.chat("hello")
     await engine.achat("again")
@@ -178,7 +178,7 @@ async def test_chat_engines_take_it(build):
 
 
 def test_a_chat_engine_makes_it_itself():
-    engine = SimpleChatEngine.from_defaults(llm=MockLLM(max_tokens=5), memory_cls=StableMemory)
+    engine = SimpleChatEngine.from_defaults(llm=MockLLM(max_tokens=5), memory_cls=StableTrimMemory)
     engine.chat("hello")
     assert len(engine.chat_history) == 2
 
@@ -198,7 +198,7 @@ async def test_an_agent_takes_it():
         """Look something up."""
         return "found"
 
-    memory = StableMemory.from_defaults(chat_history=chat(50), token_limit=1_000)
+    memory = StableTrimMemory.from_defaults(chat_history=chat(50), token_limit=1_000)
     agent = FunctionAgent(tools=[look], llm=Llm(), system_prompt="be brief")
     await agent.run(user_msg="and now?", memory=memory)
     assert 1 < len(sent[0]) < 14
@@ -213,14 +213,14 @@ def nodes(texts):
 
 
 async def test_nodes_come_in_the_stable_order():
-    order = StableNodeOrder()
+    order = StableDocumentOrder()
     found = ["".join(n.text for n in order.postprocess_nodes(nodes(t))) for t in ("xa", "ya", "za")]
     assert found == ["xa", "ya", "az"]
     assert "".join(n.text for n in await order.apostprocess_nodes(nodes("wxa"))) == "awx"
 
 
 def test_ranks_are_told_in_a_copy_of_the_last():
-    order = StableNodeOrder(ranks=True)
+    order = StableDocumentOrder(ranks=True)
     given = nodes("xay")
     shown = order.postprocess_nodes(given, query_str="?")
     assert [n.text for n in given] == ["x", "a", "y"]
@@ -230,7 +230,7 @@ def test_ranks_are_told_in_a_copy_of_the_last():
 
 
 def test_metadata_that_is_shown_makes_another_document():
-    order = StableNodeOrder()
+    order = StableDocumentOrder()
     one, other = (TextNode(text="a", metadata={"page": p}) for p in (1, 2))
     for node in (one, other, one):
         order.postprocess_nodes([NodeWithScore(node=TextNode(text="x")), NodeWithScore(node=node)])
@@ -238,15 +238,15 @@ def test_metadata_that_is_shown_makes_another_document():
 
 
 def test_index_nodes_are_ordered_too():
-    order = StableNodeOrder(ranks=True)
+    order = StableDocumentOrder(ranks=True)
     given = [NodeWithScore(node=IndexNode(text=t, index_id=t)) for t in "ab"]
     assert isinstance(order.postprocess_nodes(given)[-1].node, IndexNode)
 
 
 def test_it_is_serialised_by_its_options():
-    order = StableNodeOrder(ranks=True, depth=2)
-    again = StableNodeOrder.from_dict(order.to_dict())
-    assert (again.ranks, again.depth, again.class_name()) == (True, 2, "StableNodeOrder")
+    order = StableDocumentOrder(ranks=True, depth=2)
+    again = StableDocumentOrder.from_dict(order.to_dict())
+    assert (again.ranks, again.depth, again.class_name()) == (True, 2, "StableDocumentOrder")
 
 
 def test_a_chat_that_keeps_20k_tokens_costs_at_most_a_third():

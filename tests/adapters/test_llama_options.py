@@ -10,7 +10,7 @@ from llama_index.llms.bedrock_converse import BedrockConverse
 from cachepoint import CachePolicy, PromptCache
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import InvalidOptionError, guard
-from cachepoint.llama_index import CachedBedrockConverse, StableMemory, StableNodeOrder
+from cachepoint.llama_index import CachedBedrockConverse, StableDocumentOrder, StableTrimMemory
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.llama_index_adapter import _WAYS, LlamaIndexAdapter, where
 from tests.adapters.llama_index_shapes import TOOLS, message
@@ -85,9 +85,9 @@ MISSPELT = {
     "promt_cache": lambda build: build(promt_cache=None),
     "in additional_kwargs": lambda build: build(additional_kwargs={"cache_polcy": "off"}),
     "not of a request": lambda build: build(additional_kwargs={"cache_policy": "off"}),
-    "memory": lambda build: StableMemory(token_limt=3),
-    "memory from defaults": lambda build: StableMemory.from_defaults(token_limt=3),
-    "order": lambda build: StableNodeOrder(rank=True),
+    "memory": lambda build: StableTrimMemory(token_limt=3),
+    "memory from defaults": lambda build: StableTrimMemory.from_defaults(token_limt=3),
+    "order": lambda build: StableDocumentOrder(rank=True),
 }
 
 

@@ -129,7 +129,7 @@ def llama_index(bedrock, cache, mood):
     from llama_index.core.base.llms.types import ChatMessage
 
     from cachepoint.llama_index import CachedBedrockConverse
-    from cachepoint.llama_index.shaping.history import StableMemory
+    from cachepoint.llama_index.shaping.history import StableTrimMemory
 
     def model(**options):
         return CachedBedrockConverse(
@@ -155,7 +155,7 @@ def llama_index(bedrock, cache, mood):
         agent = FunctionAgent(
             llm=model(cache_policy={"head_ttl": "1h"}), tools=[look_up], system_prompt=MANUAL
         )
-        await agent.run("Look up the pump.", memory=StableMemory.from_defaults(token_limit=100_000))
+        await agent.run("Look up the pump.", memory=StableTrimMemory.from_defaults(token_limit=100_000))
 
     llm = model()
     llm.chat(asked("Where is the valve?"))

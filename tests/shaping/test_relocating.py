@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -18,7 +19,7 @@ MODEL = "us.anthropic.claude-sonnet-4-6"
 
 
 def clock(text):
-    return [(at, at + 5)] if (at := text.find("10:05")) >= 0 else []
+    return [match.span() for match in re.finditer("10:05", text)]
 
 
 def said(role, *blocks):
@@ -76,6 +77,7 @@ def test_it_stands_behind_the_results_of_tools_and_in_front_of_the_callers_check
         ),
         asking([{"text": f"It is 10:05.\n{RULES}"}], said("user", "Where?"), said("assistant", "It is")),
         asking([{"text": "It is 10:05."}], said("user", "Where?")),
+        asking([POINT, {"text": "It is 10:05."}], said("user", "Where?")),
         asking([{"text": RULES}], said("user", "Where?")),
         asking([{"text": f"It is 10:05.\n{RULES}"}]),
         asking(None, said("user", "Where?")),

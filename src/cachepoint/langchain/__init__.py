@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
     from cachepoint.langchain.shaping.tool_results import (
         ClearToolUsesInBatches,
+        StableClearMiddleware,
         StableResultsMiddleware,
+        clear_tool_results_stable,
         order_tool_results,
     )
     from cachepoint.langchain.shaping.tools import StableTools, StableToolsMiddleware
@@ -38,7 +40,9 @@ _LAZY = {
     "ClearToolUsesInBatches": "shaping.tool_results",
     "RelocateMiddleware": "shaping.changing",
     "StableDocumentOrder": "shaping.documents",
+    "StableClearMiddleware": "shaping.tool_results",
     "StableResultsMiddleware": "shaping.tool_results",
+    "clear_tool_results_stable": "shaping.tool_results",
     "StableTools": "shaping.tools",
     "StableToolsMiddleware": "shaping.tools",
     "StableTrimMiddleware": "shaping.history",
@@ -56,11 +60,13 @@ __all__ = [
     "CachepointMiddleware",
     "ClearToolUsesInBatches",
     "RelocateMiddleware",
+    "StableClearMiddleware",
     "StableDocumentOrder",
     "StableResultsMiddleware",
     "StableTools",
     "StableToolsMiddleware",
     "StableTrimMiddleware",
+    "clear_tool_results_stable",
     "get_cache_usage_callback",
     "order_tool_results",
     "relocate_changing",

@@ -18,8 +18,8 @@ from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.retrieval import listen as _listen
 from cachepoint.llama_index.shaping.agents import Shaped, ShapedFunctionAgent, ShapedReActAgent, Shaper, Step
 from cachepoint.llama_index.shaping.changing import Relocate, RelocateMemory
-from cachepoint.llama_index.shaping.documents import StableNodeOrder
-from cachepoint.llama_index.shaping.history import StableMemory
+from cachepoint.llama_index.shaping.documents import StableDocumentOrder, StableNodeOrder
+from cachepoint.llama_index.shaping.history import StableMemory, StableTrimMemory
 from cachepoint.llama_index.shaping.tool_results import StableClear, StableResults
 from cachepoint.llama_index.shaping.tools import StableTools
 
@@ -37,10 +37,12 @@ __all__ = [
     "ShapedReActAgent",
     "Shaper",
     "StableClear",
+    "StableDocumentOrder",
     "StableMemory",
     "StableNodeOrder",
     "StableResults",
     "StableTools",
+    "StableTrimMemory",
     "Step",
     "get_cache_usage_callback",
 ]

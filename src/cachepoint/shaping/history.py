@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from cachepoint.core.guard import InvalidOptionError
+from cachepoint.shaping.when import Cut
 
 # Shares of the input price on Claude (5m). The optimum is flat: a step twice too large or too small
 # costs about a tenth more, so one pair serves all models.
@@ -120,6 +121,51 @@ def start_of(
     if found is None:
         found = next((i for i in starts if positions[i] >= fits), starts[-1])
     return found
+
+
+def start_when_cold(
+    sizes: Sequence[int],
+    starts: Sequence[int],
+    limit: int,
+    cut: Cut,
+    *,
+    now: float,
+    ttl: float,
+    room: int | None = None,
+    step: int | None = None,
+) -> tuple[int, Cut]:
+    """As `start_of`, where a pause that is longer than the TTL is a better time for a cut.
+
+    At the first call after such a pause all but what a cut leaves is cut, though there is room yet. From
+    then on the cut moves by a step from where it stands, and no longer on the grid: it is what is remembered.
+    Without a pause it is what `start_of` says.
+
+    Args:
+        sizes: As for `start_of`.
+        starts: As for `start_of`.
+        limit: As for `start_of`.
+        cut: What was remembered.
+        now: Seconds.
+        ttl: Seconds that an entry of the cache lives.
+        room: As for `start_of`.
+        step: As for `start_of`.
+
+    Returns:
+        The index of the first message to keep, and what is to be remembered.
+    """
+    positions = [0, *accumulate(sizes)]
+    space = limit if room is None else room
+    early = cut.early or cut.lapsed(now, ttl)
+    start = start_of(sizes, starts, limit, room=room, step=step)
+    if early and starts:
+        lasting = max((i for i in starts if i <= cut.done), default=starts[0])
+        kept = positions[-1] - positions[lasting]
+        least = max(space - (step or _own_step(positions, starts, limit)), 0)
+        if kept > space or (cut.lapsed(now, ttl) and kept > least):
+            fits = positions[-1] - least
+            lasting = next((i for i in starts if i > lasting and positions[i] >= fits), starts[-1])
+        start = lasting
+    return start, cut.then(now, len(sizes), start, early=early)
 
 
 def check(limit: int, step: int | None) -> None:

@@ -59,7 +59,7 @@ def relocated(request: Mapping[str, Any], spans: Spans, label: str | None = None
     if barred((*(m.get("content") for m in messages[:-1]), content[:end])):
         return request
     kept, moved = parted_blocks(system, spans)
-    if not moved or not kept:
+    if not moved or not any(map(_text, kept)):
         return request
     aside = _like(content, Fleeting(labelled(moved, label)))
     newest = {**messages[-1], "content": [*content[:end], aside, *content[end:]]}

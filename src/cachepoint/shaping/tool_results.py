@@ -9,6 +9,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate, count, groupby
 
+from cachepoint.core.guard import InvalidOptionError
+from cachepoint.shaping.when import Cut
+
 # Less is not worth the writing anew of what follows it (docs/documents.md).
 BATCH = 0.25
 
@@ -49,6 +52,63 @@ def to_clear(
         if sent[end] - gained[cleared] > trigger and gained[older] - gained[cleared] >= enough:
             cleared = older
     return cleared
+
+
+def to_clear_when_cold(
+    sizes: Sequence[int],
+    asked: Sequence[int],
+    results: Sequence[int],
+    gains: Sequence[int],
+    cut: Cut,
+    *,
+    now: float,
+    ttl: float,
+    trigger: int,
+    least: float | None = None,
+    keep: int = 3,
+) -> tuple[int, Cut]:
+    """As `to_clear`, where a pause that is longer than the TTL is a better time to clear.
+
+    At the first call after such a pause results are cleared where it gains enough, though the trigger is not
+    reached. What was cleared is remembered and stays cleared.
+
+    Args:
+        sizes: As for `to_clear`.
+        asked: As for `to_clear`.
+        results: As for `to_clear`.
+        gains: As for `to_clear`.
+        cut: What was remembered.
+        now: Seconds.
+        ttl: Seconds that an entry of the cache lives.
+        trigger: As for `to_clear`.
+        least: As for `to_clear`.
+        keep: As for `to_clear`.
+
+    Returns:
+        A number of results, from the oldest on, and what is to be remembered.
+    """
+    options = {"trigger": trigger, "least": least, "keep": keep}
+    if cut.early or cut.lapsed(now, ttl):
+        enough = trigger * BATCH if least is None else least
+        gained = [0, *accumulate(gains)]
+        done, older = cut.done, max(len(results) - keep, cut.done)
+        due = cut.lapsed(now, ttl) or sum(sizes) - gained[done] > trigger
+        early, cleared = True, older if due and gained[older] - gained[done] >= enough else done
+    else:
+        early, cleared = False, to_clear(sizes, asked, results, gains, **options)  # type: ignore[arg-type]
+    return cleared, cut.then(now, len(sizes), cleared, early=early)
+
+
+def check_clearing(trigger: int, keep: int, least: int | None) -> None:
+    """Whether the numbers can be held.
+
+    Raises:
+        ValueError: Where not; it names the value.
+    """
+    numbers = {"trigger": trigger, "keep": keep, "clear_at_least": 0 if least is None else least}
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 0:
+            raise InvalidOptionError(f"{name} is {value!r}; use a whole number that is not negative")
 
 
 def in_call_order(calls: Sequence[Sequence[str]], results: Sequence[str | None]) -> list[int]:

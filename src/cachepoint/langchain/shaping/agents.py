@@ -1,24 +1,50 @@
 """What all middleware that shape a request share: sync and async, and a fault of theirs fails no call."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
+from typing_extensions import TypedDict
+
+from cachepoint.core.config import now
 from cachepoint.core.guard import guard
+from cachepoint.shaping.when import Cut, When
 
 try:
-    from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+    from langchain.agents.middleware.types import (
+        AgentMiddleware,
+        AgentState,
+        ExtendedModelResponse,
+        ModelResponse,
+        PrivateStateAttr,
+    )
+    from langgraph.types import Command
 except ModuleNotFoundError as error:  # chains need langchain-core alone, agents need langchain
     _missing: ModuleNotFoundError | None = error
     AgentMiddleware = object  # type: ignore[assignment,misc]
-    ModelRequest = ModelResponse = Any  # type: ignore[misc,assignment]
 else:
     _missing = None
 
+if TYPE_CHECKING:
+    from langchain.agents.middleware.types import ModelCallResult, ModelRequest
+
+    Request = ModelRequest[Any]
+    Response = ModelResponse[Any]
+
+
+_KEEPING = "keeping what was shaped"
+
+
+class Shaped(NamedTuple):
+    """The request to send, and what is kept of its shaping in the agent's state."""
+
+    request: Any
+    update: Mapping[str, Any] | None = None
+
 
 class ShapingMiddleware(AgentMiddleware):
-    """Calls the model of `create_agent` with what `shaped` makes of the request.
+    """Calls the model of `create_agent` with what `shape` makes of the request.
 
-    The agent's state stays as it is, and so does the request that it was given.
+    The request that it was given stays as it is.
 
     Raises:
         ImportError: Where langchain is not installed.
@@ -29,20 +55,74 @@ class ShapingMiddleware(AgentMiddleware):
             raise ImportError(f"{type(self).__name__} needs langchain: pip install langchain") from _missing
         super().__init__()
 
-    def shaped(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
-        """The request to send: the one that was given, or an `override` of it."""
-        return request
+    def shape(self, request: "Request") -> Shaped:
+        """What to send: the request that was given, or an `override` of it; and what goes to the state."""
+        return Shaped(request)
 
     def wrap_model_call(
-        self, request: "ModelRequest[Any]", handler: "Callable[[ModelRequest[Any]], ModelResponse[Any]]"
-    ) -> "ModelResponse[Any]":
+        self, request: "Request", handler: "Callable[[Request], Response]"
+    ) -> "ModelCallResult[Any]":
         """Call the model with the shaped request."""
-        return handler(guard(f"shaping by {self.name}", lambda: self.shaped(request), request))
+        shaped = guard(f"shaping by {self.name}", lambda: self.shape(request), Shaped(request))
+        response = handler(shaped.request)
+        return guard(_KEEPING, lambda: _kept(response, shaped.update), response)
 
     async def awrap_model_call(
-        self,
-        request: "ModelRequest[Any]",
-        handler: "Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]",
-    ) -> "ModelResponse[Any]":
+        self, request: "Request", handler: "Callable[[Request], Awaitable[Response]]"
+    ) -> "ModelCallResult[Any]":
         """Call the model with the shaped request."""
-        return await handler(guard(f"shaping by {self.name}", lambda: self.shaped(request), request))
+        shaped = guard(f"shaping by {self.name}", lambda: self.shape(request), Shaped(request))
+        response = await handler(shaped.request)
+        return guard(_KEEPING, lambda: _kept(response, shaped.update), response)
+
+
+class Moment(NamedTuple):
+    """A call's time, and what was remembered of the one before, as plain data."""
+
+    now: float
+    ttl: float
+    data: Any
+
+
+class Past:
+    """What a middleware remembers of an agent's calls, in the agent's state, where it needs to.
+
+    Args:
+        key: Under which key.
+        when: Nothing is remembered unless it is `"cold"`.
+        ttl: Seconds that an entry of the cache lives.
+        clock: Seconds; None: the system's.
+    """
+
+    def __init__(self, key: str, when: When, ttl: float, clock: Callable[[], float] | None) -> None:
+        self._key = key
+        self._cold = when == "cold"
+        self._ttl = ttl
+        self._clock = clock or now
+
+    @property
+    def schema(self) -> Any:
+        """The agent's state with a private field for it."""
+        if not self._cold:
+            return AgentState
+        held = NotRequired[Annotated[dict[str, Any], PrivateStateAttr]]
+        fields = {**AgentState.__annotations__, self._key: held}
+        return TypedDict(f"{self._key}_state", fields)  # type: ignore[operator]
+
+    def of(self, request: "Request") -> Moment | None:
+        """What is remembered; None where nothing is to be."""
+        if not self._cold:
+            return None
+        return Moment(self._clock(), self._ttl, request.state.get(self._key))
+
+    def update(self, cut: Cut | None) -> dict[str, Any] | None:
+        """What goes to the state."""
+        return None if cut is None else {self._key: cut.as_data()}
+
+
+def _kept(response: Any, update: Mapping[str, Any] | None) -> Any:
+    """The response, with which something goes to the agent's state; None: nothing does."""
+    if update is None:
+        return response
+    whole = response if isinstance(response, ModelResponse) else ModelResponse(result=[response])
+    return ExtendedModelResponse(model_response=whole, command=Command(update=dict(update)))

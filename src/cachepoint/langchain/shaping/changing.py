@@ -1,8 +1,8 @@
 """What changes by the call, behind the newest message of the person."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from langchain_core.messages import (
     BaseMessage,
@@ -17,36 +17,18 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from cachepoint.core.guard import guard
 from cachepoint.core.prompt.documents import Fleeting
+from cachepoint.langchain.shaping.agents import Shaped, ShapingMiddleware
 from cachepoint.shaping.changing import check_label, labelled
 from cachepoint.shaping.relocating import Finder, barred, blocks_of, parted_blocks
 
-try:
-    from langchain.agents.middleware.types import AgentMiddleware, ExtendedModelResponse, ModelResponse
-    from langgraph.types import Command
-except ModuleNotFoundError as error:  # chains need langchain-core alone, agents need langchain
-    _missing: ModuleNotFoundError | None = error
-    AgentMiddleware = object  # type: ignore[assignment,misc]
-else:
-    _missing = None
-
 if TYPE_CHECKING:
-    from langchain.agents.middleware.types import ModelCallResult, ModelRequest
-
-    Request = ModelRequest[Any]
-    Response = ModelResponse[Any]
+    from langchain.agents.middleware.types import ModelRequest
 
 Messages = Iterable[MessageLikeRepresentation] | PromptValue
 
 _DOING = "moving what changes"
 # In a message's `additional_kwargs`: what was put into it.
 MARK = "cachepoint_relocated"
-
-
-class _Shaped(NamedTuple):
-    """A request, and the message in it that is another one now."""
-
-    request: Any
-    changed: BaseMessage | None = None
 
 
 @overload
@@ -95,7 +77,7 @@ def relocate_changing(
     return move(messages)
 
 
-class RelocateMiddleware(AgentMiddleware):
+class RelocateMiddleware(ShapingMiddleware):
     r"""Moves what changes in an agent's system prompt to the end of the newest message of the person.
 
     It is kept there: the message goes back to the agent's state under its id, so later turns and
@@ -124,48 +106,26 @@ class RelocateMiddleware(AgentMiddleware):
     """
 
     def __init__(self, *, learned: bool = False, each: bool = False, label: str | None = None) -> None:
-        if _missing is not None:
-            raise ImportError("RelocateMiddleware needs langchain: pip install langchain") from _missing
         super().__init__()
         self._finder = Finder(learned=learned)
         self._each = each
         self._label = None if label is None else check_label(label)
 
-    def wrap_model_call(
-        self, request: "Request", handler: "Callable[[Request], Response]"
-    ) -> "ModelCallResult[Any]":
-        """Call the model with what changes behind what stays."""
-        shaped = guard(_DOING, lambda: self._shaped(request), _Shaped(request))
-        return _kept(handler(shaped.request), shaped.changed)
-
-    async def awrap_model_call(
-        self, request: "Request", handler: "Callable[[Request], Awaitable[Response]]"
-    ) -> "ModelCallResult[Any]":
-        """Call the model with what changes behind what stays."""
-        shaped = guard(_DOING, lambda: self._shaped(request), _Shaped(request))
-        return _kept(await handler(shaped.request), shaped.changed)
-
-    def _shaped(self, request: "Request") -> _Shaped:
+    def shape(self, request: "ModelRequest[Any]") -> Shaped:
+        """The request with what changes behind the newest message, and that message for the state."""
         system, messages = request.system_message, request.messages
         moved = None if system is None else _moved(self._finder, system, messages)
         if moved is None:
-            return _Shaped(request)
+            return Shaped(request)
         stays, texts = moved
         text = labelled(texts, self._label)
         at = _place(messages, text, each=self._each)
         if at is None:
-            return _Shaped(request.override(system_message=stays))
+            return Shaped(request.override(system_message=stays))
         changed = _with(messages[at], text, kept=True)
         new: list[Any] = [*messages[:at], changed, *messages[at + 1 :]]
-        return _Shaped(request.override(system_message=stays, messages=new), changed if changed.id else None)
-
-
-def _kept(response: Any, changed: BaseMessage | None) -> "ModelCallResult[Any]":
-    """The response, with which the changed message goes back to the agent's state."""
-    if changed is None:
-        return response  # type: ignore[no-any-return]
-    whole = response if isinstance(response, ModelResponse) else ModelResponse(result=[response])
-    return ExtendedModelResponse(model_response=whole, command=Command(update={"messages": [changed]}))
+        update = {"messages": [changed]} if changed.id else None
+        return Shaped(request.override(system_message=stays, messages=new), update)
 
 
 def _relocated(finder: Finder, label: str | None, messages: Messages) -> list[BaseMessage]:

@@ -1,9 +1,9 @@
 """`trim_messages` for cached prompts: the cut moves in steps, so that the prefix holds between them."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import (
@@ -18,17 +18,13 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from cachepoint.core.guard import InvalidOptionError, guard
-from cachepoint.shaping.history import check, legal_starts, start_of
+from cachepoint.core.guard import InvalidOptionError
+from cachepoint.langchain.shaping.agents import Moment, Past, Shaped, ShapingMiddleware
+from cachepoint.shaping.history import check, legal_starts, start_of, start_when_cold
+from cachepoint.shaping.when import Cut, When, check_when
 
-try:
-    from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-except ModuleNotFoundError as error:  # chains need langchain-core alone, agents need langchain
-    _missing: ModuleNotFoundError | None = error
-    AgentMiddleware = object  # type: ignore[assignment,misc]
-    ModelRequest = ModelResponse = Any  # type: ignore[misc,assignment]
-else:
-    _missing = None
+if TYPE_CHECKING:
+    from langchain.agents.middleware.types import ModelRequest
 
 Kind = str | type[BaseMessage]
 Kinds = Kind | Sequence[Kind] | None
@@ -134,10 +130,10 @@ def trim_messages_stable(
     return trim(messages)
 
 
-class StableTrimMiddleware(AgentMiddleware):
+class StableTrimMiddleware(ShapingMiddleware):
     """Trims what `create_agent` sends to the model, as `trim_messages_stable` does.
 
-    The agent's state keeps the whole history; nothing is stored. The system prompt is untouched and not
+    The agent's state keeps the whole history. The system prompt is untouched and not
     counted. Tool calls stay with their results, so a single turn with many tool calls may be longer
     than `max_tokens`.
 
@@ -146,9 +142,15 @@ class StableTrimMiddleware(AgentMiddleware):
         step: Tokens by which the cut moves; None: as in `trim_messages_stable`.
         token_counter: As in `trim_messages_stable`.
         start_on: The kinds of message that what is kept may begin with.
+        when: `"always"`: when there is too much of it. `"cold"`: besides, at the first call after a pause
+            that is longer than `ttl`, down to what a cut leaves: all is written anew then anyway. When the
+            last call was and what was cut is kept in the agent's state, so it takes a checkpointer; without
+            one it is as `"always"`.
+        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        clock: Seconds; None: the system's.
 
     Raises:
-        ValueError: Where step and max_tokens don't fit together.
+        ValueError: Where step and max_tokens don't fit together, or `when` or `ttl` is not valid.
         TypeError: Where token_counter can't count.
         ImportError: Where langchain is not installed.
 
@@ -165,38 +167,31 @@ class StableTrimMiddleware(AgentMiddleware):
         step: int | None = None,
         token_counter: Counter = "approximate",  # noqa: S107 -- LangChain's name
         start_on: Kinds = "human",
+        when: When = "always",
+        ttl: float = 300.0,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        if _missing is not None:
-            raise ImportError("StableTrimMiddleware needs langchain: pip install langchain") from _missing
         super().__init__()
         check(max_tokens, step)
-        self._trim = partial(
-            _trimmed,
+        check_when(when, ttl)
+        self._cutting = partial(
+            _cut,
             limit=max_tokens,
             count=_counter(token_counter),
             step=step,
-            end_on=None,
             start_on=start_on,
             keep_system=True,
         )
+        self._past = Past("cachepoint_trimmed", when, ttl, clock)
+        self.state_schema = self._past.schema
 
-    def wrap_model_call(
-        self, request: "ModelRequest[Any]", handler: "Callable[[ModelRequest[Any]], ModelResponse[Any]]"
-    ) -> "ModelResponse[Any]":
-        """Call the model with what is kept."""
-        return handler(guard("trimming a history", lambda: self._kept(request), request))
-
-    async def awrap_model_call(
-        self,
-        request: "ModelRequest[Any]",
-        handler: "Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]",
-    ) -> "ModelResponse[Any]":
-        """Call the model with what is kept."""
-        return await handler(guard("trimming a history", lambda: self._kept(request), request))
-
-    def _kept(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
-        kept = self._trim(request.messages)
-        return request if len(kept) == len(request.messages) else request.override(messages=cast("Any", kept))
+    def shape(self, request: "ModelRequest[Any]") -> Shaped:
+        """The request with what is kept of its messages."""
+        head, start, now = self._cutting(request.messages, past=self._past.of(request))
+        dropped = start > head
+        messages = [*request.messages[:head], *request.messages[start:]]
+        made = request.override(messages=cast("Any", messages)) if dropped else request
+        return Shaped(made, self._past.update(now))
 
 
 def _refuse(strategy: str, allow_partial: bool, text_splitter: Any) -> None:
@@ -211,28 +206,39 @@ def _refuse(strategy: str, allow_partial: bool, text_splitter: Any) -> None:
         )
 
 
-def _trimmed(
-    messages: Messages,
+def _trimmed(messages: Messages, *, end_on: Kinds, **options: Any) -> list[BaseMessage]:
+    told = convert_to_messages(messages if isinstance(messages, PromptValue) else list(messages))
+    if end_on is not None:
+        told = told[: max((i for i, m in enumerate(told, 1) if _is(m, end_on)), default=0)]
+    head, start, _ = _cut(told, **options)
+    return told[:head] + told[start:]
+
+
+def _cut(
+    told: Sequence[BaseMessage],
     *,
     limit: int,
     count: Callable[[BaseMessage], int],
     step: int | None,
-    end_on: Kinds,
     start_on: Kinds,
     keep_system: bool,
-) -> list[BaseMessage]:
-    told = convert_to_messages(messages if isinstance(messages, PromptValue) else list(messages))
-    if end_on is not None:
-        told = told[: max((i for i, m in enumerate(told, 1) if _is(m, end_on)), default=0)]
+    past: Moment | None = None,
+) -> tuple[int, int, Cut | None]:
+    """How many system messages stay, the first of the others that does, and what is to be remembered."""
     head = next((i for i, m in enumerate(told) if not isinstance(m, SystemMessage)), len(told))
-    system, turns = (told[:head], told[head:]) if keep_system else ([], told)
+    head = head if keep_system else 0
+    turns = told[head:]
     starts = legal_starts(
         [_is(m, start_on) for m in turns],
         [[c["id"] or "" for c in m.tool_calls] if isinstance(m, AIMessage) else () for m in turns],
         [[m.tool_call_id] if isinstance(m, ToolMessage) else () for m in turns],
     )
-    room = limit - sum(map(count, system))
-    return system + turns[start_of([count(m) for m in turns], starts, limit, room=room, step=step) :]
+    sizes, room = [count(m) for m in turns], limit - sum(map(count, told[:head]))
+    if past is None:
+        return head, head + start_of(sizes, starts, limit, room=room, step=step), None
+    cut = Cut.of(past.data, len(sizes))
+    start, cut = start_when_cold(sizes, starts, limit, cut, now=past.now, ttl=past.ttl, room=room, step=step)
+    return head, head + start, cut
 
 
 def _is(message: BaseMessage, kinds: Kinds) -> bool:

@@ -1,8 +1,9 @@
 """Tool results: cleared in batches, so that the prefix stands still in between; in the order of the calls."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from langchain_core.messages import (
@@ -13,12 +14,14 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_messages,
 )
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from cachepoint.core.guard import InvalidOptionError, guard
-from cachepoint.langchain.shaping.agents import ShapingMiddleware
-from cachepoint.shaping.tool_results import in_call_order, to_clear
+from cachepoint.core.guard import guard
+from cachepoint.langchain.shaping.agents import Moment, Past, Shaped, ShapingMiddleware
+from cachepoint.shaping.tool_results import check_clearing, in_call_order, to_clear, to_clear_when_cold
+from cachepoint.shaping.when import Cut, When, check_when
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import ModelRequest
@@ -78,10 +81,7 @@ class ClearToolUsesInBatches:
     def __post_init__(self) -> None:
         if _missing is not None:
             raise ImportError("ClearToolUsesInBatches needs langchain: pip install langchain") from _missing
-        least = 0 if self.clear_at_least is None else self.clear_at_least
-        for name, value in {"trigger": self.trigger, "keep": self.keep, "clear_at_least": least}.items():
-            if not isinstance(value, int) or value < 0:
-                raise InvalidOptionError(f"{name} is {value!r}; use a whole number that is not negative")
+        check_clearing(self.trigger, self.keep, self.clear_at_least)
 
     def apply(self, messages: list[AnyMessage], *, count_tokens: "TokenCounter") -> None:
         """Clear results in place.
@@ -92,9 +92,19 @@ class ClearToolUsesInBatches:
         """
         if count_tokens(messages) <= self.trigger:
             return
-        messages[:] = guard("clearing tool results", lambda: self._cleared(messages, count_tokens), messages)
+        done = guard("clearing tool results", lambda: self.cleared(messages, count_tokens)[0], messages)
+        messages[:] = done
 
-    def _cleared(self, messages: Sequence[AnyMessage], count_tokens: "TokenCounter") -> list[AnyMessage]:
+    def cleared(
+        self, messages: Sequence[AnyMessage], count_tokens: "TokenCounter", past: Moment | None = None
+    ) -> tuple[list[AnyMessage], Cut | None]:
+        """The messages with results cleared, and what is to be remembered.
+
+        Args:
+            messages: The whole history; it stays as it is.
+            count_tokens: Counts a list of messages.
+            past: What was remembered; None: nothing is.
+        """
         sizes = [count_tokens([m]) for m in messages]
         answers = [i for i, m in enumerate(messages) if isinstance(m, AIMessage)]
         results = [i for i, m in enumerate(messages) if isinstance(m, ToolMessage)]
@@ -104,20 +114,18 @@ class ClearToolUsesInBatches:
             changed = self._one_cleared(messages, call, result).items()
             return sum(sizes[i] - count_tokens([m]) for i, m in changed if m is not messages[i])
 
-        done = to_clear(
-            sizes,
-            [*answers, len(messages)],
-            results,
-            list(map(gain, calls, results)),
-            trigger=self.trigger,
-            least=self.clear_at_least,
-            keep=self.keep,
-        )
+        history = sizes, [*answers, len(messages)], results, list(map(gain, calls, results))
+        options: dict[str, Any] = {"trigger": self.trigger, "least": self.clear_at_least, "keep": self.keep}
+        if past is None:
+            done, cut = to_clear(*history, **options), None
+        else:
+            before = Cut.of(past.data, len(messages))
+            done, cut = to_clear_when_cold(*history, before, now=past.now, ttl=past.ttl, **options)
         left = list(messages)
         for call, result in zip(calls[:done], results, strict=False):
             for i, message in self._one_cleared(left, call, result).items():
                 left[i] = message
-        return left
+        return left, cut
 
     def _one_cleared(self, messages: Sequence[AnyMessage], call: int, result: int) -> dict[int, AnyMessage]:
         """The message of a call and its result as upstream's edit leaves these two, by where they stand."""
@@ -134,6 +142,115 @@ class ClearToolUsesInBatches:
             exclude_tools=self.exclude_tools,
             placeholder=self.placeholder,
         )
+
+
+@overload
+def clear_tool_results_stable(
+    messages: Messages,
+    *,
+    trigger: int = ...,
+    clear_at_least: int | None = ...,
+    keep: int = ...,
+    clear_tool_inputs: bool = ...,
+    exclude_tools: Sequence[str] = ...,
+    placeholder: str = ...,
+) -> list[BaseMessage]: ...
+
+
+@overload
+def clear_tool_results_stable(
+    messages: None = None,
+    *,
+    trigger: int = ...,
+    clear_at_least: int | None = ...,
+    keep: int = ...,
+    clear_tool_inputs: bool = ...,
+    exclude_tools: Sequence[str] = ...,
+    placeholder: str = ...,
+) -> Runnable[Any, list[BaseMessage]]: ...
+
+
+def clear_tool_results_stable(
+    messages: Messages | None = None, **options: Any
+) -> list[BaseMessage] | Runnable[Any, list[BaseMessage]]:
+    """Clears the oldest tool results of a history, many at a time, as `ClearToolUsesInBatches` does.
+
+    Give it the whole history each time; messages that are cleared are copies.
+
+    Args:
+        messages: The whole history; None: returns a Runnable for a chain.
+        options: Those of `ClearToolUsesInBatches`.
+
+    Returns:
+        The messages to send.
+
+    Raises:
+        ValueError: Where a number is negative or none.
+        ImportError: Where langchain is not installed.
+
+    Example:
+        ```python
+        chain = prompt | clear_tool_results_stable(trigger=60_000) | CachedChatBedrockConverse(model=...)
+        ```
+    """
+    clear = partial(_history_cleared, ClearToolUsesInBatches(**options))
+    if messages is None:
+        return RunnableLambda(clear, name="clear_tool_results_stable")
+    return clear(messages)
+
+
+class StableClearMiddleware(ShapingMiddleware):
+    """Clears the oldest tool results from what `create_agent` sends, many at a time.
+
+    As `ContextEditingMiddleware` with `ClearToolUsesInBatches`. The agent's state keeps the results.
+
+    Args:
+        when: `"always"`: beyond the trigger. `"cold"`: besides, at the first call after a pause that is
+            longer than `ttl`, where it gains enough: all is written anew then anyway. When the last call was
+            and what was cleared is kept in the agent's state, so it takes a checkpointer; without one it is
+            as `"always"`.
+        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        clock: Seconds; None: the system's.
+        token_counter: Counts a list of messages.
+        options: Those of `ClearToolUsesInBatches`.
+
+    Raises:
+        ValueError: Where a number is negative or none, or `when` or `ttl` is not valid.
+        ImportError: Where langchain is not installed.
+
+    Example:
+        ```python
+        agent = create_agent(model, tools, middleware=[StableClearMiddleware(trigger=60_000, when="cold")])
+        ```
+    """
+
+    def __init__(
+        self,
+        *,
+        when: When = "always",
+        ttl: float = 300.0,
+        clock: Callable[[], float] | None = None,
+        token_counter: Callable[[Sequence[Any]], int] = count_tokens_approximately,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        check_when(when, ttl)
+        self._edit = ClearToolUsesInBatches(**options)
+        self._count = token_counter
+        self._past = Past("cachepoint_cleared", when, ttl, clock)
+        self.state_schema = self._past.schema
+
+    def shape(self, request: "ModelRequest[Any]") -> Shaped:
+        """The request with results cleared."""
+        messages, cut = self._edit.cleared(request.messages, self._count, self._past.of(request))
+        same = all(a is b for a, b in zip(messages, request.messages, strict=True))
+        return Shaped(request if same else request.override(messages=messages), self._past.update(cut))
+
+
+def _history_cleared(edit: ClearToolUsesInBatches, messages: Messages) -> list[BaseMessage]:
+    told: list[Any] = convert_to_messages(messages if isinstance(messages, PromptValue) else list(messages))
+    edit.apply(told, count_tokens=count_tokens_approximately)
+    return told
 
 
 @overload
@@ -180,11 +297,11 @@ class StableResultsMiddleware(ShapingMiddleware):
         ```
     """
 
-    def shaped(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
+    def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with its tool results in order."""
         ordered = _in_order(request.messages)
         same = all(a is b for a, b in zip(ordered, request.messages, strict=True))
-        return request if same else request.override(messages=cast("Any", ordered))
+        return Shaped(request if same else request.override(messages=cast("Any", ordered)))
 
 
 def _in_order(messages: Messages) -> list[BaseMessage]:

@@ -7,7 +7,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from cachepoint.core.guard import guard
-from cachepoint.langchain.shaping.agents import ShapingMiddleware
+from cachepoint.langchain.shaping.agents import Shaped, ShapingMiddleware
 from cachepoint.shaping.tools import ToolOrder
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ class StableToolsMiddleware(ShapingMiddleware):
         super().__init__()
         self._order = ToolOrder()
 
-    def shaped(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
+    def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with its tools in the stable order."""
         tools = _ordered(self._order, request.tools)
         same = all(a is b for a, b in zip(tools, request.tools, strict=True))
-        return request if same else request.override(tools=tools)
+        return Shaped(request if same else request.override(tools=tools))
 
 
 def _ordered(order: ToolOrder, tools: Sequence[Any]) -> list[Any]:

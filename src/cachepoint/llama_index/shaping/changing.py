@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.llama_index.shaping.agents import Step
-from cachepoint.llama_index.shaping.history import StableMemory
+from cachepoint.llama_index.shaping.history import StableTrimMemory
 from cachepoint.llama_index.shaping.stored import as_data
 from cachepoint.shaping.changing import check_label, labelled
 from cachepoint.shaping.relocating import Finder, Spans, parted_blocks
@@ -59,7 +59,7 @@ class RelocateMemory(BaseMemory):
     """
 
     changing: Changing = Field(default="", exclude=True, repr=False)
-    memory: BaseMemory = Field(default_factory=StableMemory.from_defaults, exclude=True)
+    memory: BaseMemory = Field(default_factory=StableTrimMemory.from_defaults, exclude=True)
     label: str | None = None
     _pending: str = PrivateAttr(default="")
 
@@ -88,16 +88,16 @@ class RelocateMemory(BaseMemory):
 
         Args:
             changing: As of the class.
-            memory: The other; None: one as `StableMemory.from_defaults` makes it.
+            memory: The other; None: one as `StableTrimMemory.from_defaults` makes it.
             label: As of the class.
-            options: What `StableMemory.from_defaults` takes, where no memory is given.
+            options: What `StableTrimMemory.from_defaults` takes, where no memory is given.
 
         Raises:
             ValueError: Where an argument is unknown or not valid.
         """
         if memory is not None:
             refuse_unknown(cls, options, ("changing", "memory", "label"))
-        inner = StableMemory.from_defaults(**options) if memory is None else memory
+        inner = StableTrimMemory.from_defaults(**options) if memory is None else memory
         return cls(changing=changing, memory=inner, label=label)
 
     def get(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002
@@ -279,7 +279,7 @@ def _with(message: ChatMessage, text: str, *, ahead: bool = False) -> ChatMessag
 
 
 def _loaded(data: dict[str, Any]) -> BaseMemory:
-    known: dict[str, type[Any]] = {c.class_name(): c for c in (StableMemory, ChatMemoryBuffer)}
+    known: dict[str, type[Any]] = {c.class_name(): c for c in (StableTrimMemory, ChatMemoryBuffer)}
     kind = data.get("class_name")
     if kind not in known:
         raise InvalidOptionError(f"memory is a {kind!r}; give it again: from_dict(data, memory=...)")

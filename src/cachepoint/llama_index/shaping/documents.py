@@ -1,5 +1,6 @@
 """Retrieved nodes in an order that questions share."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.shaping.documents import DocumentOrder, rank_note
 
 
-class StableNodeOrder(BaseNodePostprocessor):
+class StableDocumentOrder(BaseNodePostprocessor):
     """Puts nodes in front that other questions had in front, so that the cache can be read.
 
     The order in which nodes stand can matter to answers: measure yours (docs/document-order.md). Put it
@@ -38,7 +39,7 @@ class StableNodeOrder(BaseNodePostprocessor):
 
     Example:
         ```python
-        engine = index.as_query_engine(llm=llm, node_postprocessors=[StableNodeOrder()])
+        engine = index.as_query_engine(llm=llm, node_postprocessors=[StableDocumentOrder()])
         ```
     """
 
@@ -60,7 +61,7 @@ class StableNodeOrder(BaseNodePostprocessor):
     @classmethod
     def class_name(cls) -> str:
         """The name under which it is serialised."""
-        return "StableNodeOrder"
+        return "StableDocumentOrder"
 
     def _postprocess_nodes(
         self,
@@ -85,3 +86,15 @@ class StableNodeOrder(BaseNodePostprocessor):
 def _ranked(scored: NodeWithScore, node: TextNode, order: Sequence[int]) -> NodeWithScore:
     copy = node.model_copy(update={"text": f"{node.text}\n{rank_note(order)}"})
     return NodeWithScore(node=copy, score=scored.score)
+
+
+class StableNodeOrder(StableDocumentOrder):
+    """The old name of `StableDocumentOrder`, which goes on for one release."""
+
+    def __init__(self, **options: Any) -> None:
+        warnings.warn(
+            "StableNodeOrder is StableDocumentOrder now; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        super().__init__(**options)

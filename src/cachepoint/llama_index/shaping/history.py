@@ -1,6 +1,7 @@
 """A chat memory for cached prompts: the cut moves in steps, so that the prefix holds between them."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,9 +25,12 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.core.config import now
 from cachepoint.core.guard import guard
 from cachepoint.llama_index.fields import refuse_unknown
-from cachepoint.shaping.history import check, legal_starts, start_of
+from cachepoint.llama_index.shaping.stored import as_data
+from cachepoint.shaping.history import check, legal_starts, start_of, start_when_cold
+from cachepoint.shaping.when import Cut, When, check_when
 
 # As Memory's; ChatMemoryBuffer takes the same share of the model's window.
 DEFAULT_TOKEN_LIMIT = 30_000
@@ -42,10 +46,13 @@ _OF_DEFAULTS = (
     "token_limit",
     "tokenizer_fn",
     "step",
+    "when",
+    "ttl",
+    "clock",
 )
 
 
-class StableMemory(BaseChatStoreMemory):
+class StableTrimMemory(BaseChatStoreMemory):
     """A chat memory that drops old turns in steps, and so leaves the prompt's beginning alone in between.
 
     Takes the place of `ChatMemoryBuffer` or `Memory` as `memory=` of a chat engine or an agent. The chat
@@ -64,19 +71,28 @@ class StableMemory(BaseChatStoreMemory):
             tokenizer of Claude is public).
         chat_store: Where the messages are kept.
         chat_store_key: Under which key.
+        when: `"always"`: when there is too much of it. `"cold"`: besides, at the first call after a pause
+            that is longer than `ttl`, down to what a cut leaves: all is written anew then anyway. When the
+            last call was and what was cut is kept in the memory, and saved with it.
+        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        clock: Seconds.
 
     Raises:
-        ValueError: Where step and token_limit don't fit together.
+        ValueError: Where step and token_limit don't fit together, or `when` or `ttl` is not valid.
 
     Example:
         ```python
-        memory = StableMemory.from_defaults(token_limit=40_000)
+        memory = StableTrimMemory.from_defaults(token_limit=40_000)
         engine = SimpleChatEngine.from_defaults(llm=CachedBedrockConverse(...), memory=memory)
         ```
     """
 
     token_limit: int = DEFAULT_TOKEN_LIMIT
     step: int | None = None
+    when: When = "always"
+    ttl: float = 300.0
+    clock: Callable[[], float] = Field(default=now, exclude=True, repr=False)
+    cut: dict[str, Any] | None = Field(default=None, repr=False)
     tokenizer_fn: Callable[[str], Sequence[Any]] = Field(
         default_factory=lambda: four_characters, exclude=True
     )
@@ -88,11 +104,12 @@ class StableMemory(BaseChatStoreMemory):
     @classmethod
     def class_name(cls) -> str:
         """The name under which it is serialised."""
-        return "StableMemory"
+        return "StableTrimMemory"
 
     @model_validator(mode="after")
-    def _checked(self) -> "StableMemory":
+    def _checked(self) -> "StableTrimMemory":
         check(self.token_limit, self.step)
+        check_when(self.when, self.ttl)
         return self
 
     @classmethod
@@ -105,8 +122,11 @@ class StableMemory(BaseChatStoreMemory):
         token_limit: int | None = None,
         tokenizer_fn: Callable[[str], Sequence[Any]] | None = None,
         step: int | None = None,
+        when: When = "always",
+        ttl: float = 300.0,
+        clock: Callable[[], float] = now,
         **kwargs: Any,
-    ) -> "StableMemory":
+    ) -> "StableTrimMemory":
         """A memory as `ChatMemoryBuffer.from_defaults` makes one.
 
         Args:
@@ -117,6 +137,9 @@ class StableMemory(BaseChatStoreMemory):
             token_limit: Tokens of history to send at most.
             tokenizer_fn: Counts the tokens of a text; None: 4 characters a token.
             step: Tokens by which the cut moves.
+            when: As of the class.
+            ttl: As of the class.
+            clock: As of the class.
             **kwargs: There are no others.
 
         Returns:
@@ -133,6 +156,9 @@ class StableMemory(BaseChatStoreMemory):
         return cls(
             token_limit=window if token_limit is None else token_limit,
             step=step,
+            when=when,
+            ttl=ttl,
+            clock=clock,
             tokenizer_fn=tokenizer_fn or four_characters,
             chat_store=store,
             chat_store_key=chat_store_key,
@@ -156,17 +182,21 @@ class StableMemory(BaseChatStoreMemory):
         """Replace the history. The list stays the caller's: a `SimpleChatStore` would append to it."""
         await super().aset(list(messages))
 
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """The memory as plain data."""
+        return guard("saving a memory", lambda: as_data(self), None) or super().to_dict(**kwargs)
+
     def to_string(self) -> str:
         """The memory as JSON."""
-        return self.to_json()
+        return json.dumps(self.to_dict())
 
     @classmethod
-    def from_string(cls, json_str: str) -> "StableMemory":
+    def from_string(cls, json_str: str) -> "StableTrimMemory":
         """A memory from its JSON."""
         return cls.from_dict(json.loads(json_str))
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> "StableMemory":
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> "StableTrimMemory":
         """A memory from `to_dict()`."""
         fields = {k: v for k, v in (data | kwargs).items() if k != "class_name"}
         return cls(**fields | {"chat_store": load_chat_store(fields["chat_store"])})
@@ -178,10 +208,29 @@ class StableMemory(BaseChatStoreMemory):
             [[str(i)] if (i := m.additional_kwargs.get("tool_call_id")) else () for m in history],
         )
         sizes = [self._count(m) for m in history]
-        return history[start_of(sizes, starts, self.token_limit, step=self.step) :]
+        if self.when == "always":
+            return history[start_of(sizes, starts, self.token_limit, step=self.step) :]
+        cut = Cut.of(self.cut, len(sizes))
+        start, cut = start_when_cold(
+            sizes, starts, self.token_limit, cut, now=self.clock(), ttl=self.ttl, step=self.step
+        )
+        self.cut = cut.as_data()
+        return history[start:]
 
     def _count(self, message: ChatMessage) -> int:
         return tokens_of(message, self.tokenizer_fn)
+
+
+class StableMemory(StableTrimMemory):
+    """The old name of `StableTrimMemory`, which goes on for one release."""
+
+    def __init__(self, **options: Any) -> None:
+        warnings.warn(
+            "StableMemory is StableTrimMemory now; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        super().__init__(**options)
 
 
 def four_characters(text: str) -> range:

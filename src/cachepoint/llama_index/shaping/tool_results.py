@@ -1,7 +1,8 @@
 """Tool results: cleared in batches, so that the prefix stands still in between; in the order of the calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 try:
     from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
@@ -11,10 +12,12 @@ except ModuleNotFoundError as error:
         'pip install "cachepoint[llama-index]"'
     ) from error
 
+from cachepoint.core.config import now
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.llama_index.shaping.agents import Step
 from cachepoint.llama_index.shaping.history import calls_of, tokens_of
-from cachepoint.shaping.tool_results import in_call_order, to_clear
+from cachepoint.shaping.tool_results import check_clearing, in_call_order, to_clear, to_clear_when_cold
+from cachepoint.shaping.when import Cut, When, check_when
 
 _RESULTS = frozenset({MessageRole.TOOL, MessageRole.FUNCTION})
 
@@ -41,6 +44,10 @@ class StableResults:
         return replace(step, messages=tuple(step.messages[i] for i in order))
 
 
+# In a run's context: what was cleared, and when.
+_CUT = "cachepoint_cleared"
+
+
 @dataclass(frozen=True, slots=True)
 class StableClear:
     """Clears the oldest tool results from what the model is sent, many at a time.
@@ -58,9 +65,15 @@ class StableClear:
         keep: How many of the newest results stay.
         exclude_tools: Tools whose results stay.
         placeholder: What stands in the place of a result.
+        when: `"always"`: beyond the trigger. `"cold"`: besides, at the first step after a pause that is
+            longer than `ttl`, where it gains enough: all is written anew then anyway. When the last step was
+            and what was cleared is kept in the run's context: give `run` the same `ctx` for the next turn.
+        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        clock: Seconds.
 
     Raises:
-        ValueError: Where a number is negative or none, or exclude_tools is one name.
+        ValueError: Where a number is negative or none, exclude_tools is one name, or `when` or `ttl` is not
+            valid.
 
     Example:
         ```python
@@ -73,12 +86,13 @@ class StableClear:
     keep: int = 3
     exclude_tools: Sequence[str] = ()
     placeholder: str = "[cleared]"
+    when: When = "always"
+    ttl: float = 300.0
+    clock: Callable[[], float] = now
 
     def __post_init__(self) -> None:
-        least = 0 if self.clear_at_least is None else self.clear_at_least
-        for name, value in {"trigger": self.trigger, "keep": self.keep, "clear_at_least": least}.items():
-            if not isinstance(value, int) or value < 0:
-                raise InvalidOptionError(f"{name} is {value!r}; use a whole number that is not negative")
+        check_clearing(self.trigger, self.keep, self.clear_at_least)
+        check_when(self.when, self.ttl)
         if isinstance(self.exclude_tools, str):
             raise InvalidOptionError(f"exclude_tools is {self.exclude_tools!r}; use a list of names")
 
@@ -86,22 +100,32 @@ class StableClear:
         """The step with its oldest tool results cleared, where it is due."""
         messages = step.messages
         sizes = [0 if m.role == MessageRole.SYSTEM else tokens_of(m) for m in messages]
-        if sum(sizes) <= self.trigger:
+        if self.when == "always" and sum(sizes) <= self.trigger:
             return step
         cleared = self._cleared(messages)
         gains = {i: max(0, sizes[i] - tokens_of(m)) for i, m in cleared.items()}
         results = [i for i, m in enumerate(messages) if _answered(m) is not None]
-        done = to_clear(
-            sizes,
-            [*(i for i, m in enumerate(messages) if m.role == MessageRole.ASSISTANT), len(messages)],
-            results,
-            [gains.get(i, 0) for i in results],
-            trigger=self.trigger,
-            least=self.clear_at_least,
-            keep=self.keep,
-        )
+        asked = [*(i for i, m in enumerate(messages) if m.role == MessageRole.ASSISTANT), len(messages)]
+        done = await self._done(step, sizes, asked, results, [gains.get(i, 0) for i in results])
         due = {i: cleared[i] for i in results[:done] if gains.get(i)}
         return replace(step, messages=tuple(due.get(i, m) for i, m in enumerate(messages))) if due else step
+
+    async def _done(
+        self,
+        step: Step,
+        sizes: Sequence[int],
+        asked: Sequence[int],
+        results: Sequence[int],
+        gains: Sequence[int],
+    ) -> int:
+        options: dict[str, Any] = {"trigger": self.trigger, "least": self.clear_at_least, "keep": self.keep}
+        if self.when == "always":
+            return to_clear(sizes, asked, results, gains, **options)
+        cut = Cut.of(await step.ctx.store.get(_CUT, default=None), len(sizes))
+        options |= {"now": self.clock(), "ttl": self.ttl}
+        done, cut = to_clear_when_cold(sizes, asked, results, gains, cut, **options)
+        await step.ctx.store.set(_CUT, cut.as_data())
+        return done
 
     def _cleared(self, messages: Sequence[ChatMessage]) -> dict[int, ChatMessage]:
         """The results that may be cleared, as they are then, by where they stand."""

@@ -40,7 +40,7 @@ _REMEDIES: Mapping[str, Mapping[str, str]] = {
     "messages_changed": {
         "": "Append to the history, and send what was said as it was sent before.",
         "reordered": "Answer parallel tool calls in the order in which they were asked.",
-        "truncated": "Trim seldom and much at once, as StableTrimMiddleware and StableMemory do.",
+        "truncated": "Trim seldom and much at once, as StableTrimMiddleware and StableTrimMemory do.",
         "compacted": "Summarise seldom and much at once: each summary writes what follows it anew.",
         "history summarised": "Summarise seldom and much at once: each summary writes what follows it anew.",
         "tool results cleared": "Clear tool results in batches, as ClearToolUsesInBatches does.",
