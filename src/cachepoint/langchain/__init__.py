@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cachepoint.langchain.shaping.changing import RelocateMiddleware, relocate_changing
     from cachepoint.langchain.shaping.documents import StableDocumentOrder
     from cachepoint.langchain.shaping.history import StableTrimMiddleware, trim_messages_stable
+    from cachepoint.langchain.shaping.summaries import StableSummaryMiddleware
     from cachepoint.langchain.shaping.tool_results import (
         ClearToolUsesInBatches,
         StableClearMiddleware,
@@ -42,6 +43,7 @@ _LAZY = {
     "StableDocumentOrder": "shaping.documents",
     "StableClearMiddleware": "shaping.tool_results",
     "StableResultsMiddleware": "shaping.tool_results",
+    "StableSummaryMiddleware": "shaping.summaries",
     "clear_tool_results_stable": "shaping.tool_results",
     "StableTools": "shaping.tools",
     "StableToolsMiddleware": "shaping.tools",
@@ -63,6 +65,7 @@ __all__ = [
     "StableClearMiddleware",
     "StableDocumentOrder",
     "StableResultsMiddleware",
+    "StableSummaryMiddleware",
     "StableTools",
     "StableToolsMiddleware",
     "StableTrimMiddleware",

@@ -20,6 +20,7 @@ from cachepoint.llama_index.shaping.agents import Shaped, ShapedFunctionAgent, S
 from cachepoint.llama_index.shaping.changing import Relocate, RelocateMemory
 from cachepoint.llama_index.shaping.documents import StableDocumentOrder, StableNodeOrder
 from cachepoint.llama_index.shaping.history import StableMemory, StableTrimMemory
+from cachepoint.llama_index.shaping.summaries import StableSummaryMemory
 from cachepoint.llama_index.shaping.tool_results import StableClear, StableResults
 from cachepoint.llama_index.shaping.tools import StableTools
 
@@ -41,6 +42,7 @@ __all__ = [
     "StableMemory",
     "StableNodeOrder",
     "StableResults",
+    "StableSummaryMemory",
     "StableTools",
     "StableTrimMemory",
     "Step",

@@ -155,13 +155,13 @@ def start_when_cold(
     """
     positions = [0, *accumulate(sizes)]
     space = limit if room is None else room
-    early = cut.early or cut.lapsed(now, ttl)
+    early = cut.early or cut.cold(now, ttl)
     start = start_of(sizes, starts, limit, room=room, step=step)
     if early and starts:
         lasting = max((i for i in starts if i <= cut.done), default=starts[0])
         kept = positions[-1] - positions[lasting]
         least = max(space - (step or _own_step(positions, starts, limit)), 0)
-        if kept > space or (cut.lapsed(now, ttl) and kept > least):
+        if kept > space or (cut.cold(now, ttl) and kept > least):
             fits = positions[-1] - least
             lasting = next((i for i in starts if i > lasting and positions[i] >= fits), starts[-1])
         start = lasting

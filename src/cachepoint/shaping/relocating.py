@@ -59,7 +59,7 @@ def relocated(request: Mapping[str, Any], spans: Spans, label: str | None = None
     if barred((*(m.get("content") for m in messages[:-1]), content[:end])):
         return request
     kept, moved = parted_blocks(system, spans)
-    if not moved or not any(map(_text, kept)):
+    if not moved or not says(kept):
         return request
     aside = _like(content, Fleeting(labelled(moved, label)))
     newest = {**messages[-1], "content": [*content[:end], aside, *content[end:]]}
@@ -181,6 +181,11 @@ def blocks_of(content: Any) -> Sequence[Block]:
     if not isinstance(content, list | tuple):
         return ()
     return [{"type": "text", "text": b} if isinstance(b, str) else b for b in content]
+
+
+def says(blocks: Iterable[Block]) -> bool:
+    """Whether there is a text among the blocks."""
+    return any(map(_text, blocks))
 
 
 def barred(contents: Iterable[Any]) -> bool:

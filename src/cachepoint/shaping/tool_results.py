@@ -88,11 +88,11 @@ def to_clear_when_cold(
         A number of results, from the oldest on, and what is to be remembered.
     """
     options = {"trigger": trigger, "least": least, "keep": keep}
-    if cut.early or cut.lapsed(now, ttl):
+    if cut.early or cut.cold(now, ttl):
         enough = trigger * BATCH if least is None else least
         gained = [0, *accumulate(gains)]
         done, older = cut.done, max(len(results) - keep, cut.done)
-        due = cut.lapsed(now, ttl) or sum(sizes) - gained[done] > trigger
+        due = cut.cold(now, ttl) or sum(sizes) - gained[done] > trigger
         early, cleared = True, older if due and gained[older] - gained[done] >= enough else done
     else:
         early, cleared = False, to_clear(sizes, asked, results, gains, **options)  # type: ignore[arg-type]

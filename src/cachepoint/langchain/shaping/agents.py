@@ -1,13 +1,16 @@
 """What all middleware that shape a request share: sync and async, and a fault of theirs fails no call."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
+from langchain_core.messages import AIMessage, BaseMessage
 from typing_extensions import TypedDict
 
+from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.config import now
 from cachepoint.core.guard import guard
-from cachepoint.shaping.when import Cut, When
+from cachepoint.core.models.rules import TTL_SECONDS
+from cachepoint.shaping.when import LONGEST, Cut, When
 
 try:
     from langchain.agents.middleware.types import (
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     Response = ModelResponse[Any]
 
 
-_KEEPING = "keeping what was shaped"
+KEEPING = "keeping what was shaped"
 
 
 class Shaped(NamedTuple):
@@ -65,7 +68,7 @@ class ShapingMiddleware(AgentMiddleware):
         """Call the model with the shaped request."""
         shaped = guard(f"shaping by {self.name}", lambda: self.shape(request), Shaped(request))
         response = handler(shaped.request)
-        return guard(_KEEPING, lambda: _kept(response, shaped.update), response)
+        return guard(KEEPING, lambda: kept(response, shaped.update), response)
 
     async def awrap_model_call(
         self, request: "Request", handler: "Callable[[Request], Awaitable[Response]]"
@@ -73,7 +76,7 @@ class ShapingMiddleware(AgentMiddleware):
         """Call the model with the shaped request."""
         shaped = guard(f"shaping by {self.name}", lambda: self.shape(request), Shaped(request))
         response = await handler(shaped.request)
-        return guard(_KEEPING, lambda: _kept(response, shaped.update), response)
+        return guard(KEEPING, lambda: kept(response, shaped.update), response)
 
 
 class Moment(NamedTuple):
@@ -90,11 +93,11 @@ class Past:
     Args:
         key: Under which key.
         when: Nothing is remembered unless it is `"cold"`.
-        ttl: Seconds that an entry of the cache lives.
+        ttl: Seconds that an entry of the cache lives; None: as the report of the last answer says.
         clock: Seconds; None: the system's.
     """
 
-    def __init__(self, key: str, when: When, ttl: float, clock: Callable[[], float] | None) -> None:
+    def __init__(self, key: str, when: When, ttl: float | None, clock: Callable[[], float] | None) -> None:
         self._key = key
         self._cold = when == "cold"
         self._ttl = ttl
@@ -113,15 +116,29 @@ class Past:
         """What is remembered; None where nothing is to be."""
         if not self._cold:
             return None
-        return Moment(self._clock(), self._ttl, request.state.get(self._key))
+        ttl = _written_for(request.messages) if self._ttl is None else self._ttl
+        return Moment(self._clock(), ttl, request.state.get(self._key))
 
     def update(self, cut: Cut | None) -> dict[str, Any] | None:
         """What goes to the state."""
         return None if cut is None else {self._key: cut.as_data()}
 
 
-def _kept(response: Any, update: Mapping[str, Any] | None) -> Any:
-    """The response, with which something goes to the agent's state; None: nothing does."""
+def _written_for(messages: Sequence[BaseMessage]) -> float:
+    """How long the last entry of the last answer's call lives, in seconds."""
+    answers = (m for m in reversed(messages) if isinstance(m, AIMessage))
+    report = next(answers, AIMessage("")).response_metadata.get(REPORT_KEY) or {}
+    ttls = [point["ttl"] for point in report.get("checkpoints") or ()]
+    return TTL_SECONDS[ttls[-1]] if ttls else LONGEST
+
+
+def kept(response: Any, update: Mapping[str, Any] | None) -> Any:
+    """The response, with which something goes to the agent's state.
+
+    Args:
+        response: What the handler gave.
+        update: What goes there; None: nothing.
+    """
     if update is None:
         return response
     whole = response if isinstance(response, ModelResponse) else ModelResponse(result=[response])

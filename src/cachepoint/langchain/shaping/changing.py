@@ -19,7 +19,7 @@ from cachepoint.core.guard import guard
 from cachepoint.core.prompt.documents import Fleeting
 from cachepoint.langchain.shaping.agents import Shaped, ShapingMiddleware
 from cachepoint.shaping.changing import check_label, labelled
-from cachepoint.shaping.relocating import Finder, barred, blocks_of, parted_blocks
+from cachepoint.shaping.relocating import Finder, barred, blocks_of, parted_blocks, says
 
 if TYPE_CHECKING:
     from langchain.agents.middleware.types import ModelRequest
@@ -154,7 +154,7 @@ def _moved(
         return None
     spans = finder.of(messages[0].id or str(messages[0].content))
     kept, texts = parted_blocks(blocks_of(system.content), spans)
-    if not texts or not kept:
+    if not texts or not says(kept):
         return None
     content: Any = kept[0]["text"] if isinstance(system.content, str) else kept
     return system.model_copy(update={"content": content}), texts

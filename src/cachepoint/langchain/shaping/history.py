@@ -146,7 +146,8 @@ class StableTrimMiddleware(ShapingMiddleware):
             that is longer than `ttl`, down to what a cut leaves: all is written anew then anyway. When the
             last call was and what was cut is kept in the agent's state, so it takes a checkpointer; without
             one it is as `"always"`.
-        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and 3600
+            where there is none.
         clock: Seconds; None: the system's.
 
     Raises:
@@ -168,7 +169,7 @@ class StableTrimMiddleware(ShapingMiddleware):
         token_counter: Counter = "approximate",  # noqa: S107 -- LangChain's name
         start_on: Kinds = "human",
         when: When = "always",
-        ttl: float = 300.0,
+        ttl: float | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()

@@ -209,7 +209,8 @@ class StableClearMiddleware(ShapingMiddleware):
             longer than `ttl`, where it gains enough: all is written anew then anyway. When the last call was
             and what was cleared is kept in the agent's state, so it takes a checkpointer; without one it is
             as `"always"`.
-        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and 3600
+            where there is none.
         clock: Seconds; None: the system's.
         token_counter: Counts a list of messages.
         options: Those of `ClearToolUsesInBatches`.
@@ -228,7 +229,7 @@ class StableClearMiddleware(ShapingMiddleware):
         self,
         *,
         when: When = "always",
-        ttl: float = 300.0,
+        ttl: float | None = None,
         clock: Callable[[], float] | None = None,
         token_counter: Callable[[Sequence[Any]], int] = count_tokens_approximately,
         **options: Any,

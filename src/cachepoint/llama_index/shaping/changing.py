@@ -228,7 +228,7 @@ class Relocate:
             return step
         first = next(m for m in messages if m.role == MessageRole.USER)
         system, moved = _parted(messages[0], self._finder.of(_plain(first)))
-        if not moved or not system.blocks:
+        if not moved or not system.content:
             return step
         asked = messages[newest]
         if MARK not in asked.additional_kwargs:

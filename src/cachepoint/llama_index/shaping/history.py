@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 try:
     from llama_index.core.base.llms.types import (
@@ -30,7 +30,7 @@ from cachepoint.core.guard import guard
 from cachepoint.llama_index.fields import refuse_unknown
 from cachepoint.llama_index.shaping.stored import as_data
 from cachepoint.shaping.history import check, legal_starts, start_of, start_when_cold
-from cachepoint.shaping.when import Cut, When, check_when
+from cachepoint.shaping.when import LONGEST, Cut, When, check_when
 
 # As Memory's; ChatMemoryBuffer takes the same share of the model's window.
 DEFAULT_TOKEN_LIMIT = 30_000
@@ -74,7 +74,7 @@ class StableTrimMemory(BaseChatStoreMemory):
         when: `"always"`: when there is too much of it. `"cold"`: besides, at the first call after a pause
             that is longer than `ttl`, down to what a cut leaves: all is written anew then anyway. When the
             last call was and what was cut is kept in the memory, and saved with it.
-        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        ttl: Seconds that an entry of the cache lives at most: 3600, or 300 where the policy has `ttl="5m"`.
         clock: Seconds.
 
     Raises:
@@ -90,7 +90,7 @@ class StableTrimMemory(BaseChatStoreMemory):
     token_limit: int = DEFAULT_TOKEN_LIMIT
     step: int | None = None
     when: When = "always"
-    ttl: float = 300.0
+    ttl: float = LONGEST
     clock: Callable[[], float] = Field(default=now, exclude=True, repr=False)
     cut: dict[str, Any] | None = Field(default=None, repr=False)
     tokenizer_fn: Callable[[str], Sequence[Any]] = Field(
@@ -99,6 +99,7 @@ class StableTrimMemory(BaseChatStoreMemory):
 
     def __init__(self, **options: Any) -> None:
         refuse_unknown(type(self), options, type(self).model_fields)
+        check_when(options.get("when", "always"), options.get("ttl"))
         super().__init__(**options)
 
     @classmethod
@@ -109,7 +110,6 @@ class StableTrimMemory(BaseChatStoreMemory):
     @model_validator(mode="after")
     def _checked(self) -> "StableTrimMemory":
         check(self.token_limit, self.step)
-        check_when(self.when, self.ttl)
         return self
 
     @classmethod
@@ -123,7 +123,7 @@ class StableTrimMemory(BaseChatStoreMemory):
         tokenizer_fn: Callable[[str], Sequence[Any]] | None = None,
         step: int | None = None,
         when: When = "always",
-        ttl: float = 300.0,
+        ttl: float = LONGEST,
         clock: Callable[[], float] = now,
         **kwargs: Any,
     ) -> "StableTrimMemory":
@@ -191,22 +191,18 @@ class StableTrimMemory(BaseChatStoreMemory):
         return json.dumps(self.to_dict())
 
     @classmethod
-    def from_string(cls, json_str: str) -> "StableTrimMemory":
-        """A memory from its JSON."""
-        return cls.from_dict(json.loads(json_str))
+    def from_string(cls, json_str: str, **kwargs: Any) -> Self:
+        """A memory from its JSON; what is not in there is given again."""
+        return cls.from_dict(json.loads(json_str), **kwargs)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> "StableTrimMemory":
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
         """A memory from `to_dict()`."""
         fields = {k: v for k, v in (data | kwargs).items() if k != "class_name"}
         return cls(**fields | {"chat_store": load_chat_store(fields["chat_store"])})
 
     def _kept(self, history: list[ChatMessage]) -> list[ChatMessage]:
-        starts = legal_starts(
-            [m.role == MessageRole.USER for m in history],
-            [[ident for ident, _ in calls_of(m)] for m in history],
-            [[str(i)] if (i := m.additional_kwargs.get("tool_call_id")) else () for m in history],
-        )
+        starts = starts_of(history)
         sizes = [self._count(m) for m in history]
         if self.when == "always":
             return history[start_of(sizes, starts, self.token_limit, step=self.step) :]
@@ -219,6 +215,15 @@ class StableTrimMemory(BaseChatStoreMemory):
 
     def _count(self, message: ChatMessage) -> int:
         return tokens_of(message, self.tokenizer_fn)
+
+
+def starts_of(history: Sequence[ChatMessage]) -> list[int]:
+    """The messages with which a history may begin."""
+    return legal_starts(
+        [m.role == MessageRole.USER for m in history],
+        [[ident for ident, _ in calls_of(m)] for m in history],
+        [[str(i)] if (i := m.additional_kwargs.get("tool_call_id")) else () for m in history],
+    )
 
 
 class StableMemory(StableTrimMemory):

@@ -17,7 +17,7 @@ from cachepoint.core.guard import InvalidOptionError
 from cachepoint.llama_index.shaping.agents import Step
 from cachepoint.llama_index.shaping.history import calls_of, tokens_of
 from cachepoint.shaping.tool_results import check_clearing, in_call_order, to_clear, to_clear_when_cold
-from cachepoint.shaping.when import Cut, When, check_when
+from cachepoint.shaping.when import LONGEST, Cut, When, check_when
 
 _RESULTS = frozenset({MessageRole.TOOL, MessageRole.FUNCTION})
 
@@ -68,7 +68,7 @@ class StableClear:
         when: `"always"`: beyond the trigger. `"cold"`: besides, at the first step after a pause that is
             longer than `ttl`, where it gains enough: all is written anew then anyway. When the last step was
             and what was cleared is kept in the run's context: give `run` the same `ctx` for the next turn.
-        ttl: Seconds that an entry of the cache lives: 300, or 3600 with `ttl="1h"`.
+        ttl: Seconds that an entry of the cache lives at most: 3600, or 300 where the policy has `ttl="5m"`.
         clock: Seconds.
 
     Raises:
@@ -87,7 +87,7 @@ class StableClear:
     exclude_tools: Sequence[str] = ()
     placeholder: str = "[cleared]"
     when: When = "always"
-    ttl: float = 300.0
+    ttl: float = LONGEST
     clock: Callable[[], float] = now
 
     def __post_init__(self) -> None:

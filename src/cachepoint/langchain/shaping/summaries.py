@@ -1,0 +1,219 @@
+"""Summaries of an agent's history, made inside its own prefix."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from langchain_core.exceptions import ContextOverflowError
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
+from langchain_core.runnables import RunnableBinding
+
+from cachepoint.core.guard import guard
+from cachepoint.langchain.shaping.agents import KEEPING, Past, ShapingMiddleware, kept
+from cachepoint.shaping.summaries import INSTRUCTION, check_summary, earlier, too_long, usable
+from cachepoint.shaping.when import Cut, When, check_when
+
+try:
+    from langchain.agents.middleware import SummarizationMiddleware
+    from langgraph.graph.message import REMOVE_ALL_MESSAGES
+except ModuleNotFoundError:  # the base says what is missing
+    SummarizationMiddleware = None  # type: ignore[assignment,misc]
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware.types import ModelCallResult, ModelRequest, ModelResponse
+
+    Request = ModelRequest[Any]
+    Response = ModelResponse[Any]
+
+_DOING = "summarising a history"
+
+
+class StableSummaryMiddleware(ShapingMiddleware):
+    """Summarises the history of `create_agent` with the agent's own call, so that the history is read.
+
+    When, and what is kept, is what `SummarizationMiddleware` of langchain decides. The history is not handed
+    to a model as a text: the call is that of the agent, system prompt, tools, settings and messages
+    unchanged, with an instruction behind them. Where the answer is a call of a tool or no text, or the
+    context has no room for it, the summary is made the stock way. The new history goes to the agent's state.
+
+    Put it behind `RelocateMiddleware`, and in front of those that change the request for the model.
+
+    Args:
+        trigger: From how much on, as of `SummarizationMiddleware`: `("tokens", 50_000)`.
+        keep: What stays as it is, as of `SummarizationMiddleware`.
+        instruction: What the model is asked behind the conversation.
+        model: What makes summaries the stock way; None: the agent's model.
+        when: `"always"`: beyond the trigger. `"cold"`: besides, from three quarters of it on, at the first
+            call after a pause that is longer than `ttl`: all is written anew then anyway. When the last call
+            was is kept in the agent's state, so it takes a checkpointer; without one it is as `"always"`.
+        ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and
+            3600 where there is none.
+        clock: Seconds; None: the system's.
+        options: What else `SummarizationMiddleware` takes: `token_counter`, and `summary_prompt` and
+            `trim_tokens_to_summarize` for the stock way.
+
+    Raises:
+        ValueError: Where an option is not valid.
+        ImportError: Where langchain is not installed.
+
+    Example:
+        ```python
+        agent = create_agent(
+            model, tools, middleware=[StableSummaryMiddleware(trigger=("tokens", 50_000))], checkpointer=saver
+        )
+        ```
+    """
+
+    def __init__(
+        self,
+        trigger: Any,
+        *,
+        keep: Any = ("messages", 20),
+        instruction: str = INSTRUCTION,
+        model: BaseChatModel | None = None,
+        when: When = "always",
+        ttl: float | None = None,
+        clock: Callable[[], float] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        check_when(when, ttl)
+        check_summary(instruction)
+        self._instruction = instruction
+        self._model = model
+        self._options = {"keep": keep, **options}
+        self._trigger = trigger
+        self._past = Past("cachepoint_summarised", when, ttl, clock)
+        self.state_schema = self._past.schema
+        # Upstream checks the options.
+        self._stock(model or FakeListChatModel(responses=[]), trigger)
+
+    def wrap_model_call(
+        self, request: "Request", handler: "Callable[[Request], Response]"
+    ) -> "ModelCallResult[Any]":
+        """Call the model, with a summary in the place of what was said where that is due."""
+        plan = guard(_DOING, lambda: self._plan(request), Plan())
+        history = None
+        if plan.asks is not None:
+            text = None
+            try:
+                answer = handler(plan.asks)
+            except Exception as error:
+                if not guard(_DOING, partial(_is_too_long, error), False):
+                    raise
+            else:
+                text = guard(_DOING, lambda: _text(answer), None)
+            if text is None:
+                stock = guard(_DOING, lambda: self._stock(_called(request, self._model), plan.trigger), None)
+                update = stock and stock.before_model(_state(request), request.runtime)
+            else:
+                update = guard(_DOING, lambda: self._written(request, plan.trigger, text), None)
+            history = guard(_DOING, lambda: _history(update), None)
+        response = handler(guard(_DOING, lambda: _with(request, history), request))
+        return guard(KEEPING, lambda: kept(response, _update(response, history, plan.update)), response)
+
+    async def awrap_model_call(
+        self, request: "Request", handler: "Callable[[Request], Awaitable[Response]]"
+    ) -> "ModelCallResult[Any]":
+        """As `wrap_model_call`."""
+        plan = guard(_DOING, lambda: self._plan(request), Plan())
+        history = None
+        if plan.asks is not None:
+            text = None
+            try:
+                answer = await handler(plan.asks)
+            except Exception as error:
+                if not guard(_DOING, partial(_is_too_long, error), False):
+                    raise
+            else:
+                text = guard(_DOING, lambda: _text(answer), None)
+            if text is None:
+                stock = guard(_DOING, lambda: self._stock(_called(request, self._model), plan.trigger), None)
+                update = stock and await stock.abefore_model(_state(request), request.runtime)
+            else:
+                update = guard(_DOING, lambda: self._written(request, plan.trigger, text), None)
+            history = guard(_DOING, lambda: _history(update), None)
+        response = await handler(guard(_DOING, lambda: _with(request, history), request))
+        return guard(KEEPING, lambda: kept(response, _update(response, history, plan.update)), response)
+
+    def _plan(self, request: "Request") -> "Plan":
+        past = self._past.of(request)
+        trigger, update = self._trigger, None
+        if past is not None:
+            cut = Cut.of(past.data, len(request.messages))
+            trigger = earlier(trigger) if cut.cold(past.now, past.ttl) else trigger
+            update = self._past.update(cut.then(past.now, len(request.messages), 0, early=False))
+        if not self._is_due(request, trigger):
+            return Plan(update=update)
+        asked = [*request.messages, HumanMessage(self._instruction)]
+        return Plan(request.override(messages=asked), trigger, update)
+
+    def _is_due(self, request: "Request", trigger: Any) -> bool:
+        """Whether upstream would make a summary."""
+        return self._written(request, trigger, "") is not None
+
+    def _written(self, request: "Request", trigger: Any, text: str) -> Any:
+        """What upstream makes of the state with a summary that is there."""
+        stock = self._stock(_called(request, self._model), trigger, summarizer=lambda _: text)
+        return stock.before_model(_state(request), request.runtime)
+
+    def _stock(self, model: BaseChatModel, trigger: Any, **options: Any) -> Any:
+        return SummarizationMiddleware(model, trigger=trigger, **self._options, **options)
+
+
+class Plan(NamedTuple):
+    """What is to be done at a call.
+
+    Attributes:
+        asks: The request for a summary; None: none is due.
+        trigger: What made it due.
+        update: What goes to the agent's state.
+    """
+
+    asks: Any = None
+    trigger: Any = None
+    update: Mapping[str, Any] | None = None
+
+
+def _called(request: "Request", given: BaseChatModel | None) -> Any:
+    """The model that makes summaries the stock way."""
+    model: Any = request.model if given is None else given
+    return model.bound if isinstance(model, RunnableBinding) else model
+
+
+def _state(request: "Request") -> Any:
+    return {"messages": list(request.messages)}
+
+
+def _history(update: Any) -> list[AnyMessage] | None:
+    """The messages of an update of upstream's, which first removes all that there are."""
+    messages = (update or {}).get("messages")
+    return None if not messages else [m for m in messages if not isinstance(m, RemoveMessage)]
+
+
+def _with(request: "Request", history: list[AnyMessage] | None) -> "Request":
+    return request if history is None else request.override(messages=history)
+
+
+def _update(
+    response: Any, history: list[AnyMessage] | None, update: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """What goes to the state: a new history with the answer behind it, where there is one."""
+    if history is None:
+        return update
+    answers = getattr(response, "result", [response])
+    return {**(update or {}), "messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *history, *answers]}
+
+
+def _text(answer: Any) -> str | None:
+    """The summary that an answer is; None where it is none."""
+    messages = [m for m in getattr(answer, "result", [answer]) if isinstance(m, AIMessage)]
+    if not messages or not usable(messages[-1].text, calls=bool(messages[-1].tool_calls)):
+        return None
+    return messages[-1].text.strip()
+
+
+def _is_too_long(error: Exception) -> bool:
+    """Whether a model says that there is no room for the prompt."""
+    return isinstance(error, ContextOverflowError) or too_long(str(error))

@@ -1,0 +1,300 @@
+"""Summaries that are made inside the prefix of the conversation, in both frameworks."""
+
+import asyncio
+import json
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import dynamic_prompt
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.chat_engine import SimpleChatEngine
+from llama_index.core.tools import FunctionTool
+
+from cachepoint import volatile
+from cachepoint.core.guard import InvalidOptionError
+from cachepoint.emulator import EmulatedError, Reply
+from cachepoint.langchain import CachedChatBedrockConverse, RelocateMiddleware, StableSummaryMiddleware
+from cachepoint.llama_index import CachedBedrockConverse, ShapedFunctionAgent, StableSummaryMemory
+from cachepoint.shaping.summaries import INSTRUCTION
+from tests.adapters.contract import CLAUDE, MANUAL
+from tests.adapters.llama_index_adapter import AGENTS, where
+
+pytestmark = [*AGENTS, pytest.mark.filterwarnings("ignore:Call to deprecated")]
+BUILT = CachedChatBedrockConverse
+# langchain counts what Bedrock reported, the system prompt with it; a memory counts its messages.
+TRIGGER, LIMIT, KEEP = 6_000, 3_000, 700
+SUMMARY = "The person asks for valves."
+
+
+def look(part: str) -> str:
+    """Look a part up."""
+    return f"{part} is in stock. " * 20
+
+
+class Model:
+    """Calls a tool once a turn, answers, and does what it is told to where a summary is asked."""
+
+    def __init__(self, summary=SUMMARY):
+        self.summary = summary
+        self.asked = 0
+
+    def __call__(self, request):
+        last = request.messages[-1]["content"]
+        if any(INSTRUCTION[:30] in b.get("text", "") for b in last):
+            self.asked += 1
+            return self.summary(last) if callable(self.summary) else Reply.text(self.summary)
+        if "MESSAGES TO SUMMARIZE" in str(last).upper() or "transcript so far" in str(last).lower():
+            return Reply.text("The stock way.")
+        if request.tools and "toolResult" not in last[0]:
+            use = {
+                "toolUseId": f"use_{len(request.messages)}_{self.asked}",
+                "name": "look",
+                "input": {"part": "valve"},
+            }
+            return Reply(({"toolUse": use},))
+        return Reply.text("It is on the left. " * 30)
+
+
+def agent_of(build, cache, *first, saver=None, **options):
+    options = {"keep": ("tokens", KEEP), **options}
+    return create_agent(
+        build(prompt_cache=cache),
+        [look],
+        system_prompt=None if first else MANUAL,
+        middleware=[*first, StableSummaryMiddleware(("tokens", TRIGGER), **options)],
+        checkpointer=saver or InMemorySaver(),
+    )
+
+
+CONFIG = {"configurable": {"thread_id": "1"}}
+
+
+def talk(agent, turns, awaited=False, bedrock=None, first=0):
+    for n in range(first, first + turns):
+        if bedrock is not None:
+            bedrock.advance(30)
+        asked = {"messages": [HumanMessage(f"Question {n}: " + "where is the valve? " * 30)]}
+        state = asyncio.run(agent.ainvoke(asked, CONFIG)) if awaited else agent.invoke(asked, CONFIG)
+    return state["messages"]
+
+
+def summaries(bedrock):
+    return [c for c in bedrock.answered if INSTRUCTION[:30] in json.dumps(c.request["messages"][-1])]
+
+
+def alternate(messages):
+    """Roles as Bedrock asks for them, and each result behind its call."""
+    open_calls = set()
+    for message in messages:
+        if isinstance(message, AIMessage):
+            assert not open_calls
+            open_calls = {c["id"] for c in message.tool_calls}
+        elif isinstance(message, ToolMessage):
+            open_calls.remove(message.tool_call_id)
+    assert not open_calls
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_the_call_of_a_summary_is_the_agents_own(awaited, build, bedrock, cache):
+    model = Model()
+    bedrock.say(model)
+    messages = talk(agent_of(build, cache), 20, awaited, bedrock)
+    made = summaries(bedrock)
+    assert len(made) == model.asked >= 2
+    for call in made:
+        before = bedrock.answered[bedrock.answered.index(call) - 1]
+        assert call.request["system"] == before.request["system"]
+        assert call.request["toolConfig"] == before.request["toolConfig"]
+        usage = call.usage
+        whole = usage["cacheReadInputTokens"] + usage["cacheWriteInputTokens"] + usage["inputTokens"]
+        assert usage["cacheReadInputTokens"] >= 0.8 * whole
+        after = bedrock.answered[bedrock.answered.index(call) + 1]
+        # The system prompt and the tools are read, what is left is written, and read from then on.
+        assert after.usage["cacheReadInputTokens"] > 1_024
+        assert SUMMARY in json.dumps(after.request["messages"][0])
+    later = [c.usage for c in bedrock.answered[bedrock.answered.index(made[0]) + 1 :]]
+    assert later[1]["cacheReadInputTokens"] == (
+        later[0]["cacheReadInputTokens"] + later[0]["cacheWriteInputTokens"]
+    )
+    alternate(messages)
+    assert len({m.id for m in messages}) == len(messages)
+    assert INSTRUCTION[:30] not in str(messages)
+    assert str(messages).count(SUMMARY) == 1
+    # The last of what was said is there, in order, the newest at the end.
+    assert [m.type for m in messages[-4:]] == ["human", "ai", "tool", "ai"]
+    assert messages[-4].text.startswith("Question 19:")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: Reply(({"toolUse": {"toolUseId": "x", "name": "look", "input": {"part": "pump"}}},)),
+        lambda _: Reply.text(" "),
+        EmulatedError("Input is too long for requested model.", code="ValidationException", status=400),
+    ],
+    ids=["a call of a tool", "no text", "too long"],
+)
+@pytest.mark.parametrize("awaited", [False, True])
+def test_the_stock_way_where_there_is_no_summary(awaited, answer, build, bedrock, cache):
+    bedrock.say(Model(raising(answer)))
+    messages = talk(agent_of(build, cache), 12, awaited, bedrock)
+    assert "The stock way." in messages[0].text
+    alternate(messages)
+
+
+def raising(answer):
+    """What a responder does: an error is raised."""
+    if not isinstance(answer, Exception):
+        return answer
+
+    def raised(_):
+        raise answer
+
+    return raised
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_other_errors_are_the_users(awaited, build, bedrock, cache):
+    bedrock.say(Model(raising(EmulatedError("Not for you.", code="AccessDeniedException", status=403))))
+    with pytest.raises(Exception, match="Not for you"):
+        talk(agent_of(build, cache), 12, awaited, bedrock)
+
+
+def test_it_goes_on_from_a_checkpoint(build, bedrock, cache):
+    bedrock.say(Model())
+    saver = InMemorySaver()
+    talk(agent_of(build, cache, saver=saver), 10, bedrock=bedrock)
+    count = len(summaries(bedrock))
+    messages = talk(agent_of(build, cache, saver=saver), 10, bedrock=bedrock, first=10)
+    assert len(summaries(bedrock)) > count >= 1
+    assert SUMMARY in messages[0].text
+    alternate(messages)
+
+
+def test_behind_what_moves_changing_text(build, bedrock, cache):
+    bedrock.say(Model())
+    clock = iter(range(10, 99))
+    prompt = dynamic_prompt(lambda _: f"{volatile(f'It is {next(clock)}:05.')}\n\n{MANUAL}")
+    messages = talk(agent_of(build, cache, prompt, RelocateMiddleware()), 12, bedrock=bedrock)
+    assert len(summaries(bedrock)) >= 1
+    assert all(":05." not in json.dumps(c.request["system"]) for c in bedrock.answered)
+    humans = [m for m in messages if isinstance(m, HumanMessage) and m.text.startswith("Question")]
+    assert all(m.text.count(":05.") == 1 for m in humans)
+    made = summaries(bedrock)[-1].usage
+    assert made["cacheReadInputTokens"] > 4 * made["cacheWriteInputTokens"]
+    alternate(messages)
+
+
+@pytest.mark.parametrize("when", ["always", "cold"])
+def test_at_a_pause_it_is_made_before_it_has_to_be(when, build, bedrock, cache):
+    bedrock.say(Model())
+    agent = agent_of(build, cache, when=when, ttl=300, clock=bedrock.now)
+    talk(agent, 4, bedrock=bedrock)
+    assert not summaries(bedrock)
+    bedrock.advance(4_000)
+    talk(agent, 1, bedrock=bedrock, first=4)
+    assert len(summaries(bedrock)) == (when == "cold")
+
+
+def test_nothing_due_is_nothing_changed(build, bedrock, cache):
+    bedrock.say(Model())
+    messages = talk(agent_of(build, cache), 2, bedrock=bedrock)
+    assert not summaries(bedrock)
+    assert [m.type for m in messages] == ["human", "ai", "tool", "ai"] * 2
+
+
+def test_what_is_wrong_is_refused_when_it_is_given():
+    for options in ({"keep": ("pages", 3)}, {"instruction": " "}, {"when": "later"}):
+        with pytest.raises(ValueError, match=r"pages|instruction|later"):
+            StableSummaryMiddleware(("tokens", 9), **options)
+    for options in ({"keep": -1}, {"instruction": ""}, {"when": "later"}, {"trigger": 3}):
+        with pytest.raises(InvalidOptionError):
+            StableSummaryMemory.from_defaults(**options)
+
+
+def memory_of(llm, **options):
+    return StableSummaryMemory.from_defaults(llm=llm, token_limit=LIMIT, keep=KEEP, **options)
+
+
+@pytest.fixture
+def llm(bedrock, cache):
+    bedrock.say(Model())
+    return CachedBedrockConverse(CLAUDE, **where(bedrock), prompt_cache=cache)
+
+
+def chat(llm, memory, turns, awaited=False, first=0):
+    engine = SimpleChatEngine.from_defaults(llm=llm, memory=memory, system_prompt=MANUAL)
+    for n in range(first, first + turns):
+        text = f"Question {n}: " + "where is the valve? " * 30
+        asyncio.run(engine.achat(text)) if awaited else engine.chat(text)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_chat_reads_its_history_for_a_summary(awaited, llm, bedrock):
+    memory = memory_of(llm, system_prompt=MANUAL)
+    chat(llm, memory, 24, awaited)
+    made = summaries(bedrock)
+    assert len(made) >= 2
+    for call in made:
+        usage = call.usage
+        whole = usage["cacheReadInputTokens"] + usage["cacheWriteInputTokens"] + usage["inputTokens"]
+        assert usage["cacheReadInputTokens"] >= 0.85 * whole
+    history = memory.get_all()
+    assert SUMMARY in history[0].content
+    assert history[0].role == MessageRole.USER
+    assert INSTRUCTION[:30] not in str(history)
+    roles = [m.role for m in history[1:]]
+    assert roles == [MessageRole.USER, MessageRole.ASSISTANT] * (len(roles) // 2)
+    assert history[-2].content.startswith("Question 23:")
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize(
+    "answer", [Reply.text(" "), EmulatedError("prompt is too long", code="ValidationException", status=400)]
+)
+def test_a_chats_stock_way(awaited, answer, llm, bedrock):
+    bedrock.say(Model(raising(answer) if isinstance(answer, Exception) else lambda _: answer))
+    memory = memory_of(llm, system_prompt=MANUAL)
+    chat(llm, memory, 12, awaited)
+    assert "The stock way." in memory.get_all()[0].content
+
+
+def test_an_agents_summary_has_its_tools(llm, bedrock):
+    memory = memory_of(llm, system_prompt=MANUAL, tools=[FunctionTool.from_defaults(look)])
+    agent = ShapedFunctionAgent(llm=llm, tools=[look], system_prompt=MANUAL)
+
+    async def turns():
+        for n in range(8):
+            await agent.run(f"Question {n}: " + "where is the valve? " * 30, memory=memory)
+
+    asyncio.run(turns())
+    made = summaries(bedrock)
+    assert made
+    for call in made:
+        before = bedrock.answered[bedrock.answered.index(call) - 1]
+        assert names(call.request) == names(before.request)
+        usage = call.usage
+        assert usage["cacheReadInputTokens"] > 4 * usage["cacheWriteInputTokens"]
+
+
+def names(request):
+    return [t["toolSpec"]["name"] for t in request["toolConfig"]["tools"] if "toolSpec" in t]
+
+
+def test_a_saved_memory_goes_on(llm, bedrock):
+    memory = memory_of(llm, system_prompt=MANUAL)
+    chat(llm, memory, 12)
+    again = StableSummaryMemory.from_string(memory.to_string(), llm=llm)
+    assert again.get_all() == memory.get_all()
+    count = len(summaries(bedrock))
+    chat(llm, again, 12, first=12)
+    assert len(summaries(bedrock)) > count >= 1
+    assert isinstance(again.get_all()[0].content, str)
+
+
+def test_without_a_model_nothing_is_summarised():
+    memory = StableSummaryMemory.from_defaults(token_limit=10)
+    memory.put(ChatMessage("word " * 100))
+    assert memory.get() == [ChatMessage("word " * 100)]
