@@ -6,25 +6,29 @@ from io import BytesIO
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ContextEditingMiddleware
+from langchain.agents.middleware import ContextEditingMiddleware, dynamic_prompt
 from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
 
-from cachepoint import PromptCache
+from cachepoint import PromptCache, volatile
 from cachepoint.langchain import (
     CachedChatBedrock,
     CachedChatBedrockConverse,
     CachepointMiddleware,
     CacheUsageCallbackHandler,
     ClearToolUsesInBatches,
+    RelocateMiddleware,
+    StableClearMiddleware,
     StableDocumentOrder,
     StableResultsMiddleware,
+    StableSummaryMiddleware,
     StableTools,
     StableToolsMiddleware,
     StableTrimMiddleware,
     order_tool_results,
+    relocate_changing,
 )
 from tests.adapters.contract import CLAUDE, MANUAL
 from tests.adapters.langchain_shapes import look_up
@@ -36,6 +40,7 @@ CACHED = "cachepoint.langchain.cached:Cached"
 INVOKING = "cachepoint.langchain.invoking"
 BOUND = "cachepoint.langchain.binding:BoundModel"
 ORDER = "cachepoint.langchain.shaping.documents:StableDocumentOrder"
+SUMMARY = "cachepoint.langchain.shaping.summaries:StableSummaryMiddleware"
 # What LangChain itself calls: each holds a guard, or does nothing that could raise.
 ENTRIES = (
     *CLIENTS,
@@ -65,8 +70,10 @@ ENTRIES = (
     "cachepoint.langchain.shaping.agents:ShapingMiddleware.awrap_model_call",
     "cachepoint.langchain.shaping.tools:StableTools.__call__",
     "cachepoint.langchain.shaping.tool_results:_in_order",
-    "cachepoint.langchain.shaping.history:StableTrimMiddleware.wrap_model_call",
-    "cachepoint.langchain.shaping.history:StableTrimMiddleware.awrap_model_call",
+    "cachepoint.langchain.shaping.changing:_relocated",
+    *(f"{SUMMARY}.{name}" for name in ("wrap_model_call", "_summarised", "_asked")),
+    *(f"{SUMMARY}.a{name}" for name in ("wrap_model_call",)),
+    *(f"{SUMMARY}._a{name}" for name in ("summarised", "asked")),
     "cachepoint.langchain.middleware:CachepointMiddleware.wrap_model_call",
     "cachepoint.langchain.middleware:CachepointMiddleware.awrap_model_call",
     "cachepoint.langchain.retrieval:RetrievalHandler.on_retriever_end",
@@ -204,6 +211,49 @@ def test_a5_a_fault_of_ours_never_fails_an_agent(mode):
     plain = run(agent(model(ChatBedrockConverse)))
     assert len(plain) == 4
     check(run, plain, make=make, modules=HERE, entries=ENTRIES)
+
+
+@pytest.mark.parametrize("mode", AGENTS)
+@pytest.mark.parametrize("summarises", [True, False])
+def test_a5_a_fault_of_ours_never_fails_an_agent_whose_history_is_shaped(summarises, mode):
+    """The answers are those of the agent without us; an answer that calls a tool is no summary."""
+
+    def agent(llm, *stack):
+        return create_agent(
+            llm,
+            [look_up],
+            middleware=[dynamic_prompt(lambda _: f"{volatile('It rains.')}\nBe kind."), *stack],
+        )
+
+    def run(agent):
+        turns = [HumanMessage("Where?", id="1"), AIMessage("Here", id="2"), HumanMessage("Why?", id="3")]
+        turn = {"messages": turns}
+        state = agent.invoke(turn) if mode == "invoke" else asyncio.run(agent.ainvoke(turn))
+        return [m.text for m in state["messages"][-1:]]
+
+    def make():
+        summary = StableSummaryMiddleware(
+            ("messages", 3),
+            keep=("messages", 2),
+            when="cold",
+            instruction="Sum up." if summarises else "Where?",
+        )
+        trim = StableTrimMiddleware(max_tokens=50_000, when="cold")
+        clear = StableClearMiddleware(trigger=1, keep=0, clear_at_least=0, when="cold")
+        return agent(AGENTS[mode](), RelocateMiddleware(learned=True), trim, clear, summary)
+
+    check(run, run(agent(model(ChatBedrockConverse))), make=make, modules=HERE, entries=ENTRIES)
+
+
+def test_a5_a_fault_of_ours_never_fails_a_chain_that_moves_what_changes():
+    history = [SystemMessage(f"{volatile('It is 10:05.')}\n{MANUAL}"), HumanMessage("Where?")]
+
+    def run(chain):
+        return [m.type for m in chain.invoke(history)]
+
+    check(
+        run, ["system", "human"], make=lambda: relocate_changing(learned=True), modules=HERE, entries=ENTRIES
+    )
 
 
 def test_a5_a_fault_of_ours_never_fails_a_list_of_tools():

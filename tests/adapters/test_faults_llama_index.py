@@ -21,10 +21,12 @@ from cachepoint.llama_index import (
     CachedBedrockConverse,
     CacheUsageEventHandler,
     CacheUsageLegacyHandler,
+    RelocateMemory,
     ShapedFunctionAgent,
     StableClear,
     StableDocumentOrder,
     StableResults,
+    StableSummaryMemory,
     StableTools,
     StableTrimMemory,
 )
@@ -39,6 +41,8 @@ SEAM = "cachepoint.llama_index.seam"
 AGENTS = "cachepoint.llama_index.shaping.agents"
 LEGACY = "cachepoint.llama_index.events:CacheUsageLegacyHandler"
 # They hold a guard, or no more than what LlamaIndex or Python asks for.
+SUMMARY = "cachepoint.llama_index.shaping.summaries:StableSummaryMemory"
+RELOCATES = "cachepoint.llama_index.shaping.changing:RelocateMemory"
 ENTRIES = (
     *CLIENTS,
     f"{LLM}.chat",
@@ -52,7 +56,12 @@ ENTRIES = (
     f"{LLM}._get_response_token_counts",
     f"{SEAM}:CallClient.converse",
     f"{SEAM}:CallClient.converse_stream",
-    "cachepoint.llama_index.shaping.history:StableTrimMemory.get",
+    *(f"cachepoint.llama_index.shaping.history:StableTrimMemory.{name}" for name in ("get", "set", "aset")),
+    *(f"{SUMMARY}.{name}" for name in ("get", "aget", "_asked", "_aasked", "_new")),
+    *(
+        f"{RELOCATES}.{name}"
+        for name in ("get", "aget", "get_all", "aget_all", "put", "aput", "aput_messages")
+    ),
     "cachepoint.llama_index.shaping.history:four_characters",
     "cachepoint.llama_index.shaping.documents:StableDocumentOrder._postprocess_nodes",
     f"{AGENTS}:Shaped.take_step",
@@ -193,6 +202,26 @@ def agent(cls, called, **options):
 async def _ran(made):
     result = await made.run(user_msg="Read both.")
     return len(result.tool_calls), result.response.role
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a5_a_fault_of_ours_never_fails_a_chat_whose_memory_is_shaped(awaited, bedrock):
+    """The answers are there; what a memory of ours puts in or leaves out is another matter."""
+
+    def run(called):
+        engine = SimpleChatEngine.from_defaults(llm=called.llm, system_prompt=MANUAL, memory=called.memory)
+        asked = ("Where?", "And how?", "Why?")
+        return len([str(asyncio.run(engine.achat(a)) if awaited else engine.chat(a)) for a in asked])
+
+    def make():
+        called = Called(*bedrock, CachedBedrockConverse, prompt_cache=PromptCache())
+        inner = StableSummaryMemory.from_defaults(
+            llm=called.llm, system_prompt=MANUAL, token_limit=20, keep=5, when="cold"
+        )
+        called.memory = RelocateMemory.from_defaults(changing=lambda: "It is late.", memory=inner)
+        return called
+
+    check(run, 3, make=make, modules=HERE, entries=ENTRIES + EMPTY)
 
 
 # llama-index-workflows looks at all attributes of a workflow, the deprecated ones of pydantic among them.

@@ -94,22 +94,7 @@ class StableSummaryMiddleware(ShapingMiddleware):
     ) -> "ModelCallResult[Any]":
         """Call the model, with a summary in the place of what was said where that is due."""
         plan = guard(_DOING, lambda: self._plan(request), Plan())
-        history = None
-        if plan.asks is not None:
-            text = None
-            try:
-                answer = handler(plan.asks)
-            except Exception as error:
-                if not guard(_DOING, partial(_is_too_long, error), False):
-                    raise
-            else:
-                text = guard(_DOING, lambda: _text(answer), None)
-            if text is None:
-                stock = guard(_DOING, lambda: self._stock(_called(request, self._model), plan.trigger), None)
-                update = stock and stock.before_model(_state(request), request.runtime)
-            else:
-                update = guard(_DOING, lambda: self._written(request, plan.trigger, text), None)
-            history = guard(_DOING, lambda: _history(update), None)
+        history = None if plan.asks is None else self._summarised(request, plan, handler)
         response = handler(guard(_DOING, lambda: _with(request, history), request))
         return guard(KEEPING, lambda: kept(response, _update(response, history, plan.update)), response)
 
@@ -118,24 +103,47 @@ class StableSummaryMiddleware(ShapingMiddleware):
     ) -> "ModelCallResult[Any]":
         """As `wrap_model_call`."""
         plan = guard(_DOING, lambda: self._plan(request), Plan())
-        history = None
-        if plan.asks is not None:
-            text = None
-            try:
-                answer = await handler(plan.asks)
-            except Exception as error:
-                if not guard(_DOING, partial(_is_too_long, error), False):
-                    raise
-            else:
-                text = guard(_DOING, lambda: _text(answer), None)
-            if text is None:
-                stock = guard(_DOING, lambda: self._stock(_called(request, self._model), plan.trigger), None)
-                update = stock and await stock.abefore_model(_state(request), request.runtime)
-            else:
-                update = guard(_DOING, lambda: self._written(request, plan.trigger, text), None)
-            history = guard(_DOING, lambda: _history(update), None)
+        history = None if plan.asks is None else await self._asummarised(request, plan, handler)
         response = await handler(guard(_DOING, lambda: _with(request, history), request))
         return guard(KEEPING, lambda: kept(response, _update(response, history, plan.update)), response)
+
+    def _summarised(self, request: "Request", plan: "Plan", handler: Any) -> "list[AnyMessage] | None":
+        """The new history; None where there is none after all."""
+        text = self._asked(plan, handler)
+        made = guard(_DOING, lambda: self._written(request, plan.trigger, text), None) if text else None
+        if text is None:
+            stock = guard(_DOING, lambda: self._way(request, plan), None)
+            made = stock and stock.before_model(plan.state, plan.runtime)
+        return guard(_DOING, lambda: _history(made), None)
+
+    async def _asummarised(self, request: "Request", plan: "Plan", handler: Any) -> "list[AnyMessage] | None":
+        """As `_summarised`."""
+        text = await self._aasked(plan, handler)
+        made = guard(_DOING, lambda: self._written(request, plan.trigger, text), None) if text else None
+        if text is None:
+            stock = guard(_DOING, lambda: self._way(request, plan), None)
+            made = stock and await stock.abefore_model(plan.state, plan.runtime)
+        return guard(_DOING, lambda: _history(made), None)
+
+    def _asked(self, plan: "Plan", handler: Any) -> str | None:
+        """The summary that the model makes; None where it makes none, or has no room."""
+        try:
+            answer = handler(plan.asks)
+        except Exception as error:
+            if not guard(_DOING, partial(_is_too_long, error), False):
+                raise
+            return None
+        return guard(_DOING, lambda: _text(answer), None)
+
+    async def _aasked(self, plan: "Plan", handler: Any) -> str | None:
+        """As `_asked`."""
+        try:
+            answer = await handler(plan.asks)
+        except Exception as error:
+            if not guard(_DOING, partial(_is_too_long, error), False):
+                raise
+            return None
+        return guard(_DOING, lambda: _text(answer), None)
 
     def _plan(self, request: "Request") -> "Plan":
         past = self._past.of(request)
@@ -147,7 +155,11 @@ class StableSummaryMiddleware(ShapingMiddleware):
         if not self._is_due(request, trigger):
             return Plan(update=update)
         asked = [*request.messages, HumanMessage(self._instruction)]
-        return Plan(request.override(messages=asked), trigger, update)
+        return Plan(request.override(messages=asked), trigger, update, _state(request), request.runtime)
+
+    def _way(self, request: "Request", plan: "Plan") -> Any:
+        """The stock way."""
+        return self._stock(_called(request, self._model), plan.trigger)
 
     def _is_due(self, request: "Request", trigger: Any) -> bool:
         """Whether upstream would make a summary."""
@@ -169,11 +181,15 @@ class Plan(NamedTuple):
         asks: The request for a summary; None: none is due.
         trigger: What made it due.
         update: What goes to the agent's state.
+        state: The agent's state as upstream takes it.
+        runtime: The agent's.
     """
 
     asks: Any = None
     trigger: Any = None
     update: Mapping[str, Any] | None = None
+    state: Any = None
+    runtime: Any = None
 
 
 def _called(request: "Request", given: BaseChatModel | None) -> Any:

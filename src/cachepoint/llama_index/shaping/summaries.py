@@ -121,19 +121,7 @@ class StableSummaryMemory(StableTrimMemory):
         plan = guard(_DOING, lambda: self._plan(history), None)
         if plan is None:
             return history
-        text = None
-        try:
-            answer = self._call(plan.asks)
-        except Exception as error:
-            if not guard(_DOING, partial(too_long, str(error)), False):
-                raise
-        else:
-            text = guard(_DOING, lambda: _summary(answer), None)
-        if text is None:
-            stock = self._stock(history)
-            new = guard(_DOING, lambda: self._laid_out(stock, plan), history)
-        else:
-            new = guard(_DOING, lambda: plan.with_summary(text), history)
+        new = self._new(plan, self._asked(plan), history)
         self.set(new)
         return new
 
@@ -143,21 +131,38 @@ class StableSummaryMemory(StableTrimMemory):
         plan = guard(_DOING, lambda: self._plan(history), None)
         if plan is None:
             return history
-        text = None
+        text = await self._aasked(plan)
+        new = await asyncio.to_thread(self._new, plan, text, history)
+        await self.aset(new)
+        return new
+
+    def _asked(self, plan: "Plan") -> str | None:
+        """The summary that the model makes; None where it makes none, or has no room."""
         try:
-            answer = await self._acall(plan.asks)
+            answer = plan.call(*plan.asks)
         except Exception as error:
             if not guard(_DOING, partial(too_long, str(error)), False):
                 raise
-        else:
-            text = guard(_DOING, lambda: _summary(answer), None)
-        if text is None:
-            stock = await asyncio.to_thread(self._stock, history)
-            new = guard(_DOING, lambda: self._laid_out(stock, plan), history)
-        else:
-            new = guard(_DOING, lambda: plan.with_summary(text), history)
-        await self.aset(new)
-        return new
+            return None
+        return guard(_DOING, lambda: _summary(answer), None)
+
+    async def _aasked(self, plan: "Plan") -> str | None:
+        """As `_asked`."""
+        try:
+            answer = await plan.acall(*plan.asks)
+        except Exception as error:
+            if not guard(_DOING, partial(too_long, str(error)), False):
+                raise
+            return None
+        return guard(_DOING, lambda: _summary(answer), None)
+
+    def _new(self, plan: "Plan", text: str | None, history: list[ChatMessage]) -> list[ChatMessage]:
+        """The history with a summary in the place of what is old, made the stock way where there is none."""
+        if text is not None:
+            return guard(_DOING, lambda: plan.with_summary(text), history)
+        stock = guard(_DOING, lambda: self._stock(history), None)
+        left = [] if stock is None else stock.get()
+        return guard(_DOING, lambda: _laid_out(left, plan), history)
 
     def _plan(self, history: list[ChatMessage]) -> "Plan | None":
         """What is to be summarised; None: nothing is."""
@@ -173,47 +178,43 @@ class StableSummaryMemory(StableTrimMemory):
         if not start:
             return None
         first = [] if self.system_prompt is None else [ChatMessage(self.system_prompt, role="system")]
-        return Plan([*first, *history, ChatMessage(self.instruction, role="user")], history[start:])
+        asked = [*first, *history, ChatMessage(self.instruction, role="user")]
+        if self.tools and isinstance(self.llm, FunctionCallingLLM):
+            ask, aask = self.llm.chat_with_tools, self.llm.achat_with_tools
+            return Plan(ask, aask, (list(self.tools), None, asked), history[start:])
+        return Plan(self.llm.chat, self.llm.achat, (asked,), history[start:])
 
     @property
     def _keep(self) -> int:
         return self.token_limit // 4 if self.keep is None else self.keep
 
-    def _call(self, messages: list[ChatMessage]) -> Any:
-        if self.tools and isinstance(self.llm, FunctionCallingLLM):
-            return self.llm.chat_with_tools(list(self.tools), chat_history=messages)
-        return self.llm.chat(messages)
-
-    async def _acall(self, messages: list[ChatMessage]) -> Any:
-        if self.tools and isinstance(self.llm, FunctionCallingLLM):
-            return await self.llm.achat_with_tools(list(self.tools), chat_history=messages)
-        return await self.llm.achat(messages)
-
-    def _stock(self, history: list[ChatMessage]) -> list[ChatMessage]:
-        """The history as upstream's memory leaves it."""
-        memory = ChatSummaryMemoryBuffer.from_defaults(
+    def _stock(self, history: list[ChatMessage]) -> ChatSummaryMemoryBuffer:
+        """Upstream's memory with this history."""
+        return ChatSummaryMemoryBuffer.from_defaults(
             chat_history=list(history),
             llm=self.llm,
             token_limit=self._keep,
             tokenizer_fn=lambda text: list(self.tokenizer_fn(text)),
         )
-        return memory.get()
-
-    def _laid_out(self, stock: Sequence[ChatMessage], plan: "Plan") -> list[ChatMessage]:
-        """Upstream's summary, in the place and the form of ours."""
-        texts = [str(m.content) for m in stock if m.role == MessageRole.SYSTEM]
-        return plan.with_summary("\n".join(texts)) if texts else [*plan.keeps]
 
 
 class Plan(NamedTuple):
-    """What is asked for a summary, and what stays behind it."""
+    """How a summary is asked for, and what stays behind it."""
 
-    asks: list[ChatMessage]
+    call: Any
+    acall: Any
+    asks: tuple[Any, ...]
     keeps: list[ChatMessage]
 
     def with_summary(self, text: str) -> list[ChatMessage]:
         """The new history."""
         return [ChatMessage(SUMMARY.format(text=text), role="user"), *self.keeps]
+
+
+def _laid_out(stock: Sequence[ChatMessage], plan: Plan) -> list[ChatMessage]:
+    """Upstream's summary, in the place and the form of ours."""
+    texts = [str(m.content) for m in stock if m.role == MessageRole.SYSTEM]
+    return plan.with_summary("\n".join(texts)) if texts else [*plan.keeps]
 
 
 def _summary(answer: Any) -> str | None:
