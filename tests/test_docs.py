@@ -159,6 +159,9 @@ def run_commands(page, block, _):
 RUN = {"python": run_python, "pycon": run_pycon, "console": run_commands, "sh": run_commands}
 
 
+# An agent of LlamaIndex looks through all its members, deprecated ones of pydantic among them.
+@pytest.mark.filterwarnings("ignore:The `(__fields__|__fields_set__|model_fields|model_computed_fields)`")
+@pytest.mark.filterwarnings("ignore:Accessing the 'model_")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_snippets_of_a_page_run_in_order(page, reader):
     """In one program, as a reader would type them."""
