@@ -239,13 +239,23 @@ def test_messages_given_at_once():
     ]
     assert relocate_changing(moved) == moved
     assert told[1].content == "Where?"
-    for stays in (
-        [told[0]],
-        [told[1]],
-        [*told, AIMessage("Here")],
-        [*told, ToolMessage("x", tool_call_id="1")],
-    ):
+    for stays in ([told[0]], [told[1]], [*told, AIMessage("Here")]):
         assert relocate_changing(stays) == stays
+
+
+def test_behind_the_results_of_tools_in_a_loop_written_by_hand():
+    call = {"name": "look", "args": {}, "id": "1"}
+    told = [
+        SystemMessage("Be kind."),
+        SystemMessage(f"It is {volatile('12:34')}.\nBe brief."),
+        HumanMessage("Where?"),
+        AIMessage("", tool_calls=[call]),
+        ToolMessage("Left", tool_call_id="1"),
+    ]
+    moved = relocate_changing(told, label="({text})")
+    assert [m.content for m in moved[:2]] == ["Be kind.", "Be brief."]
+    assert moved[2:-1] == told[2:]
+    assert moved[-1].content == [{"type": "text", "text": "(It is 12:34.)"}]
 
 
 def test_a_label_without_a_place_is_refused_when_it_is_given():

@@ -114,10 +114,10 @@ class RelocateMiddleware(ShapingMiddleware):
     def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with what changes behind the newest message, and that message for the state."""
         system, messages = request.system_message, request.messages
-        moved = None if system is None else _moved(self._finder, system, messages)
+        moved = None if system is None else _moved(self._finder, [system], messages)
         if moved is None:
             return Shaped(request)
-        stays, texts = moved
+        (stays,), texts = moved
         text = labelled(texts, self._label)
         at = _place(messages, text, each=self._each)
         if at is None:
@@ -135,29 +135,37 @@ def _relocated(finder: Finder, label: str | None, messages: Messages) -> list[Ba
 
 def _chained(finder: Finder, label: str | None, told: list[BaseMessage]) -> list[BaseMessage]:
     head = next((i for i, m in enumerate(told) if not isinstance(m, SystemMessage)), len(told))
-    if not head or head == len(told) or isinstance(told[-1], ToolMessage | SystemMessage):
-        return told
-    moved = _moved(finder, told[head - 1], told[head:])
-    if moved is None or not isinstance(told[-1], HumanMessage):
+    last = told[-1] if told[head:] else None
+    moved = _moved(finder, told[:head], told[head:]) if isinstance(last, HumanMessage | ToolMessage) else None
+    if moved is None or last is None:
         return told
     stays, texts = moved
-    newest = _with(told[-1], Fleeting(labelled(texts, label)), kept=False)
-    return [*told[: head - 1], stays, *told[head:-1], newest]
+    text = Fleeting(labelled(texts, label))
+    if isinstance(last, ToolMessage):
+        return [*stays, *told[head:], _with(HumanMessage([]), text, kept=False)]
+    return [*stays, *told[head:-1], _with(last, text, kept=False)]
 
 
 def _moved(
-    finder: Finder, system: SystemMessage | BaseMessage, messages: Sequence[BaseMessage]
-) -> tuple[Any, list[str]] | None:
-    """The system message without what changes, and that; None where nothing is to be moved."""
-    newest = _newest(messages)
-    if newest is None or barred(m.content for m in messages[: newest + 1]):
+    finder: Finder, systems: Sequence[BaseMessage], messages: Sequence[BaseMessage]
+) -> tuple[list[Any], list[str]] | None:
+    """The system messages without what changes, and that; None where nothing is to be moved."""
+    if _newest(messages) is None or barred(m.content for m in messages):
         return None
     spans = finder.of(messages[0].id or str(messages[0].content))
-    kept, texts = parted_blocks(blocks_of(system.content), spans)
-    if not texts or not says(kept):
-        return None
-    content: Any = kept[0]["text"] if isinstance(system.content, str) else kept
-    return system.model_copy(update={"content": content}), texts
+    stay, texts = list[Any](), list[str]()
+    for n, system in enumerate(systems):
+        bars = barred(m.content for m in systems[n + 1 :])
+        kept, out = ([], []) if bars else parted_blocks(blocks_of(system.content), spans)
+        stay += [_less(system, kept)] if out and says(kept) else [system]
+        texts += out if says(kept) else []
+    return (stay, texts) if texts else None
+
+
+def _less(system: BaseMessage, kept: Sequence[Any]) -> BaseMessage:
+    """A copy of a system message with what is left of it."""
+    content: Any = kept[0]["text"] if isinstance(system.content, str) else list(kept)
+    return system.model_copy(update={"content": content})
 
 
 def _newest(messages: Sequence[BaseMessage]) -> int | None:
