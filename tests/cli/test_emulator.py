@@ -79,6 +79,7 @@ def test_it_serves_until_it_is_stopped(stop):
     assert process.returncode == 0, err
     out = head + rest
     assert f"export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={url}" in out
+    assert f"export ANTHROPIC_BEDROCK_BASE_URL={url}" in out
     assert "2 calls answered, 0 refused" in out
     assert re.search(r"\n2 calls.* [\d,]{4,} tokens read", out)
     assert err == ""

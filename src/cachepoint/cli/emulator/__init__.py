@@ -18,6 +18,7 @@ Bedrock's prompt cache is at {url}
 
   export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={url}
   export AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY=local
+  export ANTHROPIC_BEDROCK_BASE_URL={url}  # for Anthropic's SDK
 
 or, in Python:
 
