@@ -110,6 +110,8 @@ def test_the_call_of_a_summary_is_the_agents_own(awaited, build, bedrock, cache)
         usage = call.usage
         whole = usage["cacheReadInputTokens"] + usage["cacheWriteInputTokens"] + usage["inputTokens"]
         assert usage["cacheReadInputTokens"] >= 0.8 * whole
+        # Nobody goes on from the instruction.
+        assert usage["cacheWriteInputTokens"] == 0
         after = bedrock.answered[bedrock.answered.index(call) + 1]
         # The system prompt and the tools are read, what is left is written, and read from then on.
         assert after.usage["cacheReadInputTokens"] > 1_024
@@ -241,6 +243,7 @@ def test_a_chat_reads_its_history_for_a_summary(awaited, llm, bedrock):
         usage = call.usage
         whole = usage["cacheReadInputTokens"] + usage["cacheWriteInputTokens"] + usage["inputTokens"]
         assert usage["cacheReadInputTokens"] >= 0.85 * whole
+        assert usage["cacheWriteInputTokens"] == 0
     history = memory.get_all()
     assert SUMMARY in history[0].content
     assert history[0].role == MessageRole.USER

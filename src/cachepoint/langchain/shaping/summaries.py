@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.guard import guard
+from cachepoint.core.policy import CachePolicy
+from cachepoint.langchain.cached import Cached
 from cachepoint.langchain.shaping.agents import KEEPING, Past, ShapingMiddleware, kept
 from cachepoint.shaping.summaries import INSTRUCTION, check_summary, earlier, too_long, usable
 from cachepoint.shaping.when import Cut, When, check_when
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     Response = ModelResponse[Any]
 
 _DOING = "summarising a history"
+POLICY = "cache_policy"
 
 
 class StableSummaryMiddleware(ShapingMiddleware):
@@ -155,7 +158,8 @@ class StableSummaryMiddleware(ShapingMiddleware):
         if not self._is_due(request, trigger):
             return Plan(update=update)
         asked = [*request.messages, HumanMessage(self._instruction)]
-        return Plan(request.override(messages=asked), trigger, update, _state(request), request.runtime)
+        asks = request.override(messages=asked, model_settings=_unwritten(request))
+        return Plan(asks, trigger, update, _state(request), request.runtime)
 
     def _way(self, request: "Request", plan: "Plan") -> Any:
         """The stock way."""
@@ -196,6 +200,17 @@ def _called(request: "Request", given: BaseChatModel | None) -> Any:
     """The model that makes summaries the stock way."""
     model: Any = request.model if given is None else given
     return model.bound if isinstance(model, RunnableBinding) else model
+
+
+def _unwritten(request: "Request") -> dict[str, Any]:
+    """The settings of a call whose end nobody will read, and that reads what is there."""
+    model: Any = request.model
+    bound = isinstance(model, RunnableBinding)
+    if not isinstance(model.bound if bound else model, Cached):
+        return request.model_settings
+    given = [*([model.kwargs.get(POLICY)] if bound else []), request.model_settings.get(POLICY)]
+    policy = CachePolicy.layered(*map(CachePolicy.of, given)).but(tail="never")
+    return {**request.model_settings, POLICY: policy}
 
 
 def _state(request: "Request") -> Any:

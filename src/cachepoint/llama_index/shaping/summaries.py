@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from cachepoint.core.guard import guard
+from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.shaping.history import (
     DEFAULT_TOKEN_LIMIT,
     WINDOW_SHARE,
@@ -139,7 +140,7 @@ class StableSummaryMemory(StableTrimMemory):
     def _asked(self, plan: "Plan") -> str | None:
         """The summary that the model makes; None where it makes none, or has no room."""
         try:
-            answer = plan.call(*plan.asks)
+            answer = plan.call(*plan.asks, **plan.options)
         except Exception as error:
             if not guard(_DOING, partial(too_long, str(error)), False):
                 raise
@@ -149,7 +150,7 @@ class StableSummaryMemory(StableTrimMemory):
     async def _aasked(self, plan: "Plan") -> str | None:
         """As `_asked`."""
         try:
-            answer = await plan.acall(*plan.asks)
+            answer = await plan.acall(*plan.asks, **plan.options)
         except Exception as error:
             if not guard(_DOING, partial(too_long, str(error)), False):
                 raise
@@ -181,8 +182,13 @@ class StableSummaryMemory(StableTrimMemory):
         asked = [*first, *history, ChatMessage(self.instruction, role="user")]
         if self.tools and isinstance(self.llm, FunctionCallingLLM):
             ask, aask = self.llm.chat_with_tools, self.llm.achat_with_tools
-            return Plan(ask, aask, (list(self.tools), None, asked), history[start:])
-        return Plan(self.llm.chat, self.llm.achat, (asked,), history[start:])
+            return Plan(ask, aask, (list(self.tools), None, asked), self._unwritten, history[start:])
+        return Plan(self.llm.chat, self.llm.achat, (asked,), self._unwritten, history[start:])
+
+    @property
+    def _unwritten(self) -> dict[str, Any]:
+        """The options of a call whose end nobody will read, and that reads what is there."""
+        return {"cache_policy": {"tail": "never"}} if isinstance(self.llm, CachedBedrockConverse) else {}
 
     @property
     def _keep(self) -> int:
@@ -204,6 +210,7 @@ class Plan(NamedTuple):
     call: Any
     acall: Any
     asks: tuple[Any, ...]
+    options: dict[str, Any]
     keeps: list[ChatMessage]
 
     def with_summary(self, text: str) -> list[ChatMessage]:
