@@ -6,11 +6,13 @@ import json
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import dynamic_prompt
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
 
 from cachepoint import volatile
 from cachepoint.core.guard import InvalidOptionError
@@ -175,11 +177,17 @@ def test_it_goes_on_from_a_checkpoint(build, bedrock, cache):
     alternate(messages)
 
 
-def test_behind_what_moves_changing_text(build, bedrock, cache):
+@pytest.mark.parametrize("first", [True, False], ids=["in front of it", "behind it"])
+def test_beside_what_moves_changing_text(first, build, bedrock, cache):
     bedrock.say(Model())
     clock = iter(range(10, 99))
     prompt = dynamic_prompt(lambda _: f"{volatile(f'It is {next(clock)}:05.')}\n\n{MANUAL}")
-    messages = talk(agent_of(build, cache, prompt, RelocateMiddleware()), 12, bedrock=bedrock)
+    summary = StableSummaryMiddleware(("tokens", TRIGGER), keep=("tokens", KEEP))
+    stack = [RelocateMiddleware(), summary] if first else [summary, RelocateMiddleware()]
+    agent = create_agent(
+        build(prompt_cache=cache), [look], middleware=[prompt, *stack], checkpointer=InMemorySaver()
+    )
+    messages = talk(agent, 12, bedrock=bedrock)
     assert len(summaries(bedrock)) >= 1
     assert all(":05." not in json.dumps(c.request["system"]) for c in bedrock.answered)
     humans = [m for m in messages if isinstance(m, HumanMessage) and m.text.startswith("Question")]
@@ -187,6 +195,50 @@ def test_behind_what_moves_changing_text(build, bedrock, cache):
     made = summaries(bedrock)[-1].usage
     assert made["cacheReadInputTokens"] > 4 * made["cacheWriteInputTokens"]
     alternate(messages)
+
+
+def test_its_tokens_are_not_streamed_as_an_answer(build, bedrock, cache):
+    bedrock.say(Model())
+    agent, seen = agent_of(build, cache), ""
+    for n in range(12):
+        turn = {"messages": [HumanMessage(f"Question {n}: " + "where is the valve? " * 30)]}
+        seen += "".join(chunk.text for chunk, _ in agent.stream(turn, CONFIG, stream_mode="messages"))
+    assert summaries(bedrock)
+    assert SUMMARY not in seen
+    assert "on the left" in seen
+
+
+def test_an_agent_with_a_response_format_has_the_stock_way(build, bedrock, cache):
+    bedrock.say(Model())
+    agent = create_agent(
+        build(prompt_cache=cache),
+        [look],
+        system_prompt=MANUAL,
+        response_format=ToolStrategy(Found),
+        middleware=[StableSummaryMiddleware(("tokens", TRIGGER), keep=("tokens", KEEP))],
+        checkpointer=InMemorySaver(),
+    )
+    bedrock.say(Structured())
+    messages = talk(agent, 14, bedrock=bedrock)
+    assert not summaries(bedrock)
+    assert "The stock way." in messages[0].text
+
+
+class Found(BaseModel):
+    """What was found."""
+
+    place: str
+
+
+class Structured(Model):
+    """As `Model`; answers with the structure that is asked for."""
+
+    def __call__(self, request):
+        reply = super().__call__(request)
+        if "text" not in reply.content[0] or not request.tools:
+            return reply
+        use = {"toolUseId": f"f_{len(request.messages)}", "name": "Found", "input": {"place": "left " * 90}}
+        return Reply(({"toolUse": use},))
 
 
 @pytest.mark.parametrize("when", ["always", "cold"])
@@ -280,6 +332,19 @@ def test_an_agents_summary_has_its_tools(llm, bedrock):
         assert names(call.request) == names(before.request)
         usage = call.usage
         assert usage["cacheReadInputTokens"] > 4 * usage["cacheWriteInputTokens"]
+
+
+def test_an_agents_summary_without_its_tools_is_made_the_stock_way(llm):
+    """Bedrock refuses a history with calls of tools where no tools are given."""
+    memory = memory_of(llm, system_prompt=MANUAL)
+    agent = ShapedFunctionAgent(llm=llm, tools=[look], system_prompt=MANUAL)
+
+    async def turns():
+        for n in range(8):
+            await agent.run(f"Question {n}: " + "where is the valve? " * 30, memory=memory)
+
+    asyncio.run(turns())
+    assert "The stock way." in memory.get_all()[0].content
 
 
 def names(request):

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.guard import guard
 from cachepoint.core.policy import CachePolicy
 from cachepoint.langchain.cached import Cached
-from cachepoint.langchain.shaping.agents import KEEPING, Past, ShapingMiddleware, kept
+from cachepoint.langchain.shaping.agents import KEEPING, Past, Shaped, ShapingMiddleware, kept
 from cachepoint.shaping.summaries import INSTRUCTION, check_summary, earlier, too_long, usable
 from cachepoint.shaping.when import Cut, When, check_when
 
 try:
     from langchain.agents.middleware import SummarizationMiddleware
-    from langgraph.graph.message import REMOVE_ALL_MESSAGES
+    from langgraph.constants import TAG_NOSTREAM
 except ModuleNotFoundError:  # the base says what is missing
     SummarizationMiddleware = None  # type: ignore[assignment,misc]
 
@@ -40,7 +40,8 @@ class StableSummaryMiddleware(ShapingMiddleware):
     unchanged, with an instruction behind them. Where the answer is a call of a tool or no text, or the
     context has no room for it, the summary is made the stock way. The new history goes to the agent's state.
 
-    Put it behind `RelocateMiddleware`, and in front of those that change the request for the model.
+    Put it in front of those that change the request for the model. An agent with a `response_format`, and a
+    call that has to call a tool, get their summaries the stock way.
 
     Args:
         trigger: From how much on, as of `SummarizationMiddleware`: `("tokens", 50_000)`.
@@ -97,36 +98,38 @@ class StableSummaryMiddleware(ShapingMiddleware):
     ) -> "ModelCallResult[Any]":
         """Call the model, with a summary in the place of what was said where that is due."""
         plan = guard(_DOING, lambda: self._plan(request), Plan())
-        history = None if plan.asks is None else self._summarised(request, plan, handler)
-        response = handler(guard(_DOING, lambda: _with(request, history), request))
-        return guard(KEEPING, lambda: kept(response, _update(response, history, plan.update)), response)
+        made = None if plan.trigger is None else self._summarised(request, plan, handler)
+        shaped = guard(_DOING, lambda: _shaped(request, made, plan), Shaped(request))
+        response = handler(shaped.request)
+        return guard(KEEPING, lambda: kept(response, shaped.update), response)
 
     async def awrap_model_call(
         self, request: "Request", handler: "Callable[[Request], Awaitable[Response]]"
     ) -> "ModelCallResult[Any]":
         """As `wrap_model_call`."""
         plan = guard(_DOING, lambda: self._plan(request), Plan())
-        history = None if plan.asks is None else await self._asummarised(request, plan, handler)
-        response = await handler(guard(_DOING, lambda: _with(request, history), request))
-        return guard(KEEPING, lambda: kept(response, _update(response, history, plan.update)), response)
+        made = None if plan.trigger is None else await self._asummarised(request, plan, handler)
+        shaped = guard(_DOING, lambda: _shaped(request, made, plan), Shaped(request))
+        response = await handler(shaped.request)
+        return guard(KEEPING, lambda: kept(response, shaped.update), response)
 
-    def _summarised(self, request: "Request", plan: "Plan", handler: Any) -> "list[AnyMessage] | None":
-        """The new history; None where there is none after all."""
-        text = self._asked(plan, handler)
+    def _summarised(self, request: "Request", plan: "Plan", handler: Any) -> Any:
+        """What upstream makes of the state; None where it makes nothing of it after all."""
+        text = None if plan.asks is None else self._asked(plan, handler)
         made = guard(_DOING, lambda: self._written(request, plan.trigger, text), None) if text else None
         if text is None:
             stock = guard(_DOING, lambda: self._way(request, plan), None)
             made = stock and stock.before_model(plan.state, plan.runtime)
-        return guard(_DOING, lambda: _history(made), None)
+        return made
 
-    async def _asummarised(self, request: "Request", plan: "Plan", handler: Any) -> "list[AnyMessage] | None":
+    async def _asummarised(self, request: "Request", plan: "Plan", handler: Any) -> Any:
         """As `_summarised`."""
-        text = await self._aasked(plan, handler)
+        text = None if plan.asks is None else await self._aasked(plan, handler)
         made = guard(_DOING, lambda: self._written(request, plan.trigger, text), None) if text else None
         if text is None:
             stock = guard(_DOING, lambda: self._way(request, plan), None)
             made = stock and await stock.abefore_model(plan.state, plan.runtime)
-        return guard(_DOING, lambda: _history(made), None)
+        return made
 
     def _asked(self, plan: "Plan", handler: Any) -> str | None:
         """The summary that the model makes; None where it makes none, or has no room."""
@@ -157,9 +160,18 @@ class StableSummaryMiddleware(ShapingMiddleware):
             update = self._past.update(cut.then(past.now, len(request.messages), 0, early=False))
         if not self._is_due(request, trigger):
             return Plan(update=update)
-        asked = [*request.messages, HumanMessage(self._instruction)]
-        asks = request.override(messages=asked, model_settings=_unwritten(request))
+        asks = None if _answers_otherwise(request) else self._asking(request)
         return Plan(asks, trigger, update, _state(request), request.runtime)
+
+    def _asking(self, request: "Request") -> "Request":
+        """The agent's own call with the instruction behind it; its tokens are no answer to be streamed."""
+        model = request.model
+        unseen = {"tags": [*(model.tags or []), TAG_NOSTREAM]}
+        return request.override(
+            messages=[*request.messages, HumanMessage(self._instruction)],
+            model=model.model_copy(update=unseen),
+            model_settings=_unwritten(request),
+        )
 
     def _way(self, request: "Request", plan: "Plan") -> Any:
         """The stock way."""
@@ -182,8 +194,8 @@ class Plan(NamedTuple):
     """What is to be done at a call.
 
     Attributes:
-        asks: The request for a summary; None: none is due.
-        trigger: What made it due.
+        asks: The request for a summary; None: it is made the stock way.
+        trigger: What made one due; None: none is.
         update: What goes to the agent's state.
         state: The agent's state as upstream takes it.
         runtime: The agent's.
@@ -217,24 +229,32 @@ def _state(request: "Request") -> Any:
     return {"messages": list(request.messages)}
 
 
-def _history(update: Any) -> list[AnyMessage] | None:
-    """The messages of an update of upstream's, which first removes all that there are."""
-    messages = (update or {}).get("messages")
-    return None if not messages else [m for m in messages if not isinstance(m, RemoveMessage)]
+def _answers_otherwise(request: "Request") -> bool:
+    """Whether the agent's own call would be answered with a structure, or with the call of a tool."""
+    return request.response_format is not None or request.tool_choice not in {None, "auto"}
 
 
-def _with(request: "Request", history: list[AnyMessage] | None) -> "Request":
-    return request if history is None else request.override(messages=history)
+def _shaped(request: "Request", made: Any, plan: Plan) -> Shaped:
+    """The request with the new history, and what makes the agent's messages that.
+
+    The summary takes the place of the first message that it is of, so that it does not matter in which order
+    this and what other middleware give back go to the state.
+    """
+    messages = (made or {}).get("messages")
+    if not messages:
+        return Shaped(request, plan.update)
+    new = [m for m in messages if not isinstance(m, RemoveMessage)]
+    there, left = {m.id for m in request.messages}, {m.id for m in new}
+    gone = [str(m.id) for m in request.messages if m.id not in left]
+    first, *others = [m for m in new if m.id not in there]
+    first = first.model_copy(update={"id": gone[0]})
+    history = [first, *others, *[m for m in new if m.id in there]]
+    changes = [first, *map(_removed, gone[1:])]
+    return Shaped(request.override(messages=history), {**(plan.update or {}), "messages": changes})
 
 
-def _update(
-    response: Any, history: list[AnyMessage] | None, update: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
-    """What goes to the state: a new history with the answer behind it, where there is one."""
-    if history is None:
-        return update
-    answers = getattr(response, "result", [response])
-    return {**(update or {}), "messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *history, *answers]}
+def _removed(ident: str) -> RemoveMessage:
+    return RemoveMessage(id=ident)
 
 
 def _text(answer: Any) -> str | None:

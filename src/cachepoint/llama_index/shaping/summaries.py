@@ -25,6 +25,7 @@ from cachepoint.llama_index.shaping.history import (
     DEFAULT_TOKEN_LIMIT,
     WINDOW_SHARE,
     StableTrimMemory,
+    calls_of,
     four_characters,
     starts_of,
 )
@@ -122,7 +123,7 @@ class StableSummaryMemory(StableTrimMemory):
         plan = guard(_DOING, lambda: self._plan(history), None)
         if plan is None:
             return history
-        new = self._new(plan, self._asked(plan), history)
+        new = self._new(plan, self._asked(plan) if plan.call else None, history)
         self.set(new)
         return new
 
@@ -132,7 +133,7 @@ class StableSummaryMemory(StableTrimMemory):
         plan = guard(_DOING, lambda: self._plan(history), None)
         if plan is None:
             return history
-        text = await self._aasked(plan)
+        text = await self._aasked(plan) if plan.call else None
         new = await asyncio.to_thread(self._new, plan, text, history)
         await self.aset(new)
         return new
@@ -183,6 +184,9 @@ class StableSummaryMemory(StableTrimMemory):
         if self.tools and isinstance(self.llm, FunctionCallingLLM):
             ask, aask = self.llm.chat_with_tools, self.llm.achat_with_tools
             return Plan(ask, aask, (list(self.tools), None, asked), self._unwritten, history[start:])
+        if any(True for m in history for _ in calls_of(m)):
+            # Bedrock refuses the calls of tools that no tools are given for.
+            return Plan(None, None, (), {}, history[start:])
         return Plan(self.llm.chat, self.llm.achat, (asked,), self._unwritten, history[start:])
 
     @property
@@ -205,7 +209,7 @@ class StableSummaryMemory(StableTrimMemory):
 
 
 class Plan(NamedTuple):
-    """How a summary is asked for, and what stays behind it."""
+    """How a summary is asked for (no `call`: the stock way), and what stays behind it."""
 
     call: Any
     acall: Any
