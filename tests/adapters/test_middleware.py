@@ -424,15 +424,18 @@ def test_it_is_traced_as_the_public_class(build):
     assert CachepointMiddleware.trace_policy is not None
 
 
-@pytest.mark.parametrize("name", ["CachepointMiddleware", "ClearToolUsesInBatches"])
+@pytest.mark.parametrize(
+    "name",
+    ["CachepointMiddleware", "ClearToolUsesInBatches", "StableToolsMiddleware", "StableResultsMiddleware"],
+)
 def test_without_langchain(name, monkeypatch):
     for module in [n for n in sys.modules if n.startswith("langchain.") or n == "langchain"]:
         monkeypatch.delitem(sys.modules, module)
-    for module in ("middleware", "editing"):
+    for module in ("middleware", "shaping.agents", "shaping.tool_results"):
         monkeypatch.delitem(sys.modules, f"cachepoint.langchain.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "langchain", None)
     with pytest.raises(ImportError, match="pip install langchain"):
-        getattr(cachepoint.langchain, name)
+        getattr(cachepoint.langchain, name)()
 
 
 def test_a16_it_loads_where_requests_have_no_parameters(monkeypatch):

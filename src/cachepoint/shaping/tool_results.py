@@ -14,6 +14,9 @@ from cachepoint.shaping.when import Cut
 
 # Less is not worth the writing anew of what follows it (docs/documents.md).
 BATCH = 0.25
+# At a pause so much of what is sent must go: of less, the next clearing comes too soon after it (a simulated
+# agent, 40 turns, seven seeds: 0.92 to 1.00 of not waiting, and up to 1.06 without this).
+_EARLY = 0.4
 
 
 def to_clear(
@@ -69,8 +72,8 @@ def to_clear_when_cold(
 ) -> tuple[int, Cut]:
     """As `to_clear`, where a pause that is longer than the TTL is a better time to clear.
 
-    At the first call after such a pause results are cleared where it gains enough, though the trigger is not
-    reached. What was cleared is remembered and stays cleared.
+    At the first call after such a pause results are cleared where it gains enough, two fifths of what is sent
+    at least, though the trigger is not reached. What was cleared is remembered and stays cleared.
 
     Args:
         sizes: As for `to_clear`.
@@ -92,8 +95,9 @@ def to_clear_when_cold(
         enough = trigger * BATCH if least is None else least
         gained = [0, *accumulate(gains)]
         done, older = cut.done, max(len(results) - keep, cut.done)
-        due = cut.cold(now, ttl) or sum(sizes) - gained[done] > trigger
-        early, cleared = True, older if due and gained[older] - gained[done] >= enough else done
+        sent, gain = sum(sizes) - gained[done], gained[older] - gained[done]
+        due = sent > trigger or (cut.cold(now, ttl) and gain >= _EARLY * sent)
+        early, cleared = True, older if due and gain >= enough else done
     else:
         early, cleared = False, to_clear(sizes, asked, results, gains, **options)  # type: ignore[arg-type]
     return cleared, cut.then(now, len(sizes), cleared, early=early)
