@@ -431,8 +431,9 @@ def test_it_is_traced_as_the_public_class(build):
 def test_without_langchain(name, monkeypatch):
     for module in [n for n in sys.modules if n.startswith("langchain.") or n == "langchain"]:
         monkeypatch.delitem(sys.modules, module)
-    for module in ("middleware", "shaping.agents", "shaping.tool_results"):
-        monkeypatch.delitem(sys.modules, f"cachepoint.langchain.{module}", raising=False)
+    ours = ("cachepoint.langchain.middleware", "cachepoint.langchain.shaping")
+    for module in [n for n in sys.modules if n.startswith(ours)]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "langchain", None)
     with pytest.raises(ImportError, match="pip install langchain"):
         getattr(cachepoint.langchain, name)()
