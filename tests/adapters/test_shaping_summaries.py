@@ -263,6 +263,8 @@ def test_what_is_wrong_is_refused_when_it_is_given():
     for options in ({"keep": ("pages", 3)}, {"instruction": " "}, {"when": "later"}):
         with pytest.raises(ValueError, match=r"pages|instruction|later"):
             StableSummaryMiddleware(("tokens", 9), **options)
+    with pytest.raises(TypeError, match="keeep"):
+        StableSummaryMiddleware(("tokens", 9), keeep=3)
     for options in ({"keep": -1}, {"instruction": ""}, {"when": "later"}, {"trigger": 3}):
         with pytest.raises(InvalidOptionError):
             StableSummaryMemory.from_defaults(**options)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableBinding
 
 from cachepoint.core.guard import guard
@@ -54,8 +55,9 @@ class StableSummaryMiddleware(ShapingMiddleware):
         ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and
             3600 where there is none.
         clock: Seconds; None: the system's.
-        options: What else `SummarizationMiddleware` takes: `token_counter`, and `summary_prompt` and
-            `trim_tokens_to_summarize` for the stock way.
+        token_counter: Counts the tokens of messages, as of `SummarizationMiddleware`.
+        summary_prompt: As of `SummarizationMiddleware`, for the stock way.
+        trim_tokens_to_summarize: As of `SummarizationMiddleware`, for the stock way.
 
     Raises:
         ValueError: Where an option is not valid.
@@ -79,14 +81,18 @@ class StableSummaryMiddleware(ShapingMiddleware):
         when: When = "always",
         ttl: float | None = None,
         clock: Callable[[], float] | None = None,
-        **options: Any,
+        token_counter: Callable[..., int] = count_tokens_approximately,
+        summary_prompt: str | None = None,
+        trim_tokens_to_summarize: int | None = 4_000,
     ) -> None:
         super().__init__()
         check_when(when, ttl)
         check_summary(instruction)
         self._instruction = instruction
         self._model = model
-        self._options = {"keep": keep, **options}
+        prompt = {} if summary_prompt is None else {"summary_prompt": summary_prompt}
+        trim = {"trim_tokens_to_summarize": trim_tokens_to_summarize}
+        self._options: dict[str, Any] = {"keep": keep, "token_counter": token_counter, **prompt, **trim}
         self._trigger = trigger
         self._past = Past("cachepoint_summarised", when, ttl, clock)
         self.state_schema = self._past.schema

@@ -205,6 +205,12 @@ class StableClearMiddleware(ShapingMiddleware):
     As `ContextEditingMiddleware` with `ClearToolUsesInBatches`. The agent's state keeps the results.
 
     Args:
+        trigger: As of `ClearToolUsesInBatches`.
+        clear_at_least: As of `ClearToolUsesInBatches`.
+        keep: As of `ClearToolUsesInBatches`.
+        clear_tool_inputs: As of `ClearToolUsesInBatches`.
+        exclude_tools: As of `ClearToolUsesInBatches`.
+        placeholder: As of `ClearToolUsesInBatches`.
         when: `"always"`: beyond the trigger. `"cold"`: besides, at the first call after a pause that is
             longer than `ttl`, where it gains enough: all is written anew then anyway. When the last call was
             and what was cleared is kept in the agent's state, so it takes a checkpointer; without one it is
@@ -213,7 +219,6 @@ class StableClearMiddleware(ShapingMiddleware):
             where there is none.
         clock: Seconds; None: the system's.
         token_counter: Counts a list of messages.
-        options: Those of `ClearToolUsesInBatches`.
 
     Raises:
         ValueError: Where a number is negative or none, or `when` or `ttl` is not valid.
@@ -228,15 +233,22 @@ class StableClearMiddleware(ShapingMiddleware):
     def __init__(
         self,
         *,
+        trigger: int = 100_000,
+        clear_at_least: int | None = None,
+        keep: int = 3,
+        clear_tool_inputs: bool = False,
+        exclude_tools: Sequence[str] = (),
+        placeholder: str = DEFAULT_TOOL_PLACEHOLDER,
         when: When = "always",
         ttl: float | None = None,
         clock: Callable[[], float] | None = None,
         token_counter: Callable[[Sequence[Any]], int] = count_tokens_approximately,
-        **options: Any,
     ) -> None:
         super().__init__()
         check_when(when, ttl)
-        self._edit = ClearToolUsesInBatches(**options)
+        self._edit = ClearToolUsesInBatches(
+            trigger, clear_at_least, keep, clear_tool_inputs, exclude_tools, placeholder
+        )
         self._count = token_counter
         self._past = Past("cachepoint_cleared", when, ttl, clock)
         self.state_schema = self._past.schema
