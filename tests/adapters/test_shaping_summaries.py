@@ -5,7 +5,7 @@ import json
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import dynamic_prompt
+from langchain.agents.middleware import AgentMiddleware, dynamic_prompt
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -362,6 +362,71 @@ def test_a_saved_memory_goes_on(llm, bedrock):
     chat(llm, again, 12, first=12)
     assert len(summaries(bedrock)) > count >= 1
     assert isinstance(again.get_all()[0].content, str)
+
+
+class Stock:
+    """Upstream's memory that makes no summary."""
+
+    def get(self):
+        return []
+
+
+@pytest.mark.parametrize(
+    "stock", [lambda *_: Stock(), lambda *_: 1 / 0], ids=["none made", "a fault of ours"]
+)
+def test_nothing_is_left_out_without_a_summary(stock, llm, bedrock, monkeypatch):
+    bedrock.say(Model(lambda _: Reply.text(" ")))
+    monkeypatch.setattr(StableSummaryMemory, "_stock", stock)
+    memory = memory_of(llm, system_prompt=MANUAL)
+    chat(llm, memory, 12)
+    history = memory.get_all()
+    assert [m.role for m in history] == [MessageRole.USER, MessageRole.ASSISTANT] * 12
+    assert history[0].content.startswith("Question 0:")
+
+
+def test_a_summary_by_itself_is_not_summarised_again(llm, bedrock):
+    memory = memory_of(llm, system_prompt=MANUAL)
+    for n, role in enumerate(["user", "assistant", "user"]):
+        memory.put(ChatMessage(f"{n} " + "word " * 3_000, role=role))
+    kept = [memory.get() for _ in range(3)]
+    assert len(summaries(bedrock)) == 1
+    assert kept[0] == kept[1] == kept[2]
+    assert len(kept[0]) == 2
+
+
+def test_what_is_stored_while_a_summary_is_made_stays(llm, bedrock):
+    memory = memory_of(llm, system_prompt=MANUAL)
+    chat(llm, memory, 6)
+    late = ChatMessage("Late.", role="user")
+
+    def answer(_):
+        memory.put(late)
+        return Reply.text(SUMMARY)
+
+    bedrock.say(Model(answer))
+    for n in range(6):
+        memory.put(ChatMessage(f"{n} " + "word " * 600, role="user"))
+        memory.put(ChatMessage("So.", role="assistant"))
+    assert late not in memory.get()
+    assert memory.get_all()[-1] == late
+
+
+def test_what_others_put_into_a_request_alone_is_in_no_state(build, bedrock, cache):
+    class Hint(AgentMiddleware):
+        def wrap_model_call(self, request, handler):
+            return handler(request.override(messages=[HumanMessage("Hint.", id="hint"), *request.messages]))
+
+    bedrock.say(Model())
+    messages = talk(agent_of(build, cache, dynamic_prompt(lambda _: MANUAL), Hint()), 24, bedrock=bedrock)
+    assert len(summaries(bedrock)) >= 2
+    assert SUMMARY in messages[0].text
+    assert str(messages).count(SUMMARY) == 1
+    assert "Hint." not in str([m.text for m in messages])
+    alternate(messages)
+
+
+def test_a_share_of_the_models_window_is_a_trigger():
+    StableSummaryMiddleware(("fraction", 0.8), keep=("fraction", 0.2))
 
 
 def test_without_a_model_nothing_is_summarised():

@@ -97,7 +97,7 @@ class StableSummaryMiddleware(ShapingMiddleware):
         self._past = Past("cachepoint_summarised", when, ttl, clock)
         self.state_schema = self._past.schema
         # Upstream checks the options.
-        self._stock(model or FakeListChatModel(responses=[]), trigger)
+        self._stock(model or FakeListChatModel(responses=[], profile={"max_input_tokens": 1}), trigger)
 
     def wrap_model_call(
         self, request: "Request", handler: "Callable[[Request], Response]"
@@ -163,7 +163,7 @@ class StableSummaryMiddleware(ShapingMiddleware):
         if past is not None:
             cut = Cut.of(past.data, len(request.messages))
             trigger = earlier(trigger) if cut.cold(past.now, past.ttl) else trigger
-            update = self._past.update(cut.then(past.now, len(request.messages), 0, early=False))
+            update = self._past.update(cut.then(past.now, 0, 0, early=False))
         if not self._is_due(request, trigger):
             return Plan(update=update)
         asks = None if _answers_otherwise(request) else self._asking(request)
@@ -251,9 +251,11 @@ def _shaped(request: "Request", made: Any, plan: Plan) -> Shaped:
         return Shaped(request, plan.update)
     new = [m for m in messages if not isinstance(m, RemoveMessage)]
     there, left = {m.id for m in request.messages}, {m.id for m in new}
-    gone = [str(m.id) for m in request.messages if m.id not in left]
+    # What another middleware put into the request alone is in no state.
+    held = {m.id for m in request.state["messages"]}
+    gone = [str(m.id) for m in request.messages if m.id in held - left]
     first, *others = [m for m in new if m.id not in there]
-    first = first.model_copy(update={"id": gone[0]})
+    first = first.model_copy(update={"id": gone[0]}) if gone else first
     history = [first, *others, *[m for m in new if m.id in there]]
     changes = [first, *map(_removed, gone[1:])]
     return Shaped(request.override(messages=history), {**(plan.update or {}), "messages": changes})

@@ -33,6 +33,8 @@ from cachepoint.shaping.summaries import INSTRUCTION, SUMMARY, check_summary, du
 from cachepoint.shaping.when import Cut
 
 _DOING = "summarising a history"
+# A summary by itself is not summarised again.
+_HEAD = SUMMARY.partition("{")[0]
 
 
 class StableSummaryMemory(StableTrimMemory):
@@ -119,23 +121,23 @@ class StableSummaryMemory(StableTrimMemory):
 
     def get(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
         """What is to be sent of the history, a summary in the place of what is old."""
-        history = self.get_all()
+        history = list(self.get_all())
         plan = guard(_DOING, lambda: self._plan(history), None)
         if plan is None:
             return history
         new = self._new(plan, self._asked(plan) if plan.call else None, history)
-        self.set(new)
+        self.set([*new, *self.get_all()[len(history) :]])
         return new
 
     async def aget(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
         """As `get`."""
-        history = await self.aget_all()
+        history = list(await self.aget_all())
         plan = guard(_DOING, lambda: self._plan(history), None)
         if plan is None:
             return history
         text = await self._aasked(plan) if plan.call else None
         new = await asyncio.to_thread(self._new, plan, text, history)
-        await self.aset(new)
+        await self.aset([*new, *(await self.aget_all())[len(history) :]])
         return new
 
     def _asked(self, plan: "Plan") -> str | None:
@@ -163,8 +165,10 @@ class StableSummaryMemory(StableTrimMemory):
         if text is not None:
             return guard(_DOING, lambda: plan.with_summary(text), history)
         stock = guard(_DOING, lambda: self._stock(history), None)
-        left = [] if stock is None else stock.get()
-        return guard(_DOING, lambda: _laid_out(left, plan), history)
+        if stock is None:
+            return history
+        left = stock.get()
+        return guard(_DOING, lambda: _laid_out(left, plan, history), history)
 
     def _plan(self, history: list[ChatMessage]) -> "Plan | None":
         """What is to be summarised; None: nothing is."""
@@ -173,11 +177,11 @@ class StableSummaryMemory(StableTrimMemory):
         if self.when == "cold":
             cut = Cut.of(self.cut, len(sizes))
             cold = cut.cold(at, self.ttl)
-            self.cut = cut.then(at, len(sizes), 0, early=False).as_data()
+            self.cut = cut.then(at, 0, 0, early=False).as_data()
         if self.llm is None or not due(sum(sizes), self.token_limit, cold=cold):
             return None
         start = kept_from(sizes, starts_of(history), self._keep)
-        if not start:
+        if not start or (start == 1 and str(history[0].content).startswith(_HEAD)):
             return None
         first = [] if self.system_prompt is None else [ChatMessage(self.system_prompt, role="system")]
         asked = [*first, *history, ChatMessage(self.instruction, role="user")]
@@ -222,10 +226,10 @@ class Plan(NamedTuple):
         return [ChatMessage(SUMMARY.format(text=text), role="user"), *self.keeps]
 
 
-def _laid_out(stock: Sequence[ChatMessage], plan: Plan) -> list[ChatMessage]:
-    """Upstream's summary, in the place and the form of ours."""
+def _laid_out(stock: Sequence[ChatMessage], plan: Plan, history: list[ChatMessage]) -> list[ChatMessage]:
+    """Upstream's summary, in the place and the form of ours; where it made none, nothing is left out."""
     texts = [str(m.content) for m in stock if m.role == MessageRole.SYSTEM]
-    return plan.with_summary("\n".join(texts)) if texts else [*plan.keeps]
+    return plan.with_summary("\n".join(texts)) if texts else history
 
 
 def _summary(answer: Any) -> str | None:
