@@ -47,14 +47,14 @@ def look(part: str) -> str:
     return f"{part[:9]} is in stock. " * 200
 
 
+def model_of(bedrock, cache):
+    clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
+    return CachedChatBedrockConverse(**clients, model=CLAUDE, prompt_cache=cache)
+
+
 def langchain_chat(bedrock, cache, when, *, awaited=False):
     agent = create_agent(
-        CachedChatBedrockConverse(
-            client=bedrock.client(),
-            bedrock_client=bedrock.client("bedrock"),
-            model=CLAUDE,
-            prompt_cache=cache,
-        ),
+        model_of(bedrock, cache),
         [],
         system_prompt=MANUAL,
         middleware=[StableTrimMiddleware(LIMIT, when=when, clock=bedrock.now)],
@@ -66,12 +66,7 @@ def langchain_chat(bedrock, cache, when, *, awaited=False):
 def langchain_clearing(bedrock, cache, when, *, awaited=False):
     bedrock.say(ToolResponder(steps=2))
     agent = create_agent(
-        CachedChatBedrockConverse(
-            client=bedrock.client(),
-            bedrock_client=bedrock.client("bedrock"),
-            model=CLAUDE,
-            prompt_cache=cache,
-        ),
+        model_of(bedrock, cache),
         [look],
         system_prompt=MANUAL,
         middleware=[StableClearMiddleware(trigger=TRIGGER, keep=2, when=when, clock=bedrock.now)],
@@ -165,12 +160,7 @@ def test_without_a_pause_it_is_what_it_is_without(kind, bedrock):
 def test_without_a_checkpointer_it_is_as_always(bedrock, cache):
     """One call has the whole history from the caller: nothing is known of the call before."""
     agent = create_agent(
-        CachedChatBedrockConverse(
-            client=bedrock.client(),
-            bedrock_client=bedrock.client("bedrock"),
-            model=CLAUDE,
-            prompt_cache=cache,
-        ),
+        model_of(bedrock, cache),
         [],
         middleware=[StableTrimMiddleware(LIMIT, when="cold", clock=bedrock.now)],
     )

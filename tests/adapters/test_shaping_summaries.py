@@ -197,9 +197,15 @@ def test_beside_what_moves_changing_text(first, build, bedrock, cache):
     alternate(messages)
 
 
-def test_its_tokens_are_not_streamed_as_an_answer(build, bedrock, cache):
+@pytest.mark.parametrize("bound", [False, True])
+def test_its_tokens_are_not_streamed_as_an_answer(bound, build, bedrock, cache):
     bedrock.say(Model())
-    agent, seen = agent_of(build, cache), ""
+    model = build(prompt_cache=cache).bind(stop=["END"]) if bound else build(prompt_cache=cache)
+    summary = StableSummaryMiddleware(("tokens", TRIGGER), keep=("tokens", KEEP))
+    agent = create_agent(
+        model, [look], system_prompt=MANUAL, middleware=[summary], checkpointer=InMemorySaver()
+    )
+    seen = ""
     for n in range(12):
         turn = {"messages": [HumanMessage(f"Question {n}: " + "where is the valve? " * 30)]}
         seen += "".join(chunk.text for chunk, _ in agent.stream(turn, CONFIG, stream_mode="messages"))

@@ -164,52 +164,42 @@ def words(request):
     return Counter(word for text in texts for word in text.split())
 
 
-def test_the_checkpoint_stands_in_front_of_what_stands_there_alone():
-    """A turn is read by the next one, whose newest message alone has it; the first turn is written for that, too."""
+def turns(count):
+    """The calls of a chat whose system prompt has another time at each; each but the last as Bedrock would."""
     now = [0.0]
     cache = PromptCache(policy=CachePolicy(), clock=lambda: now[0])
     messages = []
-    for turn in range(4):
+    for turn in range(count):
         now[0] += 20
         messages.append(said("user", f"Question {turn}. " + "word " * 60))
-        request = relocated(asking([{"text": f"It is 10:05.\n{RULES * 3}"}], *messages), clock)
+        system = [{"text": f"It is 1{turn}:05.\n{RULES * 3}"}]
+        request = relocated(
+            asking(system, *messages), lambda t: [m.span() for m in re.finditer(r"1\d:05", t)]
+        )
         call = cache.prepare(request, model_id=MODEL)
+        read = (call.plan.expected_read_tokens or 0) * (turn < count - 1)
+        wrote = call.plan.checkpoints[-1].tokens - read
+        used = {
+            "inputTokens": 9,
+            "outputTokens": 1,
+            "cacheReadInputTokens": read,
+            "cacheWriteInputTokens": wrote,
+        }
+        yield call, cache.settle(call, {"usage": used | {"totalTokens": sum(used.values())}})
+        messages.append(said("assistant", f"Answer {turn}."))
+
+
+def test_the_checkpoint_stands_in_front_of_what_stands_there_alone():
+    """A turn is read by the next one, whose newest message alone has it; the first is written for that, too."""
+    for turn, (call, _) in enumerate(turns(4)):
         newest = call.request["messages"][-1]["content"]
         assert [next(iter(b)) for b in newest] == ["text", "cachePoint", "text"]
-        assert newest[2]["text"] == NOW
-        cache.settle(call, {"usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}})
-        messages.append(said("assistant", f"Answer {turn}."))
+        assert newest[2]["text"] == f"[What holds now]\nIt is 1{turn}:05."
 
 
 def test_what_stands_alone_is_no_part_of_the_conversation():
-    """The diagnosis blames nothing on what was never meant to stay."""
-    now = [0.0]
-    cache = PromptCache(policy=CachePolicy(), clock=lambda: now[0])
-    messages = []
-    for turn in range(3):
-        now[0] += 20
-        messages.append(said("user", f"Question {turn}. " + "word " * 60))
-        at = f"1{turn}:05"
-        request = relocated(
-            asking([{"text": f"It is {at}.\n{RULES * 3}"}], *messages),
-            lambda t, at=at: [(t.find(at), t.find(at) + 5)] if at in t else [],
-        )
-        call = cache.prepare(request, model_id=MODEL)
-        if turn:
-            assert call.case.thread.before is not None
-        size = call.case.sizes.at(call.case.landmarks.end) if hasattr(call.case, "landmarks") else 3_000
-        report = cache.settle(
-            call,
-            {
-                "usage": {
-                    "inputTokens": 9,
-                    "outputTokens": 1,
-                    "totalTokens": size + 10,
-                    "cacheReadInputTokens": size if turn else 0,
-                    "cacheWriteInputTokens": 0 if turn else size,
-                }
-            },
-        )
-        messages.append(said("assistant", f"Answer {turn}."))
-        if turn:
-            assert report.miss is None
+    """An entry that Bedrock lost is blamed on nothing that was never meant to stay."""
+    *others, (call, report) = turns(4)
+    assert [one.miss and one.miss.cause for _, one in others] == ["first_write", None, None]
+    assert call.case.thread.before is not None
+    assert report.miss.cause == "evicted_or_rerouted"

@@ -268,6 +268,17 @@ def resolved(*policies: CachePolicy | None) -> CachePolicy:
     return CachePolicy.layered(environment, _Default.policy, *policies, switch)
 
 
+def is_named(option: str, *policies: CachePolicy | None) -> bool:
+    """Whether anything that holds for a call names an option: a quick look, before it is `resolved`.
+
+    Args:
+        option: Its name.
+        policies: As for `resolved`.
+    """
+    named = (policy.given for policy in (_Default.policy, *policies) if policy is not None)
+    return ENV_PREFIX + option.upper() in os.environ or any(option in given for given in named)
+
+
 def default_policy() -> CachePolicy:
     """The policy of what names none of its own: that of the environment and of this process."""
     return resolved()

@@ -79,7 +79,6 @@ __all__ = [
 _NEEDS = {
     "CachedChatAnthropicBedrock": "langchain_anthropic",
     "CachepointMiddleware": "langchain",
-    "ClearToolUsesInBatches": "langchain",
 }
 __all__ = [name for name in __all__ if name not in _NEEDS or _find_spec(_NEEDS[name]) is not None]
 

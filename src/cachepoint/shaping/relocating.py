@@ -14,7 +14,7 @@ from cachepoint.aws.carrier import Carrier, Operation, PolicyLike
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import rules_for
-from cachepoint.core.policy import CachePolicy, resolved
+from cachepoint.core.policy import CachePolicy, is_named, resolved
 from cachepoint.core.prompt.documents import Fleeting, changing
 from cachepoint.core.prompt.sketches import MIN_PIECE
 from cachepoint.shaping.changing import Span, labelled, parted
@@ -149,7 +149,10 @@ class Relocating(Carrier):
         self, request: dict[str, Any], policy: PolicyLike, base: str | None, operation: Operation
     ) -> dict[str, Any]:
         asked = super()._question(request, policy, base, operation)
-        chosen = resolved(self._cache.policy, CachePolicy.of(asked["policy"]))
+        policies = (self._cache.policy, CachePolicy.of(asked["policy"]))
+        if not is_named("relocate", *policies):
+            return asked
+        chosen = resolved(*policies)
         if chosen.relocate == "off" or chosen.mode == "off" or not rules_for(asked["model_id"]).caches:
             return asked
         given: Mapping[str, Any] = asked["request"]

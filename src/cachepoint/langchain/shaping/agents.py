@@ -1,6 +1,7 @@
 """What all middleware that shape a request share: sync and async, and a fault of theirs fails no call."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -130,6 +131,20 @@ def _written_for(messages: Sequence[BaseMessage]) -> float:
     report = next(answers, AIMessage("")).response_metadata.get(REPORT_KEY) or {}
     ttls = [point["ttl"] for point in report.get("checkpoints") or ()]
     return TTL_SECONDS[ttls[-1]] if ttls else LONGEST
+
+
+def overridden(request: "Request", **lists: Sequence[Any]) -> "Request":
+    """The request with other lists in it; itself where they hold what it has.
+
+    Args:
+        request: The request.
+        lists: By the names of its fields: `messages`, `tools`.
+    """
+    pairs = [(getattr(request, name), given) for name, given in lists.items()]
+    if all(len(old) == len(new) and all(map(is_, old, new)) for old, new in pairs):
+        return request
+    changed: dict[str, Any] = {name: list(given) for name, given in lists.items()}
+    return request.override(**changed)
 
 
 def kept(response: Any, update: Mapping[str, Any] | None) -> Any:

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import (
@@ -19,7 +19,7 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from cachepoint.core.guard import InvalidOptionError
-from cachepoint.langchain.shaping.agents import Moment, Past, Shaped, ShapingMiddleware
+from cachepoint.langchain.shaping.agents import Moment, Past, Shaped, ShapingMiddleware, overridden
 from cachepoint.shaping.history import check, legal_starts, start_of, start_when_cold
 from cachepoint.shaping.when import Cut, When, check_when
 
@@ -189,10 +189,8 @@ class StableTrimMiddleware(ShapingMiddleware):
     def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with what is kept of its messages."""
         head, start, now = self._cutting(request.messages, past=self._past.of(request))
-        dropped = start > head
         messages = [*request.messages[:head], *request.messages[start:]]
-        made = request.override(messages=cast("Any", messages)) if dropped else request
-        return Shaped(made, self._past.update(now))
+        return Shaped(overridden(request, messages=messages), self._past.update(now))
 
 
 def _refuse(strategy: str, allow_partial: bool, text_splitter: Any) -> None:

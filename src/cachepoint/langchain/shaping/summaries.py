@@ -171,11 +171,9 @@ class StableSummaryMiddleware(ShapingMiddleware):
 
     def _asking(self, request: "Request") -> "Request":
         """The agent's own call with the instruction behind it; its tokens are no answer to be streamed."""
-        model = request.model
-        unseen = {"tags": [*(model.tags or []), TAG_NOSTREAM]}
         return request.override(
             messages=[*request.messages, HumanMessage(self._instruction)],
-            model=model.model_copy(update=unseen),
+            model=_unseen(request.model),
             model_settings=_unwritten(request),
         )
 
@@ -218,6 +216,13 @@ def _called(request: "Request", given: BaseChatModel | None) -> Any:
     """The model that makes summaries the stock way."""
     model: Any = request.model if given is None else given
     return model.bound if isinstance(model, RunnableBinding) else model
+
+
+def _unseen(model: Any) -> Any:
+    """A copy of a model whose tokens nobody is shown."""
+    if isinstance(model, RunnableBinding):
+        return model.model_copy(update={"bound": _unseen(model.bound)})
+    return model.model_copy(update={"tags": [*(model.tags or []), TAG_NOSTREAM]})
 
 
 def _unwritten(request: "Request") -> dict[str, Any]:

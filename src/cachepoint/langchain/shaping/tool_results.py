@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from langchain_core.messages import (
     AIMessage,
@@ -19,7 +19,7 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from cachepoint.core.guard import guard
-from cachepoint.langchain.shaping.agents import Moment, Past, Shaped, ShapingMiddleware
+from cachepoint.langchain.shaping.agents import Moment, Past, Shaped, ShapingMiddleware, overridden
 from cachepoint.shaping.tool_results import check_clearing, in_call_order, to_clear, to_clear_when_cold
 from cachepoint.shaping.when import Cut, When, check_when
 
@@ -256,8 +256,7 @@ class StableClearMiddleware(ShapingMiddleware):
     def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with results cleared."""
         messages, cut = self._edit.cleared(request.messages, self._count, self._past.of(request))
-        same = all(a is b for a, b in zip(messages, request.messages, strict=True))
-        return Shaped(request if same else request.override(messages=messages), self._past.update(cut))
+        return Shaped(overridden(request, messages=messages), self._past.update(cut))
 
 
 def _history_cleared(edit: ClearToolUsesInBatches, messages: Messages) -> list[BaseMessage]:
@@ -312,9 +311,7 @@ class StableResultsMiddleware(ShapingMiddleware):
 
     def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with its tool results in order."""
-        ordered = _in_order(request.messages)
-        same = all(a is b for a, b in zip(ordered, request.messages, strict=True))
-        return Shaped(request if same else request.override(messages=cast("Any", ordered)))
+        return Shaped(overridden(request, messages=_in_order(request.messages)))
 
 
 def _in_order(messages: Messages) -> list[BaseMessage]:

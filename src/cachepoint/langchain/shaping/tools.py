@@ -7,7 +7,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from cachepoint.core.guard import guard
-from cachepoint.langchain.shaping.agents import Shaped, ShapingMiddleware
+from cachepoint.langchain.shaping.agents import Shaped, ShapingMiddleware, overridden
 from cachepoint.shaping.tools import ToolOrder
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class StableToolsMiddleware(ShapingMiddleware):
 
     def shape(self, request: "ModelRequest[Any]") -> Shaped:
         """The request with its tools in the stable order."""
-        tools = _ordered(self._order, request.tools)
-        same = all(a is b for a, b in zip(tools, request.tools, strict=True))
-        return Shaped(request if same else request.override(tools=tools))
+        return Shaped(overridden(request, tools=_ordered(self._order, request.tools)))
 
 
 def _ordered(order: ToolOrder, tools: Sequence[Any]) -> list[Any]:

@@ -5,20 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-try:
-    from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
-    from llama_index.core.agent.workflow.agent_context import AgentContext
-    from llama_index.core.agent.workflow.base_agent import WORKFLOW_KWARGS, BaseWorkflowAgent
-    from llama_index.core.agent.workflow.workflow_events import AgentOutput
-    from llama_index.core.base.llms.types import ChatMessage
-    from llama_index.core.bridge.pydantic import Field
-    from llama_index.core.memory import BaseMemory
-    from llama_index.core.tools import AsyncBaseTool
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
+from llama_index.core.agent.workflow.agent_context import AgentContext
+from llama_index.core.agent.workflow.base_agent import WORKFLOW_KWARGS, BaseWorkflowAgent
+from llama_index.core.agent.workflow.workflow_events import AgentOutput
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.memory import BaseMemory
+from llama_index.core.tools import AsyncBaseTool
 
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.llama_index.fields import refuse_unknown

@@ -5,15 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-try:
-    from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRole, TextBlock
-    from llama_index.core.bridge.pydantic import Field, PrivateAttr
-    from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRole, TextBlock
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.memory import BaseMemory, ChatMemoryBuffer
 
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.llama_index.fields import refuse_unknown

@@ -4,15 +4,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-try:
-    from llama_index.core.bridge.pydantic import Field, PrivateAttr
-    from llama_index.core.postprocessor.types import BaseNodePostprocessor
-    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from cachepoint.core.config import now
 from cachepoint.core.guard import guard

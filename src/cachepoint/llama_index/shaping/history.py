@@ -5,25 +5,19 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-try:
-    from llama_index.core.base.llms.types import (
-        ChatMessage,
-        ImageBlock,
-        MessageRole,
-        TextBlock,
-        ThinkingBlock,
-        ToolCallBlock,
-    )
-    from llama_index.core.bridge.pydantic import Field, model_validator
-    from llama_index.core.llms.llm import LLM
-    from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY, BaseChatStoreMemory
-    from llama_index.core.storage.chat_store import BaseChatStore, SimpleChatStore
-    from llama_index.core.storage.chat_store.loading import load_chat_store
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.core.bridge.pydantic import Field, model_validator
+from llama_index.core.llms.llm import LLM
+from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY, BaseChatStoreMemory
+from llama_index.core.storage.chat_store import BaseChatStore, SimpleChatStore
+from llama_index.core.storage.chat_store.loading import load_chat_store
 
 from cachepoint.core.config import now
 from cachepoint.core.guard import guard
@@ -149,18 +143,14 @@ class StableTrimMemory(BaseChatStoreMemory):
             ValueError: Where an argument is unknown, or step and limit don't fit together.
         """
         refuse_unknown(cls, kwargs, _OF_DEFAULTS)
-        store = chat_store or SimpleChatStore()
-        if chat_history is not None:
-            store.set_messages(chat_store_key, list(chat_history))
-        window = DEFAULT_TOKEN_LIMIT if llm is None else int(llm.metadata.context_window * WINDOW_SHARE)
         return cls(
-            token_limit=window if token_limit is None else token_limit,
+            token_limit=limit_of(token_limit, llm),
             step=step,
             when=when,
             ttl=ttl,
             clock=clock,
             tokenizer_fn=tokenizer_fn or four_characters,
-            chat_store=store,
+            chat_store=store_of(chat_store, chat_store_key, chat_history),
             chat_store_key=chat_store_key,
         )
 
@@ -215,6 +205,23 @@ class StableTrimMemory(BaseChatStoreMemory):
 
     def _count(self, message: ChatMessage) -> int:
         return tokens_of(message, self.tokenizer_fn)
+
+
+def store_of(
+    chat_store: BaseChatStore | None, key: str, chat_history: list[ChatMessage] | None
+) -> BaseChatStore:
+    """Where the messages are kept, those to begin with in it."""
+    store = chat_store or SimpleChatStore()
+    if chat_history is not None:
+        store.set_messages(key, list(chat_history))
+    return store
+
+
+def limit_of(token_limit: int | None, llm: LLM | None) -> int:
+    """Tokens of history to send at most: what is asked for, else what a model has room for."""
+    if token_limit is not None:
+        return token_limit
+    return DEFAULT_TOKEN_LIMIT if llm is None else int(llm.metadata.context_window * WINDOW_SHARE)
 
 
 def starts_of(history: Sequence[ChatMessage]) -> list[int]:

@@ -5,29 +5,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-try:
-    from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
-    from llama_index.core.bridge.pydantic import Field
-    from llama_index.core.llms.function_calling import FunctionCallingLLM
-    from llama_index.core.llms.llm import LLM
-    from llama_index.core.memory import ChatSummaryMemoryBuffer
-    from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY
-    from llama_index.core.storage.chat_store import BaseChatStore, SimpleChatStore
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import LLM
+from llama_index.core.memory import ChatSummaryMemoryBuffer
+from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY
+from llama_index.core.storage.chat_store import BaseChatStore
 
 from cachepoint.core.guard import guard
 from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.shaping.history import (
-    DEFAULT_TOKEN_LIMIT,
-    WINDOW_SHARE,
     StableTrimMemory,
     calls_of,
-    four_characters,
+    limit_of,
     starts_of,
+    store_of,
 )
 from cachepoint.shaping.summaries import INSTRUCTION, SUMMARY, check_summary, due, kept_from, too_long, usable
 from cachepoint.shaping.when import Cut
@@ -111,13 +104,13 @@ class StableSummaryMemory(StableTrimMemory):
         Raises:
             ValueError: Where an option is unknown or not valid.
         """
-        store = chat_store or SimpleChatStore()
-        if chat_history is not None:
-            store.set_messages(chat_store_key, list(chat_history))
-        window = DEFAULT_TOKEN_LIMIT if llm is None else int(llm.metadata.context_window * WINDOW_SHARE)
-        limit = window if token_limit is None else token_limit
-        options.setdefault("tokenizer_fn", four_characters)
-        return cls(llm=llm, chat_store=store, chat_store_key=chat_store_key, token_limit=limit, **options)
+        return cls(
+            llm=llm,
+            chat_store=store_of(chat_store, chat_store_key, chat_history),
+            chat_store_key=chat_store_key,
+            token_limit=limit_of(token_limit, llm),
+            **options,
+        )
 
     def get(self, input: str | None = None, **kwargs: Any) -> list[ChatMessage]:  # noqa: A002, ARG002
         """What is to be sent of the history, a summary in the place of what is old."""

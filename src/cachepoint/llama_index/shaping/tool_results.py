@@ -4,13 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-try:
-    from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 from cachepoint.core.config import now
 from cachepoint.core.guard import InvalidOptionError

@@ -5,14 +5,8 @@ from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
-try:
-    from llama_index.core.tools import BaseTool, FunctionTool, ToolMetadata
-    from llama_index.core.tools.types import BaseToolAsyncAdapter
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"cachepoint.llama_index needs llama-index-core ({error.name} is missing): "
-        'pip install "cachepoint[llama-index]"'
-    ) from error
+from llama_index.core.tools import BaseTool, FunctionTool, ToolMetadata
+from llama_index.core.tools.types import BaseToolAsyncAdapter
 
 from cachepoint.core.guard import guard
 from cachepoint.llama_index.shaping.agents import Step
