@@ -20,7 +20,7 @@ from trimming import text
 from cachepoint import PromptCache
 from cachepoint.core.models.rules import TTL_SECONDS
 from cachepoint.shaping.history import start_of, start_when_cold
-from cachepoint.shaping.when import LONGEST, Cut
+from cachepoint.shaping.when import Cut, lives
 
 TURNS, LIMIT = 40, 6_000
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
@@ -35,7 +35,7 @@ def cost(share: float, seed: int, *, cold: bool) -> float:
     """Input cost of a chat, in uncached tokens."""
     bedrock = Bedrock()
     cache = PromptCache(clock=bedrock.emulator.now)
-    system, history, cut, ttl = [{"text": text(3_000, "system")}], [], Cut(), LONGEST
+    system, history, cut, written = [{"text": text(3_000, "system")}], [], Cut(), []
     for n, gap in enumerate(gaps(share, seed)):
         bedrock.emulator.advance(gap)
         history.append(said("user", text(150, f"question {n}")))
@@ -43,10 +43,12 @@ def cost(share: float, seed: int, *, cold: bool) -> float:
         starts = list(range(0, len(history), 2))
         start = start_of(sizes, starts, LIMIT)
         if cold:
-            start, cut = start_when_cold(sizes, starts, LIMIT, cut, now=bedrock.emulator.now(), ttl=ttl)
+            start, cut = start_when_cold(
+                sizes, starts, LIMIT, cut, now=bedrock.emulator.now(), ttl=lives(written)
+            )
         call = cache.prepare({"system": system, "messages": history[start:]}, model_id=MODEL)
         cache.settle(call, bedrock.send(call.request))
-        ttl = TTL_SECONDS[call.plan.checkpoints[-1].ttl] if call.plan.checkpoints else LONGEST
+        written.insert(0, [(point.tokens, TTL_SECONDS[point.ttl]) for point in call.plan.checkpoints])
         history.append(said("assistant", text(350, f"answer {n}")))
     return bedrock.units
 

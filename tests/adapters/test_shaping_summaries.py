@@ -59,13 +59,13 @@ class Model:
         return Reply.text("It is on the left. " * 30)
 
 
-def agent_of(build, cache, *first, saver=None, **options):
+def agent_of(build, cache, *first, saver=None, trigger=TRIGGER, **options):
     options = {"keep": ("tokens", KEEP), **options}
     return create_agent(
         build(prompt_cache=cache),
         [look],
         system_prompt=None if first else MANUAL,
-        middleware=[*first, StableSummaryMiddleware(("tokens", TRIGGER), **options)],
+        middleware=[*first, StableSummaryMiddleware(("tokens", trigger), **options)],
         checkpointer=saver or InMemorySaver(),
     )
 
@@ -250,11 +250,12 @@ class Structured(Model):
 @pytest.mark.parametrize("when", ["always", "cold"])
 def test_at_a_pause_it_is_made_before_it_has_to_be(when, build, bedrock, cache):
     bedrock.say(Model())
-    agent = agent_of(build, cache, when=when, ttl=300, clock=bedrock.now)
-    talk(agent, 4, bedrock=bedrock)
-    assert not summaries(bedrock)
+    options, saver = {"when": when, "ttl": 300, "clock": bedrock.now}, InMemorySaver()
+    messages = talk(agent_of(build, cache, saver=saver, **options), 4, bedrock=bedrock)
+    nearly = int(messages[-1].usage_metadata["total_tokens"] / 0.95)
+    later = agent_of(build, cache, saver=saver, trigger=nearly, **options)
     bedrock.advance(4_000)
-    talk(agent, 1, bedrock=bedrock, first=4)
+    talk(later, 1, bedrock=bedrock, first=4)
     assert len(summaries(bedrock)) == (when == "cold")
 
 

@@ -131,6 +131,7 @@ def start_when_cold(
     *,
     now: float,
     ttl: float,
+    turn: bool = True,
     room: int | None = None,
     step: int | None = None,
 ) -> tuple[int, Cut]:
@@ -147,6 +148,7 @@ def start_when_cold(
         cut: What was remembered.
         now: Seconds.
         ttl: Seconds that an entry of the cache lives.
+        turn: Whether the call begins a turn of the person's.
         room: As for `start_of`.
         step: As for `start_of`.
 
@@ -165,7 +167,7 @@ def start_when_cold(
             fits = positions[-1] - least
             lasting = next((i for i in starts if i > lasting and positions[i] >= fits), starts[-1])
         start = lasting
-    return start, cut.then(now, len(sizes), start, early=early)
+    return start, cut.then(now, len(sizes), start, early=early, turn=turn)
 
 
 def check(limit: int, step: int | None) -> None:

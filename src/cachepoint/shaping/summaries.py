@@ -22,8 +22,8 @@ INSTRUCTION = (
 SUMMARY = "Here is a summary of the conversation to date:\n\n{text}"
 """How a summary stands in the place of what it is of."""
 
-EARLY = 0.75
-"""From which share of its trigger on a summary is made, at a pause."""
+EARLY = 0.9
+"""From which share of its trigger on a summary is made, at a pause: of less, there are more of them."""
 
 # What Bedrock and others say of a prompt that has no room (bedrock-runtime, Claude and Nova, 2026).
 _TOO_LONG = re.compile(

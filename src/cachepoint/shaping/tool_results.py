@@ -66,6 +66,7 @@ def to_clear_when_cold(
     *,
     now: float,
     ttl: float,
+    turn: bool,
     trigger: int,
     least: float | None = None,
     keep: int = 3,
@@ -83,6 +84,7 @@ def to_clear_when_cold(
         cut: What was remembered.
         now: Seconds.
         ttl: Seconds that an entry of the cache lives.
+        turn: Whether the call begins a turn of the person's.
         trigger: As for `to_clear`.
         least: As for `to_clear`.
         keep: As for `to_clear`.
@@ -100,7 +102,7 @@ def to_clear_when_cold(
         early, cleared = True, older if due and gain >= enough else done
     else:
         early, cleared = False, to_clear(sizes, asked, results, gains, **options)  # type: ignore[arg-type]
-    return cleared, cut.then(now, len(sizes), cleared, early=early)
+    return cleared, cut.then(now, len(sizes), cleared, early=early, turn=turn)
 
 
 def check_clearing(trigger: int, keep: int, least: int | None) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from typing_extensions import TypedDict
 
 from cachepoint.aws.client import REPORT_KEY
 from cachepoint.core.config import now
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import TTL_SECONDS
-from cachepoint.shaping.when import LONGEST, Cut, When
+from cachepoint.shaping.when import Cut, When, lives
 
 try:
     from langchain.agents.middleware.types import (
@@ -81,10 +81,11 @@ class ShapingMiddleware(AgentMiddleware):
 
 
 class Moment(NamedTuple):
-    """A call's time, and what was remembered of the one before, as plain data."""
+    """A call's time, whether it begins a turn, and what was remembered of the one before, as plain data."""
 
     now: float
     ttl: float
+    turn: bool
     data: Any
 
 
@@ -94,7 +95,7 @@ class Past:
     Args:
         key: Under which key.
         when: Nothing is remembered unless it is `"cold"`.
-        ttl: Seconds that an entry of the cache lives; None: as the report of the last answer says.
+        ttl: Seconds that an entry of the cache lives; None: as the reports of the last answers say.
         clock: Seconds; None: the system's.
     """
 
@@ -118,7 +119,8 @@ class Past:
         if not self._cold:
             return None
         ttl = _written_for(request.messages) if self._ttl is None else self._ttl
-        return Moment(self._clock(), ttl, request.state.get(self._key))
+        turn = isinstance(request.messages[-1], HumanMessage)
+        return Moment(self._clock(), ttl, turn, request.state.get(self._key))
 
     def update(self, cut: Cut | None) -> dict[str, Any] | None:
         """What goes to the state."""
@@ -126,11 +128,10 @@ class Past:
 
 
 def _written_for(messages: Sequence[BaseMessage]) -> float:
-    """How long the last entry of the last answer's call lives, in seconds."""
+    """How long most of what was written for an agent's answers lives, in seconds."""
     answers = (m for m in reversed(messages) if isinstance(m, AIMessage))
-    report = next(answers, AIMessage("")).response_metadata.get(REPORT_KEY) or {}
-    ttls = [point["ttl"] for point in report.get("checkpoints") or ()]
-    return TTL_SECONDS[ttls[-1]] if ttls else LONGEST
+    reports = (m.response_metadata.get(REPORT_KEY) or {} for m in answers)
+    return lives([(p["tokens"], TTL_SECONDS[p["ttl"]]) for p in r.get("checkpoints") or ()] for r in reports)
 
 
 def overridden(request: "Request", **lists: Sequence[Any]) -> "Request":

@@ -146,8 +146,8 @@ class StableTrimMiddleware(ShapingMiddleware):
             that is longer than `ttl`, down to what a cut leaves: all is written anew then anyway. When the
             last call was and what was cut is kept in the agent's state, so it takes a checkpointer; without
             one it is as `"always"`.
-        ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and 3600
-            where there is none.
+        ttl: Seconds that an entry of the cache lives; None: what the reports of the last answers say, and
+            3600 where there is none.
         clock: Seconds; None: the system's.
 
     Raises:
@@ -236,7 +236,8 @@ def _cut(
     if past is None:
         return head, head + start_of(sizes, starts, limit, room=room, step=step), None
     cut = Cut.of(past.data, len(sizes))
-    start, cut = start_when_cold(sizes, starts, limit, cut, now=past.now, ttl=past.ttl, room=room, step=step)
+    at = {"now": past.now, "ttl": past.ttl}
+    start, cut = start_when_cold(sizes, starts, limit, cut, **at, turn=past.turn, room=room, step=step)
     return head, head + start, cut
 
 

@@ -49,10 +49,10 @@ class StableSummaryMiddleware(ShapingMiddleware):
         keep: What stays as it is, as of `SummarizationMiddleware`.
         instruction: What the model is asked behind the conversation.
         model: What makes summaries the stock way; None: the agent's model.
-        when: `"always"`: beyond the trigger. `"cold"`: besides, from three quarters of it on, at the first
+        when: `"always"`: beyond the trigger. `"cold"`: besides, from nine tenths of it on, at the first
             call after a pause that is longer than `ttl`: all is written anew then anyway. When the last call
             was is kept in the agent's state, so it takes a checkpointer; without one it is as `"always"`.
-        ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and
+        ttl: Seconds that an entry of the cache lives; None: what the reports of the last answers say, and
             3600 where there is none.
         clock: Seconds; None: the system's.
         token_counter: Counts the tokens of messages, as of `SummarizationMiddleware`.
@@ -163,7 +163,7 @@ class StableSummaryMiddleware(ShapingMiddleware):
         if past is not None:
             cut = Cut.of(past.data, len(request.messages))
             trigger = earlier(trigger) if cut.cold(past.now, past.ttl) else trigger
-            update = self._past.update(cut.then(past.now, 0, 0, early=False))
+            update = self._past.update(cut.then(past.now, turn=past.turn))
         if not self._is_due(request, trigger):
             return Plan(update=update)
         asks = None if _answers_otherwise(request) else self._asking(request)

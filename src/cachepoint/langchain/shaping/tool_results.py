@@ -120,7 +120,8 @@ class ClearToolUsesInBatches:
             done, cut = to_clear(*history, **options), None
         else:
             before = Cut.of(past.data, len(messages))
-            done, cut = to_clear_when_cold(*history, before, now=past.now, ttl=past.ttl, **options)
+            options |= {"now": past.now, "ttl": past.ttl, "turn": past.turn}
+            done, cut = to_clear_when_cold(*history, before, **options)
         left = list(messages)
         for call, result in zip(calls[:done], results, strict=False):
             for i, message in self._one_cleared(left, call, result).items():
@@ -215,8 +216,8 @@ class StableClearMiddleware(ShapingMiddleware):
             longer than `ttl`, where it gains enough: all is written anew then anyway. When the last call was
             and what was cleared is kept in the agent's state, so it takes a checkpointer; without one it is
             as `"always"`.
-        ttl: Seconds that an entry of the cache lives; None: what the report of the last answer says, and 3600
-            where there is none.
+        ttl: Seconds that an entry of the cache lives; None: what the reports of the last answers say, and
+            3600 where there is none.
         clock: Seconds; None: the system's.
         token_counter: Counts a list of messages.
 

@@ -198,7 +198,14 @@ class StableTrimMemory(BaseChatStoreMemory):
             return history[start_of(sizes, starts, self.token_limit, step=self.step) :]
         cut = Cut.of(self.cut, len(sizes))
         start, cut = start_when_cold(
-            sizes, starts, self.token_limit, cut, now=self.clock(), ttl=self.ttl, step=self.step
+            sizes,
+            starts,
+            self.token_limit,
+            cut,
+            now=self.clock(),
+            ttl=self.ttl,
+            turn=is_asked(history),
+            step=self.step,
         )
         self.cut = cut.as_data()
         return history[start:]
@@ -222,6 +229,11 @@ def limit_of(token_limit: int | None, llm: LLM | None) -> int:
     if token_limit is not None:
         return token_limit
     return DEFAULT_TOKEN_LIMIT if llm is None else int(llm.metadata.context_window * WINDOW_SHARE)
+
+
+def is_asked(history: Sequence[ChatMessage]) -> bool:
+    """Whether the newest message is the person's."""
+    return bool(history) and history[-1].role == MessageRole.USER
 
 
 def starts_of(history: Sequence[ChatMessage]) -> list[int]:

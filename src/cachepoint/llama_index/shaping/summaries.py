@@ -18,6 +18,7 @@ from cachepoint.llama_index.llms import CachedBedrockConverse
 from cachepoint.llama_index.shaping.history import (
     StableTrimMemory,
     calls_of,
+    is_asked,
     limit_of,
     starts_of,
     store_of,
@@ -48,7 +49,7 @@ class StableSummaryMemory(StableTrimMemory):
         token_limit: Tokens of history from which it is summarised.
         keep: Tokens of the newest messages that stay as they are; None: a quarter of the limit.
         instruction: What the model is asked behind the conversation.
-        when: `"always"`: beyond the limit. `"cold"`: besides, from three quarters of it on, at the first call
+        when: `"always"`: beyond the limit. `"cold"`: besides, from nine tenths of it on, at the first call
             after a pause that is longer than `ttl`: all is written anew then anyway.
         ttl: As of `StableTrimMemory`.
         clock: As of `StableTrimMemory`.
@@ -170,7 +171,7 @@ class StableSummaryMemory(StableTrimMemory):
         if self.when == "cold":
             cut = Cut.of(self.cut, len(sizes))
             cold = cut.cold(at, self.ttl)
-            self.cut = cut.then(at, 0, 0, early=False).as_data()
+            self.cut = cut.then(at, turn=is_asked(history)).as_data()
         if self.llm is None or not due(sum(sizes), self.token_limit, cold=cold):
             return None
         start = kept_from(sizes, starts_of(history), self._keep)

@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 from cachepoint.core.config import now
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.llama_index.shaping.agents import Step
-from cachepoint.llama_index.shaping.history import calls_of, tokens_of
+from cachepoint.llama_index.shaping.history import calls_of, is_asked, tokens_of
 from cachepoint.shaping.tool_results import check_clearing, in_call_order, to_clear, to_clear_when_cold
 from cachepoint.shaping.when import LONGEST, Cut, When, check_when
 
@@ -116,7 +116,7 @@ class StableClear:
         if self.when == "always":
             return to_clear(sizes, asked, results, gains, **options)
         cut = Cut.of(await step.ctx.store.get(_CUT, default=None), len(sizes))
-        options |= {"now": self.clock(), "ttl": self.ttl}
+        options |= {"now": self.clock(), "ttl": self.ttl, "turn": is_asked(step.messages)}
         done, cut = to_clear_when_cold(sizes, asked, results, gains, cut, **options)
         await step.ctx.store.set(_CUT, cut.as_data())
         return done
