@@ -1,0 +1,1 @@
+"""`cachepoint audit`: what was called already, in figures."""
