@@ -28,6 +28,7 @@ from tests.adapters.contract import MANUAL
 
 BUILT = CachedChatBedrockConverse
 MARK = "cachepoint_relocated"
+BODIES = "us.anthropic.claude-sonnet-4-6"
 
 
 def look(part: str) -> str:
@@ -256,6 +257,31 @@ def test_behind_the_results_of_tools_in_a_loop_written_by_hand():
     assert [m.content for m in moved[:2]] == ["Be kind.", "Be brief."]
     assert moved[2:-1] == told[2:]
     assert moved[-1].content == [{"type": "text", "text": "(It is 12:34.)"}]
+
+
+def test_nothing_moves_across_a_checkpoint_in_a_later_system_message():
+    point = CachedChatBedrockConverse.create_cache_point()
+    told = [
+        SystemMessage(f"It is {volatile('12:34')}.\nBe kind."),
+        SystemMessage([{"type": "text", "text": "Be brief."}, point]),
+        HumanMessage("Where?"),
+    ]
+    assert relocate_changing(told) == told
+    turned = [told[1], told[0], told[2]]
+    assert relocate_changing(turned)[1].content == "Be kind."
+
+
+def test_a_body_without_a_checkpoint_is_sent_as_it_was_arranged(bedrock, cache):
+    """A prompt below the minimum gets no checkpoint, and what is marked stands behind the question all the same."""
+    clients = {"client": bedrock.client(), "bedrock_client": bedrock.client("bedrock")}
+    model = CachedChatBedrock(
+        **clients, model=BODIES, prompt_cache=cache, cache_policy={"relocate": "marked"}
+    )
+    model.invoke([SystemMessage(f"It is {volatile('12:34')}.\nBe kind."), HumanMessage("Where?")])
+    sent = bedrock.answered[-1].request
+    assert "12:34" not in json.dumps(sent["system"])
+    assert "12:34" in json.dumps(sent["messages"][-1])
+    assert "cache_control" not in json.dumps(sent)
 
 
 def test_a_label_without_a_place_is_refused_when_it_is_given():

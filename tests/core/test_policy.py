@@ -9,7 +9,7 @@ from builders import SONNET, marks, text, user
 from cachepoint import CachePolicy, PromptCache, configure
 from cachepoint.core import policy as policies
 from cachepoint.core.guard import InvalidOptionError
-from cachepoint.core.policy import default_policy, resolved, set_default
+from cachepoint.core.policy import default_policy, is_named, resolved, set_default
 
 
 @pytest.fixture(autouse=True)
@@ -214,3 +214,16 @@ def test_a4_what_is_no_policy_is_refused_where_it_is_given(value):
     """A4."""
     with pytest.raises(InvalidOptionError):
         CachePolicy.of(value)
+
+
+def test_an_option_is_named_by_the_environment_the_process_or_a_policy(monkeypatch):
+    assert not is_named("relocate", None, CachePolicy(ttl="1h"))
+    assert is_named("relocate", CachePolicy(), CachePolicy(relocate="off"))
+    monkeypatch.setenv("CACHEPOINT_RELOCATE", "marked")
+    assert is_named("relocate", None)
+    monkeypatch.delenv("CACHEPOINT_RELOCATE")
+    set_default(CachePolicy(relocate="learned"))
+    try:
+        assert is_named("relocate", None)
+    finally:
+        set_default(None)

@@ -118,6 +118,18 @@ def test_recalled_text_that_never_comes_back_goes_however_long():
     assert len(found[9]) == 20
 
 
+def test_large_texts_of_many_that_come_back_stay():
+    """Eight handbooks by turns: each is read where it stands."""
+    seen = Variants(lambda: 0.0)
+    books = [
+        "\n".join(f"Book {b}.{i}: valve {b * 100 + i} is on the left." for i in range(20)) for b in range(8)
+    ]
+    found = [
+        told(seen, f"{book}\n{RULES}", f"{turn} {b}") for turn in range(4) for b, book in enumerate(books)
+    ]
+    assert not any(found[-8:])
+
+
 def test_a_new_prompt_is_no_change_for_long():
     """A rule that was edited moves only until most of what is remembered has it."""
     seen = Variants(lambda: 0.0)

@@ -131,6 +131,15 @@ def test_a_persons_text_has_it_at_its_end():
     assert reordered(late, clock) is late
 
 
+def test_a_document_in_front_of_a_question_stays_however_it_changes():
+    """Where documents part from what is asked is for checkpoints to learn."""
+    document = "The valve of pump 10 is on the left of the frame. " * 12
+    request = asking([], said("user", f"{document}\n{RULES}\nWhere is the valve?"))
+    assert reordered(request, lambda _: [(0, len(document))]) is request
+    short = asking([], said("user", f"{document[:150]}\n{RULES}\nWhere is the valve?"))
+    assert reordered(short, lambda _: [(0, 150)]) != short
+
+
 pieces = st.lists(
     st.sampled_from(["It is 10:05.", "Be kind.", "Ask.\n", "\n\n", "Go on. "]), min_size=1, max_size=8
 )

@@ -69,6 +69,18 @@ def test_what_was_written_for_an_hour_below_the_last_turn_lives_on(calls, second
     assert lives(calls) == seconds
 
 
+def test_at_a_pause_all_but_what_a_cut_leaves_is_cut_though_there_is_room():
+    at, cut = talked([20] * 4)
+    sizes, starts = [100] * 12, range(0, 12, 2)
+    soon, _ = start_when_cold(sizes, starts, 1_500, cut, now=at + 20, ttl=SHORT, step=500)
+    late, after = start_when_cold(sizes, starts, 1_500, cut, now=at + 1_000, ttl=SHORT, step=500)
+    assert (soon, late) == (0, 2)
+    assert after.early
+    # What was cut stays cut, and with room nothing more is.
+    again, _ = start_when_cold([*sizes, 100], starts, 1_500, after, now=at + 1_020, ttl=SHORT, step=500)
+    assert again == 2
+
+
 def test_unknown_words_are_refused():
     for when, ttl in (("later", 300), ("cold", 0), ("cold", -1)):
         with pytest.raises(InvalidOptionError):
