@@ -7,6 +7,7 @@ from typing import Any
 
 from cachepoint.core.accounting import ahead
 from cachepoint.core.accounting.diagnosis import Case, Miss, diagnose
+from cachepoint.core.accounting.diagnosis.said import AtHand
 from cachepoint.core.accounting.pricing import tier_of
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.sent import Sent
@@ -335,7 +336,7 @@ def _case(decision: Decision) -> Case:
     head = decision.prefix.head
     return Case(
         prefix=decision.prefix,
-        raw=decision.split.raw,
+        said=AtHand(decision.split.raw),
         view=decision.view,
         plan=decision.plan,
         trace=decision.trace,

@@ -24,6 +24,7 @@ from cachepoint.core.models.rules import MAX_CHECKPOINTS, Ttl
 from cachepoint.core.placement.fan_out import IS_WRITTEN
 from cachepoint.core.placement.forecast import Chance, Prices
 from cachepoint.core.placement.scene import Scene
+from cachepoint.core.placement.view import View
 from cachepoint.core.prompt.prefix import Prefix
 
 Reason = Literal["hand", "anchor", "end", "documents", "again", "tools", "head", "previous_end"]
@@ -105,7 +106,7 @@ def plan(
     Returns:
         At most four checkpoints that Bedrock accepts, the caller's legal ones among them.
     """
-    chosen = _hand(scene.prefix, slots)
+    chosen = by_hand(scene.prefix, slots)
     long = -1
     if ours:
         places = _places(scene, outlook.candidates)
@@ -118,7 +119,7 @@ def plan(
     ttls = _ttls(scene, chosen, long)
     blocks, size = scene.prefix.blocks, scene.sizes.at
     checkpoints = tuple([Checkpoint(i, blocks[i].where, ttls[i], chosen[i], size(i)) for i in sorted(chosen)])
-    reach = _reach(scene, checkpoints)
+    reach = reached(scene.view, [c.index for c in checkpoints], scene.rules.lookback)
     return Plan(
         checkpoints=checkpoints,
         expected_read_tokens=None if reach is None else _known(scene, reach),
@@ -127,7 +128,7 @@ def plan(
     )
 
 
-def _hand(prefix: Prefix, slots: int) -> dict[int, Reason]:
+def by_hand(prefix: Prefix, slots: int) -> dict[int, Reason]:
     """The caller's checkpoints that Bedrock accepts.
 
     Of too many, the first and the last: the head that conversations share, and the newest turns.
@@ -258,11 +259,9 @@ def _ttls(scene: Scene, chosen: Mapping[int, Reason], long: int) -> dict[int, Tt
     return ttl
 
 
-def _reach(scene: Scene, checkpoints: Sequence[Checkpoint]) -> int | None:
-    """The deepest live entry at a checkpoint or within the lookback of one."""
-    lookback = scene.rules.lookback
-    marks = [c.index for c in checkpoints]
-    return next((i for i in scene.view.live if any(0 <= mark - i <= lookback for mark in marks)), None)
+def reached(view: View, marks: Sequence[int], lookback: int) -> int | None:
+    """The deepest live entry at a checkpoint or within the lookback of one; None: there is none."""
+    return next((i for i in view.live if any(0 <= mark - i <= lookback for mark in marks)), None)
 
 
 def _known(scene: Scene, index: int) -> int:

@@ -4,14 +4,13 @@ A conversation is known by where its requests overlap, not by how it begins: a w
 the place of what was said, and other conversations begin with the same words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Table, Trace
 from cachepoint.core.models.rules import TTL_SECONDS
 from cachepoint.core.placement.planner import Plan
-from cachepoint.core.placement.question import CutPrompt, Question
+from cachepoint.core.placement.question import Question
 from cachepoint.core.prompt.anatomy import Anatomy
 from cachepoint.core.prompt.cuts import Split
 from cachepoint.core.prompt.overlap import shared
@@ -36,14 +35,21 @@ class Thread(NamedTuple):
     keys: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, question: Question, cut: CutPrompt, found: Recollection) -> "Thread":
-        """That of a request."""
-        known: Mapping[bytes, Trace] = found.get(Table.TURNS, {})
-        prefix, turns = cut.prefix, question.turns(cut)
+    def of(
+        cls, prefix: Prefix, turns: Sequence[bytes], kin: Sequence[bytes], known: Mapping[bytes, Trace]
+    ) -> "Thread":
+        """That of a request.
+
+        Args:
+            prefix: The request.
+            turns: The keys of its last turns, the newest first.
+            kin: Those of its tools and its system prompt.
+            known: What is remembered under them.
+        """
         met = [known[turn] for turn in turns if turn in known]
         if met and prefix.own.startswith(met[0].blocks):
             return cls(met[0], (), (turns[0],))
-        said, kin = _said(prefix), question.kin(prefix)
+        said = _said(prefix)
         before = next((trace for trace in met if shared(trace.messages, said) > _SHARED), None)
         if before is not None:
             return cls(before, (), tuple(turns[:2]))

@@ -37,15 +37,19 @@ class Text(NamedTuple):
 
     def parts(self, before: "Text", text: str) -> int:
         """The character from which on it, whose text is at hand, may differ from another, to the piece."""
-        pairs = zip(_each(self.pieces), _each(before.pieces), strict=False)
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return sum(map(len, _split(text)[:same]))
+        return sum(map(len, pieces(text)[: parting(self, before)]))
 
     def like(self, before: "Text") -> bool:
         """Whether it is another state of the same text: it begins alike, or a quarter of it was there."""
         one, other = _each(self.pieces), _each(before.pieces)
         shared = sum((Counter(one) & Counter(other)).values())
         return one[:1] == other[:1] or 4 * shared >= max(len(one), len(other))
+
+
+def parting(now: Text, before: Text) -> int:
+    """How many pieces the two begin with alike."""
+    pairs = zip(_each(now.pieces), _each(before.pieces), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 class Tool(NamedTuple):
@@ -125,10 +129,9 @@ def _sorted(value: Any) -> bytes:
 
 
 def _text(text: str, digest: Digest, in_order: bytes | None = None) -> Text:
-    pieces = [piece.encode("utf-8", "surrogatepass") for piece in _split(text)]
     whole = text[:_MOST].encode("utf-8", "surrogatepass")
     return Text(
-        pieces=b"".join(map(digest, pieces)),
+        pieces=b"".join([digest(p.encode("utf-8", "surrogatepass")) for p in pieces(text)]),
         solid=digest(b"".join(whole.split())),
         bag=digest(_counts(whole) if in_order is None else in_order or whole),
     )
@@ -139,7 +142,8 @@ def _counts(whole: bytes) -> bytes:
     return repr([whole.count(i) for i in range(128)]).encode()
 
 
-def _split(text: str) -> list[str]:
+def pieces(text: str) -> list[str]:
+    """A text in pieces, as its digests have it."""
     lines = text[:_MOST].splitlines(keepends=True)
     return [line[i : i + PIECE] for line in lines for i in range(0, len(line), PIECE)][:_PIECES]
 

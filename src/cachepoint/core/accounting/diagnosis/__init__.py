@@ -1,19 +1,19 @@
 """Expected against actual: why a call read less than it could have, and where in the prompt."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from cachepoint.core.accounting.diagnosis.breaks import Break, broken
 from cachepoint.core.accounting.diagnosis.remedies import remedy
+from cachepoint.core.accounting.diagnosis.said import Said
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import CHOICE, differing
 from cachepoint.core.placement.thread import Thread
 from cachepoint.core.placement.view import View
-from cachepoint.core.prompt.prefix import Prefix, RawBlock
-from cachepoint.core.prompt.rewriting import SUMMARISED, asks_for_summary, rewriting
+from cachepoint.core.prompt.prefix import Prefix
+from cachepoint.core.prompt.rewriting import SUMMARISED
 
 # The first four are the vocabulary of Anthropic's cache diagnostics, which Bedrock does not have.
 Cause = Literal[
@@ -78,7 +78,7 @@ class Case:
     """All that a diagnosis looks at."""
 
     prefix: Prefix
-    raw: Sequence[RawBlock]
+    said: Said
     view: View
     plan: Plan
     trace: Trace
@@ -172,7 +172,7 @@ def _changed(case: Case, usage: Usage, read: int) -> Miss | None:
     before, lost = case.thread.before, _could(case, usage, read)
     if before is None or not lost:
         return None
-    return _said(case, broken(before, case.trace, case.raw), lost)
+    return _said(case, broken(before, case.trace, case.said), lost)
 
 
 def _said(case: Case, found: Break | None, lost: int | None) -> Miss | None:
@@ -204,7 +204,7 @@ def _unlike_kin(case: Case, _: Usage, read: int) -> Miss | None:
         return None
     for kin in case.thread.kin:
         alive = kin.cached and kin.left(case.view.now) > 0
-        found = broken(kin, case.trace, case.raw) if alive else None
+        found = broken(kin, case.trace, case.said) if alive else None
         if found is not None and found.cause in _OF_HEADS and found.kind not in _OTHER_AGENTS:
             return _said(case, found, lost)
     return None
@@ -219,10 +219,10 @@ def _summarised(case: Case, usage: Usage, read: int) -> Miss | None:
     head = case.prefix.head
     if case.thread.before is not None or read >= TOLERANCE * usage.input_tokens:
         return None
-    if case.raw and asks_for_summary(case.raw[0]):
+    if case.said.asks_for_summary:
         lost, outside = usage.input_tokens - read, "a summary made outside the conversation"
         return _miss(case, "system_changed", 0, lost, outside, kind="summary")
-    if head >= len(case.raw) or rewriting(case.raw[head]) != SUMMARISED:
+    if head >= len(case.said) or case.said.rewriting(head) != SUMMARISED:
         return None
     return _miss(case, "messages_changed", head, detail=SUMMARISED, kind=SUMMARISED)
 

@@ -1,36 +1,24 @@
 """What keeps a request from being read as far as the one it goes on from was cached: cause, place and kind.
 
-It is told from digests. The text at hand is that of the new request alone; of the old one only the place
-where it parts is known, to the piece.
+It is told from digests. Of the old request only the place where it parts is known, to the piece; of the new
+one what `Said` tells.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from cachepoint.core.accounting.diagnosis.said import Passage, Said
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.placement.question import API, CHOICE, MODEL, REGION, differing
-from cachepoint.core.prompt.anatomy import PIECE, Text, Tool, tool_fields, tool_name, wholes, written
-from cachepoint.core.prompt.cuts import CLOCKS
+from cachepoint.core.prompt.anatomy import Text, Tool
 from cachepoint.core.prompt.overlap import common, newest, place
-from cachepoint.core.prompt.prefix import SHORT, RawBlock
-from cachepoint.core.prompt.rewriting import rewriting
+from cachepoint.core.prompt.prefix import SHORT
 
 # Names of tools in a report: more are counted.
 _NAMED = 3
-# So far a line is looked at around the place where it changed.
-_AROUND = 48
 # Blocks that may stand in the place of what was said, as a summary of it does.
 _PUT_IN = 4
-
-# What is looked for where a text changed, in this order.
-_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    *CLOCKS,
-    ("a date", re.compile(r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})\b")),
-    ("a date", re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}\b")),
-    ("a date", re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b")),
-)
 
 
 class Break(NamedTuple):
@@ -43,13 +31,13 @@ class Break(NamedTuple):
     at: int | None = None
 
 
-def broken(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+def broken(before: Trace, now: Trace, said: Said) -> Break | None:
     """What keeps a request from going on where another ended; None where nothing does.
 
     Args:
         before: The other.
         now: The request.
-        raw: Its blocks.
+        said: What is known of its texts.
     """
     if (elsewhere := _elsewhere(before, now)) and before.blocks == now.blocks:
         # The same request at two places is a first write at each.
@@ -57,7 +45,7 @@ def broken(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
     if elsewhere:
         return Break("model_changed", 0, elsewhere[0], f"another {elsewhere[0]}")
     tests = (_set_otherwise, _tools, _system, _forced, _history, _unlisted)
-    return next(filter(None, (test(before, now, raw) for test in tests)), None)
+    return next(filter(None, (test(before, now, said) for test in tests)), None)
 
 
 def other_settings(before: Trace, now: Trace) -> list[str]:
@@ -69,38 +57,36 @@ def _elsewhere(before: Trace, now: Trace) -> list[str]:
     return [name for name in other_settings(before, now) if name in (MODEL, REGION, API)]
 
 
-def _set_otherwise(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
+def _set_otherwise(before: Trace, now: Trace, _: Said) -> Break | None:
     if before.seed == now.seed:
         return None
     names = other_settings(before, now)
     return Break("settings_changed", 0, "all", f"{_listed(names)}: all of it is lost") if names else None
 
 
-def _forced(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
+def _forced(before: Trace, now: Trace, _: Said) -> Break | None:
     if CHOICE not in other_settings(before, now):
         return None
     return Break("settings_changed", now.head, CHOICE, f"{CHOICE}: the messages are lost")
 
 
-def _unlisted(before: Trace, now: Trace, _: Sequence[RawBlock]) -> Break | None:
+def _unlisted(before: Trace, now: Trace, _: Said) -> Break | None:
     names = other_settings(before, now)
     return Break("settings_changed", 0, "unlisted", _listed(names)) if names else None
 
 
-def _tools(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+def _tools(before: Trace, now: Trace, said: Said) -> Break | None:
     if before.parts[0] == now.parts[0]:
         return None
     index = common(before.blocks, now.blocks)
     old, new = before.anatomy.tools, now.anatomy.tools
-    names = [tool_name(block.payload) for block in raw[: len(new)]]
-    tests = (_edited_tool(old, new, names, raw), _moved_tools(old, new, names), _counted(old, new, names))
+    names = [said.tool(i) for i in range(len(new))]
+    tests = (_edited_tool(old, new, names, said), _moved_tools(old, new, names), _counted(old, new, names))
     found = next(filter(None, tests), Break("tools_changed", None, "edited"))
     return found if found.block is not None else found._replace(block=index)
 
 
-def _edited_tool(
-    old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str], raw: Sequence[RawBlock]
-) -> Break | None:
+def _edited_tool(old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str], said: Said) -> Break | None:
     known = {tool.name: dict(tool.fields) for tool in old}
     for i, tool in enumerate(new):
         fields = dict(tool.fields)
@@ -108,14 +94,16 @@ def _edited_tool(
             continue
         was = known[tool.name]
         field = next(name for name in {**fields, **was} if fields.get(name) != was.get(name))
-        kind, at = _in_field(was.get(field), fields.get(field), raw[i].payload, field)
+        kind, at = _in_field(was.get(field), fields.get(field), said, i, field)
         detail = f"edited: {names[i]}, {field}" + (f", {kind}" if kind else "")
         return Break("tools_changed", i, kind or "edited", detail, at)
     return None
 
 
-def _in_field(was: Text | None, now: Text | None, tool: Any, field: str) -> tuple[str | None, int | None]:
-    return (None, None) if was is None or now is None else _moved(was, now, written(tool_fields(tool)[field]))
+def _in_field(
+    was: Text | None, now: Text | None, said: Said, tool: int, field: str
+) -> tuple[str | None, int | None]:
+    return (None, None) if was is None or now is None else _moved(was, now, said.field(tool, field))
 
 
 def _moved_tools(old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str]) -> Break | None:
@@ -136,68 +124,71 @@ def _counted(old: Sequence[Tool], new: Sequence[Tool], names: Sequence[str]) -> 
     return Break("tools_changed", None, "added" if added else "removed", "; ".join(said))
 
 
-def _system(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
+def _system(before: Trace, now: Trace, said: Said) -> Break | None:
     old, new = before.anatomy.system, now.anatomy.system
     if old == new:
         return None
-    texts = list(wholes(raw[: now.head]))
+    texts = said.system
     i = next((i for i, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), None)
     if i is None:
         # One has more blocks than the other.
         place = texts[len(old)][0] if len(new) > len(old) else now.head
         kind = "added" if len(new) > len(old) else "removed"
         return Break("system_changed", place, kind, kind)
-    first, text = texts[i]
+    first, passage = texts[i]
     if not new[i].like(old[i]):
         return Break("system_changed", first, "another", "another system prompt")
-    kind_of, at = _moved(old[i], new[i], text)
+    kind_of, at = _moved(old[i], new[i], passage)
     return Break("system_changed", first, kind_of or "edited", kind_of, at)
 
 
-def _moved(before: Text, now: Text, text: str) -> tuple[str | None, int]:
+def _moved(before: Text, now: Text, passage: Passage) -> tuple[str | None, int]:
     """What kind of text moved, where that can be told, and from which character on."""
-    at = now.parts(before, text)
+    at, kind = passage.moved(before, now)
     if before.solid == now.solid:
         return "white space", at
     if before.bag == now.bag:
-        return "the order of JSON keys" if "{" in text else "the order", at
-    around = text[max(0, at - _AROUND) : at + PIECE + _AROUND]
-    return next((kind for kind, pattern in _KINDS if pattern.search(around)), None), at
+        return "the order of JSON keys" if passage.is_json else "the order", at
+    return kind, at
 
 
-def _history(before: Trace, now: Trace, raw: Sequence[RawBlock]) -> Break | None:
-    old, new, said = before.messages, now.messages, raw[now.head :]
+def _history(before: Trace, now: Trace, said: Said) -> Break | None:
+    old, new, head = before.messages, now.messages, now.head
     index = common(old, new)
     if index * SHORT >= min(len(old), len(new)) or index >= max(newest(old), newest(new)):
         # It goes on, or asks something else after the same answer.
         return None
     tests = (_rewritten, _reordered, _dropped, _replaced)
-    found = next(filter(None, (test(old, new, said, index) for test in tests)), None)
+    found = next(filter(None, (test(old, new, said, head, index) for test in tests)), None)
     return None if found is None else Break("messages_changed", now.head + index, *found)
 
 
-def _rewritten(_: bytes, __: bytes, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
-    what = rewriting(raw[index])
+def _rewritten(_: bytes, __: bytes, said: Said, head: int, index: int) -> tuple[str, str] | None:
+    what = said.rewriting(head + index)
     return None if what is None else (what, what)
 
 
-def _reordered(before: bytes, now: bytes, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
-    message = raw[index].path[0]
-    stop = next((i for i in range(index, len(raw)) if raw[i].path[0] != message), len(raw))
+def _reordered(before: bytes, now: bytes, said: Said, head: int, index: int) -> tuple[str, str] | None:
+    message, count = said.message(head + index), len(now) // SHORT
+    stop = next((i for i in range(index, count) if said.message(head + i) != message), count)
     ends = range(index, stop)
     bare = [Counter(b[i * SHORT : (i + 1) * SHORT - 1] for i in ends) for b in (before, now)]
     if len(ends) == 1 or bare[0] != bare[1]:
         return None
-    what = "parallel results in another order" if "esult" in raw[index].kind else "blocks in another order"
+    what = (
+        "parallel results in another order"
+        if "esult" in said.kind(head + index)
+        else "blocks in another order"
+    )
     return "reordered", what
 
 
-def _dropped(before: bytes, now: bytes, _: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+def _dropped(before: bytes, now: bytes, _: Said, __: int, index: int) -> tuple[str, str] | None:
     at = _again(before, now, index, index)
     return None if at is None else ("truncated", f"history truncated: {at - index} blocks dropped")
 
 
-def _replaced(before: bytes, now: bytes, raw: Sequence[RawBlock], index: int) -> tuple[str, str] | None:
+def _replaced(before: bytes, now: bytes, said: Said, head: int, index: int) -> tuple[str, str] | None:
     """Other blocks stand where some stood, and behind them it goes on as it was."""
     for put_in in range(1, _PUT_IN + 1):
         at = _again(before, now, index + put_in, index)
@@ -208,14 +199,14 @@ def _replaced(before: bytes, now: bytes, raw: Sequence[RawBlock], index: int) ->
             return "compacted", f"history compacted: {put_in} blocks in place of {gone}"
         if gone < put_in:
             return "inserted", f"{put_in - gone} blocks put into the history"
-        return "edited", _edited(raw[index])
-    return "edited", _edited(raw[index])
+        return "edited", _edited(said, head + index)
+    return "edited", _edited(said, head + index)
 
 
-def _edited(block: RawBlock) -> str:
-    if block.role == "assistant":
+def _edited(said: Said, index: int) -> str:
+    if said.role(index) == "assistant":
         return "an answer rendered otherwise than it was sent"
-    return "a tool result edited" if "esult" in block.kind else "a message edited"
+    return "a tool result edited" if "esult" in said.kind(index) else "a message edited"
 
 
 def _again(before: bytes, now: bytes, index: int, since: int) -> int | None:
