@@ -1,6 +1,6 @@
 """One page that opens without a network: what the cache saved, and where it broke."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from html import escape
@@ -8,9 +8,7 @@ from importlib.resources import files
 from itertools import islice
 from string import Template
 
-from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.money import dollars, minus, over
-from cachepoint.core.accounting.usage import Usage
 from cachepoint.observers import charts
 from cachepoint.reporting.pictures import (
     KINDS,
@@ -51,12 +49,13 @@ _WORDS = {
 }
 
 
-def page(tally: Tally, title: str = "Prompt caching report") -> str:
+def page(tally: Tally, title: str = "Prompt caching report", more: Iterable[str] = ()) -> str:
     """The page: a whole HTML document, without scripts and without anything from elsewhere.
 
     Args:
         tally: The calls; of a session, `session.tally`.
         title: Its heading.
+        more: Sections of HTML in front of the table of models.
     """
     sections = (
         _head(tally, title),
@@ -66,7 +65,8 @@ def page(tally: Tally, title: str = "Prompt caching report") -> str:
         _tokens(tally),
         _losses(tally),
         _conversations(tally),
-        _models(tally),
+        *more,
+        table("By model", "model", tally.by_model),
         _foot(tally),
     )
     return _template().substitute(title=escape(title), body="\n".join(filter(None, sections)))
@@ -143,7 +143,9 @@ def _tokens(tally: Tally) -> str:
 def _losses(tally: Tally) -> str:
     if not tally.waste:
         return ""
-    priced = sorted(((loss, _dearer(loss)) for loss in tally.losses), key=_by_money, reverse=True)
+    priced = sorted(
+        ((loss, loss.row.dearer(loss.tokens)) for loss in tally.losses), key=_by_money, reverse=True
+    )
     causes = sorted(tally.waste.items(), key=lambda item: (-item[1].tokens, -item[1].calls))
     most = max(waste.tokens for _, waste in causes) or 1
     rows = "".join(
@@ -182,17 +184,6 @@ def _loss(loss: Loss, amount: Decimal | None) -> str:
         f"{_WORDS.get(row.cause or '', 'no cause is known')}<br><small>{moment(row.at)}{place}, "
         f"{escape(row.model)}</small></div></li>"
     )
-
-
-def _dearer(loss: Loss) -> Decimal | None:
-    """What the lost tokens cost above what reading them would have: they were written, else fresh."""
-    row = loss.row
-    written = min(loss.tokens, row.write or 0)
-    one_hour = min(written, row.write_1h or 0)
-    again = Usage(loss.tokens - written, 0, 0, written, written - one_hour, one_hour)
-    paid = pricing.cost(again, row.priced_as, row.at, row.tier)
-    reading = pricing.cost(Usage(read_tokens=loss.tokens), row.priced_as, row.at, row.tier)
-    return None if paid is None or reading is None else minus(paid, reading)
 
 
 def _conversations(tally: Tally) -> str:
@@ -261,13 +252,14 @@ def _breaks(one: Conversation) -> str:
     return f": {named}{more}" if broken else ""
 
 
-def _models(tally: Tally) -> str:
-    if not tally.by_model:
+def table(title: str, name: str, sums: Mapping[str, Sums]) -> str:
+    """A table of sums by name; nothing where there are none."""
+    if not sums:
         return ""
     heads = ("calls", "input", "read", "written", "fresh", "output", "paid", "saved")
-    rows = "".join(_model(name, sums) for name, sums in sorted(tally.by_model.items(), key=_busiest))
+    rows = "".join(_model(name, one) for name, one in sorted(sums.items(), key=_busiest))
     return (
-        '<h2>By model</h2><div class="wide"><table><tr><th>model</th>'
+        f'<h2>{escape(title)}</h2><div class="wide"><table><tr><th>{escape(name)}</th>'
         f"{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table></div>"
     )
 

@@ -1,6 +1,6 @@
 """Many calls over time, in sums of bounded number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -27,6 +27,17 @@ class Course:
             one[3] = plus(one[3], row.cost)
             one[4] = plus(one[4], row.saved)
 
+    def join(self, other: "Course") -> None:
+        """Add the slices of another."""
+        while self.width < other.width:
+            self._widen()
+        while other.width < self.width:
+            other._widen()
+        for at, sums in other._slices.items():
+            self._add(at, sums)
+        while len(self._slices) > MAX_SLICES:
+            self._widen()
+
     def _begun(self, at: float) -> list[Any]:
         self._slices[int(at // self.width)] = [0, 0, 0, Decimal(0), Decimal(0)]
         while len(self._slices) > MAX_SLICES:
@@ -36,9 +47,12 @@ class Course:
     def _widen(self) -> None:
         narrow, self._slices, self.width = self._slices, {}, self.width * 2
         for at, sums in narrow.items():
-            wide = self._slices.setdefault(at // 2, [0, 0, 0, Decimal(0), Decimal(0)])
-            wide[:3] = [a + b for a, b in zip(wide[:3], sums[:3], strict=True)]
-            wide[3:] = map(plus, wide[3:], sums[3:])
+            self._add(at // 2, sums)
+
+    def _add(self, at: int, sums: Sequence[Any]) -> None:
+        wide = self._slices.setdefault(at, [0, 0, 0, Decimal(0), Decimal(0)])
+        wide[:3] = [a + b for a, b in zip(wide[:3], sums[:3], strict=True)]
+        wide[3:] = map(plus, wide[3:], sums[3:])
 
     def __iter__(self) -> Iterator["Slice"]:
         for at, (calls, input_tokens, read, cost, saved) in sorted(self._slices.items()):

@@ -6,7 +6,8 @@ from decimal import Decimal
 from math import nan
 from typing import Any, NamedTuple
 
-from cachepoint.core.accounting.money import parsed
+from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.money import minus, parsed
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.accounting.usage import Usage
 
@@ -107,3 +108,15 @@ class Row(NamedTuple):
     def cached(self) -> int:
         """Tokens that were in the cache once the call was answered."""
         return (self.read or 0) + (self.write or 0)
+
+    def dearer(self, tokens: int) -> Decimal | None:
+        """US dollars that so many lost tokens cost above what reading them would; None: no price is known.
+
+        As far as the call wrote any they were written, else they were fresh.
+        """
+        written = min(tokens, self.write or 0)
+        one_hour = min(written, self.write_1h or 0)
+        again = Usage(tokens - written, 0, 0, written, written - one_hour, one_hour)
+        paid = pricing.cost(again, self.priced_as, self.at, self.tier)
+        reading = pricing.cost(Usage(read_tokens=tokens), self.priced_as, self.at, self.tier)
+        return None if paid is None or reading is None else minus(paid, reading)

@@ -81,6 +81,11 @@ class Sums:
             self.cost = plus(self.cost, row.cost)
             self.saved = plus(self.saved, row.saved)
 
+    def take(self, other: "Sums") -> None:
+        """Add those of other calls of the same."""
+        for f in fields(self)[1:]:
+            setattr(self, f.name, _sum(getattr(self, f.name), getattr(other, f.name)))
+
     def __add__(self, other: "Sums") -> "Sums":
         """The sums of both."""
         return Sums("", *(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Sums)[1:]))
@@ -179,6 +184,33 @@ class Tally:
         if row.first_token is not None:
             self._timed.append((row.usage, row.first_token))
 
+    def join(self, other: "Tally") -> None:
+        """Add what another counted, whose calls have no conversation in common with these.
+
+        The other is not to be used any more.
+        """
+        for model, sums in other.by_model.items():
+            self._sums_of_model(model, sums.model).take(sums)
+        for cause, waste in other.waste.items():
+            self._waste(cause, waste)
+        self.course.join(other.course)
+        self.bounds.join(other.bounds)
+        self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
+        self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
+        self._timed.extend(other._timed)
+        self._contexts += other._contexts
+        self._gone += other._gone
+        for _, _, old in other._worst:
+            self._keep(old)
+        for name, one in other._latest.items():
+            if (known := self._latest.get(name)) is not None:
+                self._retire(known)
+            self._latest[name] = one
+        while len(self._latest) > _MAX_CONVERSATIONS:
+            self._retire(self._latest.popitem(last=False)[1])
+        for loss in (loss for heap in other._losses.values() for loss in heap):
+            self._lose(loss.tokens, loss.row)
+
     def _time(self, row: Row) -> None:
         self.course.add(row)
         if self.first is None or row.at < self.first:
@@ -187,16 +219,24 @@ class Tally:
             self.last = row.at
 
     def _sums_of(self, row: Row) -> Sums:
-        full = len(self.by_model) >= _MAX_MODELS
-        return self.by_model.setdefault(OTHER if full else row.model, Sums("" if full else row.priced_as))
+        return self._sums_of_model(row.model, row.priced_as)
+
+    def _sums_of_model(self, model: str, priced_as: str) -> Sums:
+        full = model not in self.by_model and len(self.by_model) >= _MAX_MODELS
+        return self.by_model.setdefault(OTHER if full else model, Sums("" if full else priced_as))
 
     def _miss(self, cause: str, lost: int, row: Row) -> None:
+        self._waste(cause, Waste(1, lost))
+        if lost:
+            self._lose(lost, row)
+
+    def _waste(self, cause: str, more: Waste) -> None:
         if cause not in self.waste and len(self.waste) >= _MAX_CAUSES:
             cause = OTHER
         calls, tokens = self.waste.get(cause, _NO_WASTE)
-        self.waste[cause] = Waste(calls + 1, tokens + lost)
-        if not lost:
-            return
+        self.waste[cause] = Waste(calls + more.calls, tokens + more.tokens)
+
+    def _lose(self, lost: int, row: Row) -> None:
         heap = self._losses.setdefault(row.model if row.model in self.by_model else OTHER, [])
         loss = Loss(lost, next(self._numbers), row)
         if len(heap) < _MAX_LOSSES:
@@ -217,6 +257,9 @@ class Tally:
     def _retire(self, old: Conversation) -> None:
         self._contexts += old.largest
         self._gone += 1
+        self._keep(old)
+
+    def _keep(self, old: Conversation) -> None:
         heapq.heappush(self._worst, (old.lost, next(self._numbers), old))
         if len(self._worst) > _MAX_WORST:
             heapq.heappop(self._worst)

@@ -22,14 +22,14 @@ class Bounds:
 
     def __init__(self) -> None:
         self.full = False
-        self._ledgers: dict[tuple[str, str], Ledger] = {}
+        self._ledgers: dict[tuple[str, str, int], Ledger] = {}
         self._known: tuple[int, Mapping[str, Bound]] = 0, {}
 
     def add(self, row: Row, sent: Sent) -> None:
         """Note one call; one without usage or time is passed over."""
         if self.full or row.fresh is None or isnan(row.at):
             return
-        ledger = self._ledgers.setdefault((row.model, row.priced_as), Ledger())
+        ledger = self._ledgers.setdefault((row.model, row.priced_as, 0), Ledger())
         long = row.write_1h or 0
         ledger.add(
             row.at,
@@ -39,8 +39,18 @@ class Bounds:
             write_5m=max(0, (row.write or 0) - long),
             write_1h=long,
         )
+        self._trim()
+
+    def join(self, other: "Bounds") -> None:
+        """Add what was sent elsewhere: the caches have nothing in common."""
+        self.full = self.full or other.full
+        for (model, priced_as, _), ledger in other._ledgers.items():
+            self._ledgers[model, priced_as, len(self._ledgers) + 1] = ledger
+        self._trim()
+
+    def _trim(self) -> None:
         ledgers = self._ledgers.values()
-        if self.calls > MAX_CALLS or sum(map(len, ledgers)) > MAX_BLOCKS:
+        if self.full or self.calls > MAX_CALLS or sum(map(len, ledgers)) > MAX_BLOCKS:
             self.full, self._ledgers = True, {}
 
     @property
@@ -54,7 +64,7 @@ class Bounds:
         calls, ledgers = self.calls, dict(self._ledgers)
         if self._known[0] != calls:
             made: dict[str, Bound] = {}
-            for (model, priced_as), ledger in ledgers.items():
+            for (model, priced_as, _), ledger in ledgers.items():
                 one = bound(ledger, rules_for(priced_as))
                 if one is not None:
                     made[model] = made[model] + one if model in made else one

@@ -1,0 +1,1 @@
+"""Where an audit runs: one machine, or many."""
