@@ -262,3 +262,13 @@ def test_what_is_wrong_is_refused_when_it_is_given():
     data = RelocateMemory.from_defaults().to_dict()
     with pytest.raises(InvalidOptionError, match="'Memory'"):
         RelocateMemory.from_dict({**data, "memory": {"class_name": "Memory"}})
+
+
+def test_upstreams_flag_is_no_checkpoint_of_the_users(bedrock, cache):
+    options = {"system_prompt_caching": True, "cache_policy": {"relocate": "marked"}}
+    llm = CachedBedrockConverse(CLAUDE, **where(bedrock), prompt_cache=cache, **options)
+    system = ChatMessage(f"{volatile('It is 10:05.')}\n\n{MANUAL}", role=MessageRole.SYSTEM)
+    llm.chat([system, ChatMessage("Where is the valve?")])
+    sent = bedrock.answered[-1].request
+    assert "10:05" not in json.dumps(sent["system"])
+    assert "10:05" in json.dumps(sent["messages"][-1])

@@ -3,10 +3,11 @@
 import asyncio
 import random
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.workflow import Context
@@ -16,6 +17,7 @@ from cachepoint.core.accounting.report import input_units
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.emulator import Reply, ToolResponder
 from cachepoint.langchain import CachedChatBedrockConverse, StableClearMiddleware, StableTrimMiddleware
+from cachepoint.langchain.shaping.agents import Past
 from cachepoint.llama_index import (
     CachedBedrockConverse,
     ShapedFunctionAgent,
@@ -193,3 +195,10 @@ def test_the_old_names_go_on_for_one_release():
         StableNodeOrder()
     saved = {**StableTrimMemory.from_defaults(token_limit=9).to_dict(), "class_name": "StableMemory"}
     assert StableTrimMemory.from_dict(saved).token_limit == 9
+
+
+def test_the_steps_of_an_agent_begin_no_turn():
+    past = Past("history", "cold", 300.0, lambda: 7.0)
+    asked, answered = HumanMessage("Where?"), ToolMessage("Left", tool_call_id="1")
+    requests = [SimpleNamespace(messages=messages, state={}) for messages in ([asked], [asked, answered])]
+    assert [past.of(request) for request in requests] == [(7.0, 300.0, True, None), (7.0, 300.0, False, None)]

@@ -135,10 +135,16 @@ def test_the_call_of_a_summary_is_the_agents_own(awaited, build, bedrock, cache)
     "answer",
     [
         lambda _: Reply(({"toolUse": {"toolUseId": "x", "name": "look", "input": {"part": "pump"}}},)),
+        lambda _: Reply(
+            (
+                {"text": "Let me look."},
+                {"toolUse": {"toolUseId": "x", "name": "look", "input": {"part": "pump"}}},
+            )
+        ),
         lambda _: Reply.text(" "),
         EmulatedError("Input is too long for requested model.", code="ValidationException", status=400),
     ],
-    ids=["a call of a tool", "no text", "too long"],
+    ids=["a call of a tool", "a text with a call", "no text", "too long"],
 )
 @pytest.mark.parametrize("awaited", [False, True])
 def test_the_stock_way_where_there_is_no_summary(awaited, answer, build, bedrock, cache):

@@ -211,4 +211,5 @@ def test_what_stands_alone_is_no_part_of_the_conversation():
     *others, (call, report) = turns(4)
     assert [one.miss and one.miss.cause for _, one in others] == ["first_write", None, None]
     assert call.case.thread.before is not None
+    assert call.case.trace.size == len(call.case.prefix.blocks) - 1
     assert report.miss.cause == "evicted_or_rerouted"
