@@ -20,11 +20,13 @@ import os
 import random
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from heapq import heapify, heapreplace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -354,27 +356,42 @@ def write_account(
 
 
 def write(
-    root: Path, number: int, files: int = 16, *, seed: int = 1, broken: float = 0.0, large: bool = False
+    root: Path,
+    number: int,
+    files: int = 16,
+    *,
+    seed: int = 1,
+    broken: float = 0.0,
+    large: bool = False,
+    processes: int | None = None,
 ) -> dict[str, Counter[str]]:
     """Write a log; what the local Bedrock counted, by model."""
     root.mkdir(parents=True, exist_ok=True)
     count = len(ACCOUNTS)
+    each = partial(
+        write_account,
+        root,
+        number=number // count,
+        files=-(-files // count),
+        seed=seed,
+        broken=broken,
+        large=large,
+    )
     ledger, faults = dict[str, Counter[str]](), list[dict[str, Any]]()
-    with ProcessPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
-        jobs = [
-            pool.submit(
-                write_account, root, account, number // count, -(-files // count), seed, broken, large
-            )
-            for account in ACCOUNTS
-        ]
-        for job in jobs:
-            of_account, found = job.result()
-            faults += found
-            for model, counts in of_account.items():
-                ledger.setdefault(model, Counter()).update(counts)
+    for of_account, found in mapped(each, ACCOUNTS, processes or os.cpu_count() or 1):
+        faults += found
+        for model, counts in of_account.items():
+            ledger.setdefault(model, Counter()).update(counts)
     (root / "ledger.json").write_text(json.dumps(ledger, indent=2))
     (root / "broken.json").write_text(json.dumps(faults, indent=2))
     return ledger
+
+
+def mapped(each: Callable[[str], Any], accounts: Sequence[str], processes: int) -> list[Any]:
+    if processes == 1:
+        return list(map(each, accounts))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(each, accounts))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar, cast, overload
 
 from cachepoint.cli.audit.heads import NO_HEAD, Head, unpacked
-from cachepoint.cli.audit.prints import Print, apart
+from cachepoint.cli.audit.prints import REPORT, Print, apart
 from cachepoint.core.accounting.diagnosis import Case, Cause, Miss, diagnose
 from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.diagnosis.said import Passage
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 class Verdict(NamedTuple):
-    """What is said of a call: why it read less than it could have, its conversation, and its prompt family."""
+    """What is said of a call: why it read less than it could have, its conversation, its prompt family."""
 
     miss: Miss | None
     conversation: str | None
@@ -66,7 +66,7 @@ class Follower:
 
     def see(self, call: Print) -> Verdict:
         """Say what became of the next call."""
-        if call.dialect is None:
+        if call.dialect in {None, REPORT}:
             return _as_told(call)
         rules, prefix, marks = rules_for(call.priced_as), _prefix(call), _marks(call)
         view = View.of(prefix, self._places, call.at)
@@ -131,7 +131,7 @@ class Follower:
                 self._places.put(key, known)
 
     def _family(self, prefix: Prefix, place: str) -> str:
-        """Where the first call stands that began with the longest part of this one's tools and system prompt."""
+        """Where the first call is that had the longest beginning of this one's tools and system prompt."""
         heads = prefix.digests[: prefix.head] or prefix.digests[:1]
         found = next((self._families[one] for one in reversed(heads) if one in self._families), place)
         for one in heads:

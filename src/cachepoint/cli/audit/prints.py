@@ -28,6 +28,8 @@ from cachepoint.core.prompt.prefix import Prefix, RawBlock
 from cachepoint.reporting.rows import Row
 
 _AS_SENT = CachePolicy(split="off", documents="off")
+# Stands for the dialect of what a report of ours tells.
+REPORT = "report"
 # What stands for a block among `roles`: its layer, of a message whose it is.
 _LAYERS = {"tools": "T", "system": "S"}
 _READ = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
@@ -204,6 +206,7 @@ def _told(row: Row, sent: Sent | None) -> dict[str, Any]:
     """What a report says beside its usage."""
     full = None if row.cost is None or row.saved is None else plus(row.cost, row.saved)
     told = {
+        "dialect": REPORT,
         "priced_as": row.priced_as,
         "tier": row.tier,
         "cost": None if row.cost is None else str(row.cost),

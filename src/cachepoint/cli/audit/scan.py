@@ -84,7 +84,7 @@ class Scanned:
     def call(self, piece: Piece, made: Print) -> None:
         """Count a call."""
         self.calls += 1
-        self.silent += made.dialect is None and made.cause is None
+        self.silent += made.dialect is None
         place = made.account, piece.number
         known = self.spans.get(place) or Span(made.at, made.at, 0.0, piece)
         self.spans[place] = known.then(made.at)

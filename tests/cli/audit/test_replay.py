@@ -1,0 +1,105 @@
+"""What the library would have paid, and the least that anybody could have."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.invocation_logs import calls as made_calls
+from benchmarks.invocation_logs import record
+from cachepoint.cli.audit import windows
+from cachepoint.cli.audit.engines import duck, many
+from cachepoint.cli.audit.engines.plan import Plan
+from cachepoint.cli.audit.replay import timeline
+from cachepoint.cli.audit.scan import Piece, Span
+from cachepoint.cli.audit.sources import Bodies
+
+ACCOUNT = "111122223333"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """Two hours of eight desks, in three files."""
+    folder = tmp_path_factory.mktemp("log")
+    rows = [
+        record(n, at, desk, b'"inputBodyJson":' + body, b'"outputBodyJson":' + answer, usage)
+        for n, (at, desk, body, answer, usage) in enumerate(made_calls(700, ACCOUNT, 5, desks=8))
+    ]
+    for n, some in enumerate((rows[:250], rows[250:500], rows[500:])):
+        (folder / f"{n}.json").write_bytes(b"".join(some))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(log):
+    return duck.run(Plan.of([log], replay=True), workers=1)
+
+
+def test_it_pays_less_than_the_desks_did_and_no_less_than_can_be(found):
+    replayed, bound = found.replayed, found.bound
+    assert replayed.calls == replayed.priced == bound.calls == 700
+    assert replayed.skipped == 0
+    assert replayed.cost < replayed.paid
+    assert replayed.usage.input_tokens == replayed.logged.input_tokens
+    assert replayed.usage.hit_share > replayed.logged.hit_share
+    assert bound.lower <= replayed.units <= bound.paid
+    assert bound.lower <= min(bound.five_minutes, bound.one_hour)
+    assert found.library_over_bound == replayed.units / bound.lower
+
+
+def test_the_distributed_engine_replays_the_same(found, log):
+    with many.connected("local", 1) as client:
+        other = many.run(Plan.of([log], replay=True), client)
+    assert other.replayed.usage == found.replayed.usage
+    assert other.replayed.cost == found.replayed.cost
+    assert other.bound == found.bound
+
+
+def test_a_bound_by_stretches_is_no_higher_than_that_of_all(found, log, monkeypatch):
+    monkeypatch.setattr(windows, "_CALLS", 90)
+    apart = duck.run(Plan.of([log], replay=True), workers=1)
+    assert apart.bound.calls == 700
+    assert apart.bound.paid == pytest.approx(found.bound.paid)
+    assert 0 < apart.bound.lower <= found.bound.lower
+
+
+def test_what_is_not_logged_is_not_replayed(log, tmp_path):
+    first, second, third = (log / "0.json").read_bytes().splitlines()[:3]
+    bare, unknown = json.loads(first), {**json.loads(second), "modelId": "another.model-1"}
+    del bare["input"]["inputBodyJson"]
+    lines = [json.dumps(bare), json.dumps(unknown), third.decode()]
+    (tmp_path / "log.json").write_text("\n".join(lines))
+    found = duck.run(Plan.of([tmp_path], replay=True), workers=1)
+    assert (found.replayed.calls, found.replayed.skipped) == (1, 2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("timeline")
+
+
+@given(st.lists(st.lists(st.integers(0, 59), min_size=1, max_size=12), min_size=1, max_size=5))
+def test_calls_come_by_time_from_files_that_overlap(folder, minutes):
+    spans, number = [], 0
+    for n, each in enumerate(minutes):
+        path, span = folder / f"{n}.json", None
+        with path.open("w") as file:
+            for minute in each:
+                file.write(json.dumps(told(minute, number)) + "\n")
+                at = 1_790_812_800.0 + 60 * minute
+                span = (span or Span(at, at, 0.0, Piece(n, path))).then(at)
+                number += 1
+        spans.append(span)
+    times = [call.at for call in timeline(spans, Bodies([folder]), ACCOUNT)]
+    assert times == sorted(times)
+    assert len(times) == number
+
+
+def told(minute, number):
+    return {
+        "timestamp": f"2026-10-01T00:{minute:02}:00Z",
+        "accountId": ACCOUNT,
+        "operation": "Converse",
+        "modelId": str(number),
+    }
