@@ -1,8 +1,8 @@
 """Prompts as tracers keep them, in Converse's form.
 
-They are not to the byte what was sent: langchain-aws trims texts, and joins those that follow each other in one
-role. But the same message always gives the same blocks, so that a prompt that begins as another did begins as the
-other did here, too.
+They are not to the byte what was sent: langchain-aws trims texts, and joins those that follow each other
+in one role. But the same message always gives the same blocks, so that prompts that began alike begin alike
+here, too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +50,9 @@ def request(given: Any, tools: Any = None, choice: Any = None, fields: Any = Non
 
 
 def _request(found: Mapping[str, Any], messages: list[Any], tools: Any, choice: Any, fields: Any) -> _Block:
-    system, turns, defined = _blocks(found.get("system")), [], []
+    system = _blocks(found.get("system"))
+    turns: list[_Block] = []
+    defined: list[Any] = []
     for message in map(_fields, messages):
         role, content = _role(message), message.get("content")
         if role == "system":

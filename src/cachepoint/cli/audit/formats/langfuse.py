@@ -1,7 +1,8 @@
 """Langfuse's observations: of its API, of its exports to blob storage and of those from its pages.
 
-Checked against what langfuse 5.0.4's handler for LangChain sends; the fields that Langfuse's servers add are read as
-its documentation names them, in camel case from the API and its pages, in snake case in blob storage (read 2026-11).
+Checked against what langfuse 5.0.4's handler for LangChain sends; the fields that Langfuse's servers add are
+read as its documentation names them (read 2026-11): in camel case from the API and its pages, in snake case
+in blob storage.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,8 @@ from cachepoint.cli.audit.formats.traced import (
     first_text,
     moment,
     of_bedrock,
-    part,
     parsed,
+    part,
     place,
     since,
 )
@@ -51,7 +52,7 @@ def is_langfuse(record: Mapping[str, Any]) -> bool:
     return "type" in record and any(name in record for name in ("traceId", "trace_id"))
 
 
-def read(record: Mapping[str, Any], beside: Beside) -> Logged:
+def read(record: Mapping[str, Any], _: Beside) -> Logged:
     """The call of an observation.
 
     Raises:

@@ -1,7 +1,7 @@
 """LangSmith's runs: as its SDK gives them (`Run.json()`, `runs.query`), or as its bulk export has them.
 
-Checked against the runs that langchain-core 1.8.3 and langsmith 0.15.1 trace; what only LangSmith's servers add is
-read as LangSmith's "Run (span) data format" says (read 2026-11).
+Checked against the runs that langchain-core 1.8.3 and langsmith 0.15.1 trace; what only LangSmith's servers
+add is read as LangSmith's "Run (span) data format" says (read 2026-11).
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from cachepoint.cli.audit.formats.traced import (
     first_text,
     moment,
     of_bedrock,
-    part,
     parsed,
+    part,
     place,
     since,
 )
@@ -30,7 +30,7 @@ def is_langsmith(record: Mapping[str, Any]) -> bool:
     return "run_type" in record and "start_time" in record
 
 
-def read(record: Mapping[str, Any], beside: Beside) -> Logged:
+def read(record: Mapping[str, Any], _: Beside) -> Logged:
     """The call of a run.
 
     Raises:

@@ -86,8 +86,8 @@ def of_bedrock(provider: str, model: str) -> str:
     """A model's id, where the call was Bedrock's.
 
     Args:
-        provider: As LangChain names it (`ls_provider`: `amazon_bedrock`, `anthropic-bedrock`); empty where the
-            tracer was another, and the id must tell.
+        provider: As LangChain names it (`ls_provider`: `amazon_bedrock`, `anthropic-bedrock`); empty where
+            the tracer was another, and the id must tell.
         model: The model's id.
 
     Raises:
