@@ -60,7 +60,8 @@ def _request(found: Mapping[str, Any], messages: list[Any], tools: Any, choice: 
         elif role != "tool":
             _say(turns, role, _with_calls(_blocks(content), message.get("tool_calls") or ()))
         elif "tool_call_id" in message:
-            _say(turns, "user", [_result(message)])
+            # langchain-aws always sends it, and Langfuse leaves it out.
+            _say(turns, "user", [_result({"status": "success", **message})])
         else:
             defined.append(content)  # Langfuse's handler puts the tools behind the messages.
     config = found.get("toolConfig") or {}

@@ -61,7 +61,8 @@ def read(record: Mapping[str, Any], _: Beside) -> Logged:
     if record.get("type") != "GENERATION":
         raise UnusableError(NO_CALL)
     metadata = part(record.get("metadata"))
-    named = (*map(record.get, _MODELS), metadata.get("ls_model_name"))
+    # What LangChain called comes first: Langfuse's name may be the answer's, which is not Bedrock's.
+    named = (metadata.get("ls_model_name"), *map(record.get, _MODELS))
     model = of_bedrock(first_text([metadata.get("ls_provider")]), first_text(named))
     began = moment(_of(record, "startTime", "start_time"))
     usage = _usage(part(_of(record, "usageDetails", "usage_details")))

@@ -55,14 +55,10 @@ def moment(value: Any) -> float:
         UnusableError: Where it is none.
     """
     try:
-        if isinstance(value, str):
-            return _iso(value)
-        if isinstance(value, bool):
-            raise UnusableError("no time")
-        seconds = float(value)
+        seconds = _iso(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
         raise UnusableError("no time") from None
-    if not math.isfinite(seconds) or seconds <= 0:
+    if isinstance(value, bool) or not math.isfinite(seconds) or seconds <= 0:
         raise UnusableError("no time")
     return seconds / 1_000 if seconds > _MOST_SECONDS else seconds
 
