@@ -84,7 +84,7 @@ def summed(usage):
 
 def test_a_run_tells_how_its_writes_split_by_ttl():
     with traced() as (bedrock, client, config):
-        llm = ChatBedrockConverse(model=MODEL, **access(bedrock))
+        llm = ChatBedrockConverse(model=MODEL, **access(bedrock)).bind_tools([search])
         llm.invoke(conversation(MARKED[ChatBedrockConverse]), config=config)
     usage = smith(*client.runs_as_exported()).usage
     assert (usage.write_5m_tokens, usage.write_1h_tokens) == (0, usage.write_tokens)
@@ -142,9 +142,10 @@ def test_a_run_tells_when_where_and_who():
     assert first.model == MODEL
 
 
-def test_a_profiles_arn_tells_region_account_and_what_was_named_as_its_model():
+@pytest.mark.parametrize("chat", MARKED)
+def test_a_profiles_arn_tells_its_account_and_what_was_named_as_its_model(chat):
     with traced() as (bedrock, client, config):
-        llm = ChatBedrockConverse(
+        llm = chat(
             model=PROFILE,
             provider="anthropic",
             base_model_id="anthropic.claude-sonnet-4-6",

@@ -22,6 +22,7 @@ from cachepoint.cli.audit.formats.traced import (
 from cachepoint.core.accounting.usage import Usage
 
 _USERS = ("user_id", "userId", "user")
+_EFFORT = ("thinking", "output_config")
 _PROJECTS = ("session_name", "session_id", "project_id")
 
 
@@ -40,8 +41,15 @@ def read(record: Mapping[str, Any], _: Beside) -> Logged:
         raise UnusableError(NO_CALL)
     extra = part(record.get("extra"))
     metadata = {**part(record.get("metadata")), **part(extra, "metadata")}
-    params, built = part(extra, "invocation_params"), part(record.get("serialized"), "kwargs")
-    named = (metadata.get("ls_model_name"), params.get("model_id"), params.get("model"))
+    params = part(extra, "invocation_params")
+    built = part(record.get("serialized"), "kwargs") or part(record.get("manifest"), "kwargs")
+    # Where a base model was named, `ls_model_name` is that one, and not the profile that was called.
+    named = (
+        params.get("model_id"),
+        built.get("model_id"),
+        metadata.get("ls_model_name"),
+        params.get("model"),
+    )
     model = of_bedrock(first_text([metadata.get("ls_provider")]), first_text(named))
     began = moment(record.get("start_time"))
     usage = _usage(record, metadata)
@@ -53,7 +61,7 @@ def read(record: Mapping[str, Any], _: Beside) -> Logged:
         at=began,
         model=model,
         usage=usage,
-        request=_request(record, params),
+        request=_request(record, params, built),
         identity=_identity(record, metadata),
         region=region,
         account=account,
@@ -68,10 +76,19 @@ def _identity(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     return first_text([*map(metadata.get, _USERS), *map(record.get, _PROJECTS)])
 
 
-def _request(record: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+def _request(
+    record: Mapping[str, Any], params: Mapping[str, Any], built: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    fields = (
+        # Those of the call, of the model, and of InvokeModel, which has them beside the messages.
+        params.get("additional_model_request_fields"),
+        built.get("additional_model_request_fields"),
+        {name: params[name] for name in _EFFORT if name in params},
+    )
     given = parsed(record.get("inputs"))
-    fields = params.get("additional_model_request_fields")
-    return chat.request(given, params.get("tools"), params.get("tool_choice"), fields)
+    return chat.request(
+        given, params.get("tools"), params.get("tool_choice"), next(filter(None, fields), None)
+    )
 
 
 def _usage(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> Usage | None:
