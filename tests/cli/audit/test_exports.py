@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from langchain.agents import create_agent
 from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -126,6 +127,47 @@ def accumulated(stream):
     for piece in stream:
         whole = piece if whole is None else whole + piece
         yield whole
+
+
+THINKING = {
+    "additional_model_request_fields": {"thinking": {"type": "enabled", "budget_tokens": 2_000}},
+    "max_tokens": 4_000,
+}
+PICTURES = [
+    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
+    {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"},
+    {"type": "image", "source_type": "base64", "data": "iVBORw0KGgo=", "mime_type": "image/png"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"output_version": "v1"},
+        THINKING,
+        {**THINKING, "output_version": "v1"},
+        {**THINKING, "streaming": True},
+    ],
+    ids=["plain", "v1", "thinking", "thinking, v1", "thinking, streamed"],
+)
+def test_the_requests_of_an_agent_are_what_was_sent(options):
+    with traced() as (bedrock, client, config):
+        agent = create_agent(
+            ChatBedrockConverse(model=MODEL, **options, **access(bedrock)), [search], system_prompt=MANUAL
+        )
+        said = []
+        for question in ("Use the search tool for lamps.", PICTURES, "Use search again."):
+            said = agent.invoke({"messages": [*said, HumanMessage(question)]}, config=config)["messages"]
+        calls = list(bedrock.calls)
+    runs = [run for run in client.runs_as_exported() if run["run_type"] == "llm"]
+    found = [smith(run) for run in runs]
+    assert len(found) == len(calls) >= 4
+    for call, sent in zip(found, calls, strict=True):
+        assert call.request == {name: sent.request[name] for name in call.request}
+        assert summed(call.usage) == summed(Usage.from_converse({"usage": sent.usage}))
+    assert len(found[-1].request["messages"]) == 2 * len(found) - 1
 
 
 def test_a_run_tells_when_where_and_who():

@@ -150,6 +150,23 @@ def _thought(block: Mapping[str, Any]) -> _Block:
     return _reasoned(inner.get("text", ""), inner.get("signature"))
 
 
+def _noted(block: Mapping[str, Any]) -> _Block:
+    """LangChain's own form (`output_version="v1"`)."""
+    return _reasoned(block.get("reasoning", ""), (block.get("extras") or {}).get("signature"))
+
+
+def _image(block: Mapping[str, Any]) -> _Block:
+    """An image in the forms of Converse, Anthropic, LangChain and OpenAI."""
+    source = block.get("source") or block
+    data, kind = source.get("data", source.get("base64")), source.get("media_type", source.get("mime_type"))
+    if "image_url" in block:
+        url = block["image_url"]
+        kind, _, data = (url["url"] if isinstance(url, Mapping) else url).partition(";base64,")
+    if "image" in block or not data or not kind:
+        return _as_named("image", block)
+    return {"image": {"format": kind.rpartition("/")[2], "source": {"bytes": data}}}
+
+
 _MADE: Mapping[str, Callable[[Mapping[str, Any]], _Block]] = {
     "text": lambda block: {"text": block["text"]},
     "tool_use": lambda block: _use(block["name"], block["id"], block.get("input")),
@@ -157,6 +174,9 @@ _MADE: Mapping[str, Callable[[Mapping[str, Any]], _Block]] = {
     "tool_call": lambda block: _use(block["name"], block["id"], block.get("args")),
     "tool_result": lambda block: _result({**block, "tool_call_id": block["tool_use_id"]}),
     "reasoning_content": _thought,
+    "reasoning": _noted,
+    "image": _image,
+    "image_url": _image,
     "thinking": lambda block: _reasoned(block["thinking"], block.get("signature")),
 }
 
