@@ -338,6 +338,28 @@ def generation(**fields):
         ),
         # boto3's, as Langfuse's cookbook sends it: what was cached is not told.
         ({"input": 34, "output": 6, "total": 40}, (34, None, None, 6)),
+        # LlamaIndex's by way of OpenInference: 34 less what was cached, which Langfuse stops at 0.
+        (
+            {
+                "input": 0,
+                "output": 6,
+                "total": 1_040,
+                "input_cached_tokens": 400,
+                "input_cache_creation": 600,
+            },
+            (34, 400, 600, 6),
+        ),
+        # The same before Langfuse knew those names (langfuse#13571).
+        (
+            {
+                "input": 34,
+                "output": 6,
+                "total": 1_040,
+                "prompt_details.cache_read": 400,
+                "prompt_details.cache_write": 600,
+            },
+            (34, 400, 600, 6),
+        ),
         # A stream with thinking: the writes twice in LangChain's sum (langchain-aws#983).
         (
             {

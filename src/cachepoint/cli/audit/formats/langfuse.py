@@ -26,14 +26,19 @@ from cachepoint.core.accounting.usage import Usage
 _MODELS = ("providedModelName", "provided_model_name", "model")
 _USERS = ("userId", "user_id")
 _PROJECTS = ("projectId", "project_id")
-# What the integrations call the same tokens: LangChain's for Converse, for InvokeModel, Anthropic's, and
-# Langfuse's own price list. `input` leaves them out.
-_READ = ("input_cache_read", "cache_read_input_tokens", "input_cached_tokens")
+# What the integrations call the same tokens: LangChain's for Converse, for InvokeModel, Anthropic's, Langfuse's
+# own, and what was left of OpenInference's before langfuse#13572 (2026-05). `input` leaves them out.
+_READ = (
+    "input_cache_read",
+    "cache_read_input_tokens",
+    "input_cached_tokens",
+    "prompt_details.cache_read",
+)
 _WRITE = (
     "input_cache_creation",
     "cache_creation_input_tokens",
     "cache_write_input_tokens",
-    "input_cache_write",
+    "prompt_details.cache_write",
 )
 _FIVE = (
     "input_ephemeral_5m_input_tokens",
@@ -112,7 +117,7 @@ def _wire(told: Mapping[str, Any], given: int, output: int) -> dict[str, Any]:
     if not written and (five, hour) != (None, None):
         written = split
     total = counts.count(told.get("total"))
-    given -= _twice(given, output, read or 0, written or 0, total)
+    given = _uncached(given, output, read or 0, written or 0, total)
     details = [{"ttl": "5m", "inputTokens": five or 0}, {"ttl": "1h", "inputTokens": hour or 0}]
     return {
         "inputTokens": given,
@@ -124,11 +129,14 @@ def _wire(told: Mapping[str, Any], given: int, output: int) -> dict[str, Any]:
     }
 
 
-def _twice(given: int, output: int, read: int, written: int, total: int | None) -> int:
-    """How many tokens `input` has that are counted elsewhere: what is more than the total.
+def _uncached(given: int, output: int, read: int, written: int, total: int | None) -> int:
+    """The input that was neither read nor written, where the total shows that `input` is something else.
 
     Some integrations count all that was cached as `input`, too; LangChain's sum may hold the writes twice
-    (langchain-aws#983).
+    (langchain-aws#983). From LlamaIndex's count, which leaves out what was cached, Langfuse takes it off once
+    more, and stops at 0 (openinference-instrumentation-llama-index 4.6.1).
     """
     more = 0 if total is None else given + output + read + written - total
-    return more if more in {written, read + written} and 0 < more <= given else 0
+    if more in {written, read + written} and more <= given:
+        return given - more
+    return -more if more < 0 and given == 0 else given
