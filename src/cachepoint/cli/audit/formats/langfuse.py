@@ -26,8 +26,8 @@ from cachepoint.core.accounting.usage import Usage
 _MODELS = ("providedModelName", "provided_model_name", "model")
 _USERS = ("userId", "user_id")
 _PROJECTS = ("projectId", "project_id")
-# What the integrations call the same tokens: LangChain's for Converse, Anthropic's, Langfuse's own, LangChain's
-# for InvokeModel, and OpenInference's from before langfuse#13572 (2026-05). `input` leaves them out.
+# What the integrations call the same tokens: LangChain's for Converse, Anthropic's, Langfuse's own, those
+# of LangChain for InvokeModel, OpenInference's from before langfuse#13572 (2026-05). `input` leaves them out.
 _READ = (
     "input_cache_read",
     "cache_read_input_tokens",
