@@ -443,6 +443,13 @@ def test_blocks_of_other_kinds(message, block):
     assert request == {"messages": [{"role": "user", "content": [block]}]}
 
 
+def test_an_input_that_is_nested_too_deeply_is_no_request():
+    block = {"type": "text", "text": "Hello"}
+    for _ in range(2_000):
+        block = {"type": "tool_result", "tool_use_id": "i", "content": [block]}
+    assert fuse(generation(input=[{"role": "user", "content": [block]}])).request is None
+
+
 @pytest.mark.parametrize(
     "message",
     [

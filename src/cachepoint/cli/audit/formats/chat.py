@@ -45,7 +45,7 @@ def request(given: Any, tools: Any = None, choice: Any = None, fields: Any = Non
         return None
     try:
         return _request(found, messages, tools, choice, fields)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
 
 
