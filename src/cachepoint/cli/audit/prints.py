@@ -7,6 +7,7 @@ tells nothing about a prompt.
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from math import inf
 from typing import Any, NamedTuple
 
 from cachepoint.cli.audit.formats.logged import Logged, UnusableError
@@ -23,11 +24,13 @@ from cachepoint.core.placement.question import Question
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.dialects import DIALECTS
 from cachepoint.core.prompt.dialects.reading import Reading, UnreadableError
-from cachepoint.core.prompt.digests import Digester
+from cachepoint.core.prompt.digests import Digester, Memo
 from cachepoint.core.prompt.prefix import Prefix, RawBlock
 from cachepoint.reporting.rows import Row
 
 _AS_SENT = CachePolicy(split="off", documents="off")
+# Many conversations take turns in a file.
+_MEMO_BYTES = 64 << 20
 # Stands for the dialect of what a report of ours tells.
 REPORT = "report"
 # What stands for a block among `roles`: its layer, of a message whose it is.
@@ -104,7 +107,7 @@ class Printer:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._digester = Digester(key)
+        self._digester = Digester(key, Memo(_MEMO_BYTES, age=inf))
         self._heads: set[bytes] = set()
 
     def of(self, call: Logged) -> Print:

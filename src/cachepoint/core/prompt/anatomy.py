@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby, takewhile
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ _PIECES = 1_024
 # Tools looked at by field.
 _TOOLS = 256
 _OBJECT = 120
+_ASCII = 128
 
 Digest = Callable[[bytes], bytes]
 
@@ -70,15 +72,17 @@ class Anatomy(NamedTuple):
 NO_ANATOMY = Anatomy()
 
 
-def anatomy(raw: Sequence[RawBlock], key: bytes) -> Anatomy:
+def anatomy(raw: Sequence[RawBlock], key: bytes, tool: Callable[[Any], "Tool"] | None = None) -> Anatomy:
     """That of the blocks of tools and system.
 
     Args:
         raw: The blocks.
         key: The key of the digests.
+        tool: What a tool is made of, for whoever knows it already; None: it is looked at.
     """
     digest = _keyed(key)
-    tools = tuple(_tool(b.payload, digest) for b in raw if b.layer == "tools")[:_TOOLS]
+    each = partial(tool_of, key=key) if tool is None else tool
+    tools = tuple(each(b.payload) for b in raw if b.layer == "tools")[:_TOOLS]
     system = tuple(_text(text, digest) for _, text in wholes(raw))
     texts = (*system, *(text for tool in tools for _, text in tool.fields))
     return Anatomy(tools, system, sum(_OBJECT + len(text.pieces) for text in texts))
@@ -115,7 +119,14 @@ def _fields(payload: Any) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else {}
 
 
-def _tool(payload: Any, digest: Digest) -> Tool:
+def tool_of(payload: Any, key: bytes) -> Tool:
+    """What a tool is made of.
+
+    Args:
+        payload: The tool as it is sent.
+        key: The key of the digests.
+    """
+    digest = _keyed(key)
     fields = tool_fields(payload).items()
     return Tool(
         digest(tool_name(payload).encode("utf-8", "surrogatepass")),
@@ -139,7 +150,7 @@ def _text(text: str, digest: Digest, in_order: bytes | None = None) -> Text:
 
 def _counts(whole: bytes) -> bytes:
     """How often each character stands in a text."""
-    return repr([whole.count(i) for i in range(128)]).encode()
+    return repr([(i, whole.count(i)) for i in sorted(set(whole)) if i < _ASCII]).encode()
 
 
 def pieces(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.once import anew
-from cachepoint.core.prompt.anatomy import Anatomy, anatomy
+from cachepoint.core.prompt.anatomy import Anatomy, Tool, anatomy, tool_of
 from cachepoint.core.prompt.documents import Fleeting
 from cachepoint.core.prompt.overlap import INSIDE
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
@@ -178,8 +178,20 @@ class Digester:
         key = "head", *prefix.parts[:2]
         known: Anatomy | None = self._memo.get(key, _MEMO_ROW)
         if known is None:
-            known = anatomy(raw[: prefix.head], self._key)
+            known = anatomy(raw[: prefix.head], self._key, self._tool)
             self._memo.put(key, known, known.weight)
+        return known
+
+    def _tool(self, payload: Any) -> Tool:
+        """What a tool is made of: in another order it is the same."""
+        try:
+            key = "tool", marshal.dumps(payload, 2)
+        except ValueError:
+            return tool_of(payload, self._key)
+        known: Tool | None = self._memo.get(key, len(key[1]))
+        if known is None:
+            known = tool_of(payload, self._key)
+            self._memo.put(key, known, len(key[1]))
         return known
 
     def _structure(self, kind: str, payload: Any) -> Known:

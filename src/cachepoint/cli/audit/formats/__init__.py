@@ -1,9 +1,9 @@
 """The forms of logs, one file each: from a record to a call."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cachepoint.cli.audit.formats import bedrock, reports
+from cachepoint.cli.audit.formats import bedrock, langfuse, langsmith, reports
 from cachepoint.cli.audit.formats.decoding import decoded
 from cachepoint.cli.audit.formats.logged import Beside, Logged, Reader, UnusableError
 
@@ -13,9 +13,14 @@ __all__ = ["calls"]
 _FORMS: tuple[tuple[Callable[[Mapping[str, Any]], bool], Reader], ...] = (
     (bedrock.is_bedrock, bedrock.read),
     (reports.is_report, reports.read),
+    (langfuse.is_langfuse, langfuse.read),
+    (langsmith.is_langsmith, langsmith.read),
 )
-# Where CloudWatch puts its events: a subscription's message, an answer of `filter-log-events`.
-_EVENTS = ("logEvents", "events")
+# What wraps many: a message of CloudWatch's subscription, an answer of `filter-log-events`, a page of
+# Langfuse's API, one of LangSmith's.
+_PAGES = ("logEvents", "events", "data", "items")
+# What wraps one as text: an event of CloudWatch's, a row of Logs Insights.
+_MESSAGES = ("message", "@message")
 
 
 def calls(line: bytes, beside: Beside) -> Iterator[Logged | UnusableError]:
@@ -33,12 +38,18 @@ def calls(line: bytes, beside: Beside) -> Iterator[Logged | UnusableError]:
 
 
 def _call(record: Any, beside: Beside) -> Logged:
-    if not isinstance(record, Mapping):
-        raise UnusableError("no object")
-    read = next((read for is_form, read in _FORMS if is_form(record)), None)
+    read = _reader(record)
     if read is None:
-        raise UnusableError("another service's record")
+        reason = "another service's record" if isinstance(record, Mapping) else "no object"
+        raise UnusableError(reason)
     return read(record, beside)
+
+
+def _reader(record: Any) -> Reader | None:
+    """What reads a record; None where its form is not known."""
+    if not isinstance(record, Mapping):
+        return None
+    return next((read for is_form, read in _FORMS if is_form(record)), None)
 
 
 def _parsed(line: bytes) -> Any:
@@ -56,21 +67,23 @@ def _parsed(line: bytes) -> Any:
 
 
 def _records(found: Any) -> Iterator[Any]:
-    """The records in what was read: itself, or what CloudWatch or a list wraps."""
+    """The records in what was read: itself, or what wraps them."""
+    inner = _wrapped(found) if _reader(found) is None else None
+    if inner is None:
+        yield found
+        return
+    for one in inner:
+        yield from _records(one)
+
+
+def _wrapped(found: Any) -> Sequence[Any] | None:
+    """What a list, a page or an event holds; None where it is none."""
     if isinstance(found, list):
-        for one in found:
-            yield from _records(one)
-        return
+        return found
     if not isinstance(found, Mapping):
-        yield found
-        return
-    events = next((found[name] for name in _EVENTS if isinstance(found.get(name), list)), None)
-    if events is not None:
-        for event in events:
-            yield from _records(event)
-    elif isinstance(found.get("message"), str) and "timestamp" in found:
-        yield from _records(_parsed(found["message"].encode("utf-8", "surrogatepass")))
-    elif isinstance(found.get("@message"), str):
-        yield from _records(_parsed(found["@message"].encode("utf-8", "surrogatepass")))
-    else:
-        yield found
+        return None
+    page = next((found[name] for name in _PAGES if isinstance(found.get(name), list)), None)
+    if page is not None:
+        return list(page)
+    text = next((found[name] for name in _MESSAGES if isinstance(found.get(name), str)), None)
+    return None if text is None else [_parsed(text.encode("utf-8", "surrogatepass"))]
