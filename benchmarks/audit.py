@@ -2,10 +2,11 @@
 
     python benchmarks/audit.py [--records 100000] [--folder FOLDER] [--dask] [--replay] [--json]
 
-The log is made in FOLDER unless it is there (benchmarks/invocation_logs.py; 1,000,000 records take some 5 GB and
-a quarter of an hour). Each runs in a process of its own, one after the other; memory is that of the process and
-its children together, sampled twice a second, Linux only. It ends with an error where the audit takes more than three
-times as long, 2 GB or more, or where its figures are not those that the local Bedrock counted.
+The log is made in FOLDER unless it is there (benchmarks/invocation_logs.py; 1,000,000 records take some 5 GB
+and a quarter of an hour). Each runs in a process of its own, one after the other; memory is that of the
+process and its children together, sampled twice a second, Linux only. It ends with an error where the audit
+takes more than three times as long, 2 GB or more, or where its figures are not those that the local Bedrock
+counted.
 """
 
 import argparse
@@ -30,7 +31,8 @@ connection = duckdb.connect(f"{place}/alone.duckdb", config={"memory_limit": "16
 connection.execute("SET enable_progress_bar = false")
 connection.execute(f"SET temp_directory = '{place}/sorting'")
 connection.execute(
-    "CREATE TABLE log AS SELECT * FROM read_json(?, format = 'newline_delimited', maximum_object_size = 67108864)",
+    "CREATE TABLE log AS SELECT * FROM"
+    " read_json(?, format = 'newline_delimited', maximum_object_size = 67108864)",
     [files],
 )
 print(connection.execute("SELECT count(*) FROM log").fetchone()[0])

@@ -162,7 +162,7 @@ def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
 
 def spool(piece: Piece, bodies: Bodies, key: bytes, folder: Path) -> Scanned:
     """Scan a file into one of Parquet in a folder, in a process of its own."""
-    # A record is thousands of objects without a cycle: to look for one after every 700 takes a third of the time.
+    # A record is hundreds of objects without a cycle: to look for one after every 700 takes half as long.
     gc.set_threshold(_COLLECTED)
     scanned, path = Scanned(), folder / f"{piece.number:08d}.parquet"
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:

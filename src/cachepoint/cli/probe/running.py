@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from cachepoint.cli.probe.asking import Answer, Ask, LateError, Probing, StoppedError
 from cachepoint.core.accounting import pricing
+from cachepoint.core.accounting.money import dollars
 from cachepoint.core.accounting.usage import Usage
 
 _THROTTLED = frozenset({"ThrottlingException", "ServiceUnavailableException", "ModelNotReadyException"})
@@ -58,11 +59,12 @@ class Journal:
             return cls(seed, path)
         try:
             head, *kept = [json.loads(line) for line in path.read_text().splitlines()]
-            if head["probe"] != model:
-                raise ValueError(f"--state {str(path)!r} is of {head['probe']!r}, not of {model!r}")
-            return cls(str(head["seed"]), path, kept)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            of, seed = str(head["probe"]), str(head["seed"])
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"--state {str(path)!r} is no file of a probe; name another") from error
+        if of != model:
+            raise ValueError(f"--state {str(path)!r} is of {of!r}, not of {model!r}")
+        return cls(seed, path, kept)
 
     def add(self, record: dict[str, Any]) -> None:
         """Write an answer down."""
@@ -186,9 +188,8 @@ class Runner:
         if worst is None or self.spent is None:
             raise StoppedError("no price of this model is known, so that no budget can be kept")
         if self.spent + worst > self.budget:
-            raise StoppedError(
-                f"the next request may cost ${worst:.4f}, of ${self.budget} ${self.spent:.4f} are spent"
-            )
+            left = dollars(self.budget - self.spent)
+            raise StoppedError(f"the next request may cost {dollars(worst)}, {left} of the budget are left")
 
     def _pay(self, answer: Answer, ask: Ask) -> None:
         usage = Usage(
