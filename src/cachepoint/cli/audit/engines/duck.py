@@ -23,7 +23,7 @@ try:
 except ImportError as error:
     raise ImportError('cachepoint audit needs DuckDB: pip install "cachepoint[audit]"') from error
 
-_MEMORY_MB = 1_024
+_MEMORY_MB = 512
 _ROWS = 2_048
 
 
@@ -47,12 +47,18 @@ def run(
     count = workers or cores()
     with tempfile.TemporaryDirectory(prefix="cachepoint-audit-", dir=folder) as spooled:
         found, place = Audit(), Path(spooled)
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        with _pool(count) as pool:
             _scan(plan, pool, place, found, progress)
+        # Other processes: those that scanned hold what they needed for it.
+        with _pool(count) as pool:
             each = partial(_account, plan, found.scanned, place, max(64, memory_mb // count))
             for of_account in pool.map(each, _accounts(place)):
                 found.join(*of_account)
         return found
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
 def cores() -> int:
