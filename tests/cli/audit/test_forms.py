@@ -4,14 +4,18 @@ import gzip
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmarks.invocation_logs import calls as made_calls
 from benchmarks.invocation_logs import record
 from cachepoint import observers
 from cachepoint.cli.audit.engines import duck
 from cachepoint.cli.audit.engines.plan import Plan
+from cachepoint.cli.audit.figures import follow
 from cachepoint.cli.audit.formats import calls
 from cachepoint.cli.audit.formats.logged import Logged, UnusableError
+from cachepoint.cli.audit.scan import Piece, Scanned, prints, scan
 from cachepoint.cli.report import read as read_report
 from cachepoint.reporting.tally import Tally
 from tests.observers.reports import talk
@@ -133,6 +137,14 @@ def invoked(operation, body, answer, model="us.anthropic.claude-sonnet-4-6"):
     }
 
 
+CLEAN = [
+    invoked("Converse", {"system": [{"text": "Be kind."}], "messages": []}, {"usage": {"inputTokens": 1}}),
+    invoked("InvokeModel", MESSAGES, START["message"]),
+    invoked("InvokeModelWithResponseStream", MESSAGES, [START]),
+    invoked("InvokeModel", {"schemaVersion": "messages-v1", "messages": []}, {}, "us.amazon.nova-lite-v1:0"),
+]
+
+
 def one(record):
     (found,) = calls(json.dumps(record).encode(), lambda _: b"")
     return found
@@ -195,3 +207,59 @@ def test_our_own_calls_come_to_what_a_report_says(tmp_path):
     for name in ("calls", "usage", "cost_usd", "saved_usd", "waste", "rewrite_factor", "models"):
         assert shown[name] == known[name]
     assert found.scanned.silent == 0
+
+
+MARK = "CANARY-7f3a"
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["", MARK, "\ud83d", "\x00", "text", "9" * 400, "2026-10-01T00:00:00Z"]),
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["text", "role", "content", "cachePoint", ",", "\ud83d", MARK]), inner
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+def places(value, way=()):
+    """The ways to all that is in a value."""
+    yield way
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from places(item, (*way, key))
+
+
+def put(value, way, new):
+    if not way:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[way[0]] = put(copy[way[0]], way[1:], new)
+    return copy
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    record=st.sampled_from(CLEAN),
+    changes=st.lists(st.tuples(st.integers(0, 10_000), anything), min_size=1, max_size=3),
+)
+def test_whatever_stands_in_a_record_it_is_a_call_or_counted(record, changes, tmp_path):
+    """Any part of a record is anything: the calls beside it are followed, and its text is in no reason."""
+    for place, new in changes:
+        ways = list(places(record))
+        record = put(record, ways[place % len(ways)], new)
+    whole = [CLEAN[0], record]
+    path = tmp_path / "log.json"
+    path.write_text("".join(json.dumps(one) + "\n" for one in whole), "utf-8", "surrogatepass")
+    scanned = Scanned()
+    tables = list(scan(Piece(0, path), lambda _: b"", b"k", scanned))
+    found = follow(call for table in tables for call in prints(table))
+    assert found.tally.sums.calls == scanned.calls >= 1
+    assert MARK not in str(dict(scanned.reasons))

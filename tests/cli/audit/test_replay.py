@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.invocation_logs import calls as made_calls
@@ -79,6 +79,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("timeline")
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 59), min_size=1, max_size=12), min_size=1, max_size=5))
 def test_calls_come_by_time_from_files_that_overlap(folder, minutes):
     spans, number = [], 0

@@ -3,7 +3,7 @@
 import gzip
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachepoint.cli.audit import sources
@@ -19,6 +19,7 @@ def path(tmp_path_factory):
 texts = st.lists(st.text("ab\u00e9 ", max_size=20), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(texts, max_size=4), st.integers(1, 200))
 def test_the_lines_of_members_are_those_of_the_text(path, members, piece):
     whole = ["".join(line + "\n" for line in member) for member in members]
@@ -36,6 +37,7 @@ def test_the_lines_of_members_are_those_of_the_text(path, members, piece):
     assert [line.number for line in packed] == list(range(1, len(packed) + 1))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_what_is_behind_garbage_is_read(path, garbage):
     good = gzip.compress(b"one\ntwo\n")

@@ -32,7 +32,7 @@ def command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; as many as cores unless given.")
     ] = None,
-    memory: Annotated[int, typer.Option(min=64, help="Megabytes for sorting.")] = 512,
+    memory: Annotated[int, typer.Option(min=512, help="Megabytes for sorting.")] = 1_024,
     temp: Annotated[
         Path | None, typer.Option(help="Where to sort what does not fit; the system's place unless given.")
     ] = None,

@@ -1,5 +1,6 @@
 """Calls one after another, as they were made: what each read of what the others left, and why not more."""
 
+import json
 from array import array
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ class Follower:
             miss=None if usage is None else diagnose(case, usage),
             conversation=trace.conversation.hex()[:12],
             family=self._family(prefix, call.place),
-            sent=_sent(call),
+            sent=_sent(call) if call.short else None,
         )
 
     def _head(self, call: Print) -> Head:
@@ -96,7 +97,7 @@ class Follower:
         parts = call.parts[:_DIGEST], call.parts[_DIGEST : 2 * _DIGEST], call.parts[2 * _DIGEST :]
         before = thread.before
         return Trace(
-            settings=tuple(zip(call.setting_names.split(","), digests, strict=True)),
+            settings=tuple(zip(json.loads(call.setting_names), digests, strict=True)),
             seed=call.seed,
             parts=parts,
             blocks=call.own,
@@ -213,7 +214,7 @@ class _Blocks(Sequence[Block]):
     def _made(self) -> tuple[Block, ...]:
         call = self._call
         paths = iter(array("H", call.paths))
-        kinds = call.kinds.split(",") if call.kinds else []
+        kinds = json.loads(call.kinds) if call.kinds else []
         places = zip(kinds, call.roles, paths, paths, strict=False)
         return tuple([_block(*_ROLES[role], (i, j), kind) for kind, role, i, j in places])
 

@@ -4,6 +4,7 @@ Digests have a key that is made anew for each run and is written nowhere: what s
 tells nothing about a prompt.
 """
 
+import json
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 from cachepoint.cli.audit.formats.logged import Logged, UnusableError
 from cachepoint.cli.audit.heads import packed
+from cachepoint.cli.lines import MOST
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis.said import AtHand
 from cachepoint.core.accounting.money import plus
@@ -154,13 +156,13 @@ class Printer:
             "short": prefix.short,
             "sizes": array("Q", prefix.sizes).tobytes(),
             "paths": array("H", [min(n, 65_535) for b in blocks for n in (b.path[0], b.path[-1])]).tobytes(),
-            "kinds": ",".join([b.kind for b in blocks]),
+            "kinds": json.dumps([b.kind for b in blocks]),
             "roles": "".join([_LAYERS.get(b.layer) or b.role[:1] for b in blocks]),
             "marks": array("I", [2 * i + (i in longs) for i in hand]).tobytes(),
             "barred": array("I", prefix.barred).tobytes(),
             "turns": joined(question.turns(cut)),
             "kin": joined(question.kin(prefix)),
-            "setting_names": ",".join([name for name, _ in question.settings]),
+            "setting_names": json.dumps([name for name, _ in question.settings]),
             "settings": b"".join([digest for _, digest in question.settings]),
             "seed": prefix.settings,
             "parts": b"".join(prefix.parts),
@@ -180,18 +182,20 @@ class Printer:
 
 def _plain(call: Logged, priced_as: str) -> dict[str, Any]:
     usage, tier = call.usage, tier_of(call.request)
+    if usage is not None and usage.input_tokens + usage.output_tokens >= MOST:
+        raise UnusableError("its counts cannot be")
     cost = full = None
     if usage is not None:
         cost = pricing.cost(usage, priced_as, call.at, tier)
         full = pricing.cost(pricing.uncached(usage), priced_as, call.at, tier)
     return {
         "at": call.at,
-        "model": call.model,
-        "priced_as": priced_as,
-        "identity": call.identity,
-        "region": call.region,
-        "account": call.account,
-        "tier": tier,
+        "model": _shown(call.model),
+        "priced_as": _shown(priced_as),
+        "identity": _shown(call.identity),
+        "region": _shown(call.region),
+        "account": _shown(call.account),
+        "tier": None if tier is None else _shown(tier),
         "fresh": None if usage is None else usage.uncached_tokens,
         "read": None if usage is None else usage.read_tokens,
         "write": None if usage is None else usage.write_tokens,
@@ -203,6 +207,11 @@ def _plain(call: Logged, priced_as: str) -> dict[str, Any]:
         "lag": call.lag,
         "first_token": call.first_token,
     }
+
+
+def _shown(text: str) -> str:
+    """A name as it can be written down; half a surrogate pair cannot."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _told(row: Row, sent: Sent | None) -> dict[str, Any]:
@@ -230,13 +239,13 @@ def _told(row: Row, sent: Sent | None) -> dict[str, Any]:
 
 
 def joined(parts: Sequence[bytes]) -> bytes:
-    """Byte strings in one: the number and lengths of them first, two bytes each."""
-    return array("H", [len(parts), *map(len, parts)]).tobytes() + b"".join(parts)
+    """Byte strings in one: the number and lengths of them first, four bytes each."""
+    return array("I", [len(parts), *map(len, parts)]).tobytes() + b"".join(parts)
 
 
 def apart(whole: bytes) -> list[bytes]:
     """What `joined` joined."""
-    (count,) = array("H", whole[:2])
-    lengths = array("H", whole[2 : 2 + 2 * count])
-    ends = [2 + 2 * count, *accumulate(lengths, initial=2 + 2 * count)][1:]
+    (count,) = array("I", whole[:4])
+    start = 4 + 4 * count
+    ends = accumulate(array("I", whole[4:start]), initial=start)
     return [whole[start:end] for start, end in pairwise(ends)]

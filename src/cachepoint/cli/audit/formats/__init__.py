@@ -19,6 +19,7 @@ _FORMS: tuple[tuple[Callable[[Mapping[str, Any]], bool], Reader], ...] = (
 # What wraps many: a message of CloudWatch's subscription, an answer of `filter-log-events`, a page of
 # Langfuse's API, one of LangSmith's.
 _PAGES = ("logEvents", "events", "data", "items")
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
 # What wraps one as text: an event of CloudWatch's, a row of Logs Insights.
 _MESSAGES = ("message", "@message")
 
@@ -30,11 +31,16 @@ def calls(line: bytes, beside: Beside) -> Iterator[Logged | UnusableError]:
     except UnusableError as fault:
         yield fault
         return
+    except RecursionError:
+        yield UnusableError("nested too deeply")
+        return
     for record in records:
         try:
             yield _call(record, beside)
         except UnusableError as fault:
             yield fault
+        except _MALFORMED:
+            yield UnusableError("of another type than its form says")
 
 
 def _call(record: Any, beside: Beside) -> Logged:
