@@ -121,6 +121,17 @@ def test_a_model_that_keeps_nothing_is_asked_nothing_more():
     assert client.calls < 12
 
 
+@pytest.mark.parametrize("model", ["us.amazon.nova-lite-v1:0", "us.anthropic.claude-3-5-haiku-20241022-v1:0"])
+def test_a_model_without_an_hour_is_asked_for_what_it_has(model):
+    known = forecast(model, wanted()).found
+    assert known["one_hour"] is False
+    assert known["lifetime_5m"] == (299.0, 300.0)
+    assert known["refresh"] is True
+    assert known["backfill"] is True
+    assert known["eviction"][1].share == 0
+    assert (known["lifetime_1h"], known["upgrade"], known["ttl_key"]) == (None, None, None)
+
+
 def test_a_lookback_without_an_end_is_said_so():
     _, found = examined(*local(lookback=500), Journal("a"), "lookback")
     assert found.known["lookback"] is None

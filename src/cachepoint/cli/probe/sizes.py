@@ -11,6 +11,8 @@ _MOST_CHARACTERS = 1 << 18
 _FIRST = 1_024
 # Room above the minimum, as tokens of other texts differ.
 _ROOM = 1.05
+# A tail behind a prefix is a small part of it.
+_LEAST = 1_000
 _MOST_BLOCKS = 64
 # Not read may be lost: it is believed after so many.
 _BELIEVED = 3
@@ -44,7 +46,7 @@ def minimum(kit: Kit) -> Probing[tuple[int, int, int] | None]:
 
 def with_room(characters: int) -> int:
     """Characters of a prefix that is kept for sure."""
-    return int(characters * _ROOM) + 64
+    return max(int(characters * _ROOM) + 64, _LEAST)
 
 
 def lookback(kit: Kit) -> Probing[int | None]:

@@ -162,7 +162,7 @@ _SAID: Mapping[str, Callable[[Any], str]] = {
     "lifetime_1h": lambda found: f"more than {found[0]:,.0f} s, at most {found[1]:,.0f} s",
     "eviction": lambda found: (
         f"{found[0].share:.1%} of entries a minute ({found[0].low:.1%} to {found[0].high:.1%}); "
-        f"over ten minutes {found[1].share:.1%} ({found[1].low:.1%} to {found[1].high:.1%})"
+        f"over a longer time {found[1].share:.1%} ({found[1].low:.1%} to {found[1].high:.1%})"
     ),
     "settings": lambda found: ", ".join(f"{name} loses {what}" for name, what in found.items()),
     "documents": lambda found: (

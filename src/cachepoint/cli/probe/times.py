@@ -12,14 +12,14 @@ _MOST_SECONDS = 6 * 3_600.0
 # Trials of a loss: the interval of the share is at most 0.196 wide (Wilson, at a half).
 _LOST_OF, _MINUTE = 100, 60.0
 # Over a longer time a small hazard shows.
-_LATER_OF, _LATER = 60, 600.0
+_LATER_OF, _LATER = 60, {"5m": 240.0, "1h": 600.0}
 
 
 def eviction(kit: Kit) -> Probing[tuple[Rate, Rate]]:
-    """The share of entries that is lost in a minute without use, and the same as ten minutes tell it."""
+    """The share of entries that is lost in a minute without use, and the same as a longer time tells it."""
     soon = yield from _lost(kit, _LOST_OF, _MINUTE)
-    late = yield from _lost(kit, _LATER_OF, _LATER)
-    return soon, late.per_minute(_LATER)
+    late = yield from _lost(kit, _LATER_OF, _LATER[kit.ttl])
+    return soon, late.per_minute(_LATER[kit.ttl])
 
 
 def _lost(kit: Kit, number: int, seconds: float) -> Probing[Rate]:
