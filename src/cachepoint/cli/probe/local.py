@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
-from cachepoint.emulator import CacheEngine, Guardrail, TextResponder, default_sizer
+from cachepoint.emulator import CacheEngine, Guardrail, Reply, default_sizer
 from cachepoint.emulator.cache.options import Options, OptionsByModel
 from cachepoint.emulator.service.calls import Incoming
 from cachepoint.emulator.service.operations import Service
@@ -29,7 +29,7 @@ class Local:
         self._service = Service(
             engine=CacheEngine(self.now, seed=seed),
             clock=self.now,
-            responder=TextResponder(),
+            responder=lambda _: Reply(({"text": "Yes."},)),
             sizer=default_sizer,
             profiles={},
             guardrails={guardrail: Guardrail()} if guardrail else {},

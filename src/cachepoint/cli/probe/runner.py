@@ -24,12 +24,27 @@ _TOKENS_A_BYTE = 0.5
 _MARGIN = 1.2
 
 
+FAILED, OVER_BUDGET, INTERRUPTED = 1, 3, 130
+
+
 class StoppedError(Exception):
     """The run ends before its end; the message says why."""
+
+    code = FAILED
 
 
 class OverBudgetError(StoppedError):
     """The next request may cost more than is left."""
+
+    code = OVER_BUDGET
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a run ended, and the exit code that says it: 0 where all was asked."""
+
+    code: int = 0
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -61,18 +76,20 @@ class Runner:
     def __post_init__(self) -> None:
         self.spent = sum(map(self._cost, self.journal.answers()), Decimal())
 
-    def run(self, probes: Mapping[str, Probe], names: Iterable[str]) -> str:
-        """Ask until all is known; says why it ended before that, or nothing."""
+    def run(self, probes: Mapping[str, Probe], names: Iterable[str]) -> Ended:
+        """Ask until all is known, the budget ends, the service fails or the user interrupts."""
         try:
             for name in names:
                 self.lab.probe, self.lab.texts = name, 0
                 self._drive(name, probes[name](self.lab))
+                if not self.lab.chars:
+                    raise StoppedError("no prefix was kept: nothing else can be asked")
                 self.done.append(name)
         except StoppedError as stopped:
-            return str(stopped)
+            return Ended(stopped.code, str(stopped))
         except KeyboardInterrupt:
-            return "interrupted"
-        return ""
+            return Ended(INTERRUPTED, "interrupted")
+        return Ended()
 
     def _drive(self, name: str, steps: Steps) -> None:
         number, answer = 0, Answer(0.0)

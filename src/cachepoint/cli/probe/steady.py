@@ -75,7 +75,9 @@ def _long_enough(lab: Lab) -> Asking:
             return chars, answer
         if answer.refused or answer.total * 2 > _MOST_TOKENS:
             why = "a checkpoint is refused" if answer.refused else f"{answer.total:,} tokens were not kept"
-            yield Finding("min_tokens", None, "refused" if answer.refused else "unknown", answer.total, note=why)
+            yield Finding(
+                "min_tokens", None, "refused" if answer.refused else "unknown", answer.total, note=why
+            )
             return chars, None
         chars *= 2
 
@@ -253,9 +255,9 @@ _PART = 0.25
 
 
 def _changed(lab: Lab, change: "Change") -> Pair:
-    base = asked(
-        [{"text": lab.text()}, POINT], [user({"text": lab.text()}, POINT, {"text": "Say yes."})]
-    ) | {"toolConfig": {"tools": [_TOOL]}}
+    base = asked([{"text": lab.text()}, POINT], [user({"text": lab.text()}, POINT, {"text": "Say yes."})]) | {
+        "toolConfig": {"tools": [_TOOL]}
+    }
     return Pair(base, change(base))
 
 
@@ -268,9 +270,7 @@ _TOOL: Request = {
     }
 }
 _THOUGHT = 1_024
-_SCHEMA = (
-    '{"type":"object","properties":{"text":{"type":"string"}},"required":["text"],"additionalProperties":false}'
-)
+_SCHEMA = '{"type":"object","properties":{"text":{"type":"string"}},"required":["text"],"additionalProperties":false}'
 
 
 def _with(**more: Any) -> Change:

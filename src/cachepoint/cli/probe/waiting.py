@@ -3,7 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cachepoint.cli.probe.asking import HOUR, POINT, Answer, Ask, Finding, Lab, Request, Steps, asked, in_system, user
+from cachepoint.cli.probe.asking import (
+    HOUR,
+    POINT,
+    Answer,
+    Ask,
+    Finding,
+    Lab,
+    Request,
+    Steps,
+    asked,
+    in_system,
+    user,
+)
 from cachepoint.cli.probe.chance import RISK, Trial, doubt, highest_hazard, interval, needed, per_minute
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 
@@ -31,7 +43,9 @@ def eviction(lab: Lab) -> Steps:
     while len(trials) < _MOST_TRIALS:
         yield from _aged(lab, [_MINUTE] * _BATCH, POINT, trials)
         if not any(trial.alive for trial in trials):
-            yield Finding("eviction", None, "unknown", note="no entry was read after a minute: it may live no longer")
+            yield Finding(
+                "eviction", None, "unknown", note="no entry was read after a minute: it may live no longer"
+            )
             return
         low, high = _hazard(trials)
         lab.trials = trials
@@ -135,7 +149,11 @@ def lifetime(lab: Lab, ttl: Ttl) -> Steps:
         return
     name, ages = f"lifetime_{ttl}", _Ages(lab, TTL_SECONDS[ttl])
     whole, step = ages.documented, lab.resolution
-    waits = [age for age in (whole / 32, whole / 8, whole / 4, whole / 2, whole - step, whole) for _ in range(_AT_FIRST)]
+    waits = [
+        age
+        for age in (whole / 32, whole / 8, whole / 4, whole / 2, whole - step, whole)
+        for _ in range(_AT_FIRST)
+    ]
     for _ in range(_ROUNDS):
         yield from _aged(lab, waits, _POINTS[ttl], ages.trials, lambda: ages.high is not None)
         low, high = ages.low, ages.high
@@ -147,7 +165,11 @@ def lifetime(lab: Lab, ttl: Ttl) -> Steps:
     if high is not None and high - low <= step * 2:
         yield Finding(name, round(high / step) * step, "found", low, high)
     else:
-        note = "so many entries are lost early that its end cannot be told" if ages.lost else "longer was not waited"
+        note = (
+            "so many entries are lost early that its end cannot be told"
+            if ages.lost
+            else "longer was not waited"
+        )
         yield Finding(name, None, "unknown", low, high, note)
 
 
@@ -277,8 +299,12 @@ def upgrade(lab: Lab) -> Steps:
     answers: list[bool | None] = [None, None]
     yield from _outcomes(lab, lambda: _over(lab), times, answers)
     tail, prefix = answers
-    value = "1h" if prefix else "own" if tail and prefix is False else "5m" if tail is prefix is False else None
-    yield Finding("over_5m", value, "unknown" if value is None else "found", note=_LOST if value is None else "")
+    value = (
+        "1h" if prefix else "own" if tail and prefix is False else "5m" if tail is prefix is False else None
+    )
+    yield Finding(
+        "over_5m", value, "unknown" if value is None else "found", note=_LOST if value is None else ""
+    )
 
 
 def _over(lab: Lab) -> _Course:
