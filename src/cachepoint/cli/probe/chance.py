@@ -33,12 +33,12 @@ def interval(lost: int, trials: int, risk: float = 0.05) -> tuple[float, float]:
 
 def per_minute(lost: float, waited: float) -> float:
     """The probability of a loss within a minute, from that within `waited` seconds."""
-    return 1 - (1 - lost) ** (_MINUTE / waited)
+    return 1 - float((1 - lost) ** (_MINUTE / waited))
 
 
 def survival(hazard: float, waited: float) -> float:
     """The probability that an entry outlives `waited` seconds, if its lifetime lets it."""
-    return (1 - hazard) ** (waited / _MINUTE)
+    return float((1 - hazard) ** (waited / _MINUTE))
 
 
 def highest_hazard(trials: Iterable[Trial]) -> float:

@@ -142,7 +142,7 @@ class Runner:
         tokens = int(size * max(known, 0.05) if known else size * _TOKENS_A_BYTE) + 500
         rates = self.prices.at(tokens)
         dearest = max(rate for rate in (rates.input, rates.write_5m, rates.write_1h) if rate is not None)
-        return (dearest * tokens + rates.output * request["inferenceConfig"]["maxTokens"]) / MILLION
+        return (dearest * tokens + rates.output * int(request["inferenceConfig"]["maxTokens"])) / MILLION
 
     def _sent(self, request: Request) -> Answer:
         for attempt in range(_TRIES):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cachepoint.cli.probe.asking import (
@@ -19,10 +20,10 @@ from cachepoint.cli.probe.asking import (
     user,
 )
 
-# Nova keeps no prefix of more than 20,000 tokens (AWS model cards, 2026-10), and no model has a larger minimum.
+# Nova keeps no longer prefix (AWS model cards, 2026-10), and no model has a larger minimum.
 _MOST_TOKENS = 20_000
 _MOST_BLOCKS = 256
-# A miss counts where the entry that should have been read was there, so often; an entry is sought anew so often.
+# So many misses count, of entries that were there; so many entries are tried.
 _MISSES = 2
 _TRIES = 6
 
@@ -139,7 +140,7 @@ def lookback(lab: Lab) -> Steps:
     """How many blocks may lie between an entry and the checkpoint that reads it."""
     low, high = 0, max(1, min(_MOST_BLOCKS, lab.rules.lookback + 5))
     while True:
-        got = yield from share(lambda: _further(lab, high))
+        got = yield from share(partial(_further, lab, high))
         if not isinstance(got, float):
             yield Finding("lookback", None, "unknown", low, note=_NO_ENTRY)
             return
@@ -152,7 +153,7 @@ def lookback(lab: Lab) -> Steps:
     while high - low > 1:
         yield Finding("lookback", None, "between", low, high - 1)
         middle = (low + high) // 2
-        got = yield from share(lambda: _further(lab, middle))  # noqa: B023 -- called before the next round
+        got = yield from share(partial(_further, lab, middle))
         if not isinstance(got, float):
             yield Finding("lookback", None, "unknown", low, high - 1, _NO_ENTRY)
             return
@@ -180,7 +181,7 @@ def _split(lab: Lab, *, reverse: bool) -> Pair:
 
 
 def backfill(lab: Lab) -> Steps:
-    """Whether a checkpoint ahead of what is read leaves an entry of its own, though nothing is paid for it."""
+    """Whether a checkpoint ahead of what is read leaves an entry of its own."""
 
     def make() -> Pair:
         text, tail = {"text": lab.text()}, {"text": lab.text()}
@@ -239,7 +240,7 @@ def settings(lab: Lab) -> Steps:
 
 def _setting(lab: Lab, name: str, changes: "tuple[Change, ...]") -> Steps:
     for change in changes:
-        got = yield from share(lambda: _changed(lab, change))  # noqa: B023 -- called at once
+        got = yield from share(partial(_changed, lab, change))
         if not isinstance(got, str):
             break
     if got is None:
@@ -270,7 +271,10 @@ _TOOL: Request = {
     }
 }
 _THOUGHT = 1_024
-_SCHEMA = '{"type":"object","properties":{"text":{"type":"string"}},"required":["text"],"additionalProperties":false}'
+_SCHEMA = (
+    '{"type":"object","properties":{"text":{"type":"string"}},"required":["text"],'
+    '"additionalProperties":false}'
+)
 
 
 def _with(**more: Any) -> Change:

@@ -31,6 +31,7 @@ _WIDTH = 0.2
 # Of what is asked at one age: at first, at least, at most at a time, and in all.
 _AT_FIRST, _LEAST, _MOST, _IN_ALL = 4, 3, 128, 400
 _ROUNDS = 60
+_MOST_AGES = 3_000
 # Several ages at once save hours; where each needs many entries, one at a time saves money.
 _SECTIONS, _FEW = 8, 8
 # Longer than so many times what is documented is not waited.
@@ -132,12 +133,20 @@ class _Ages:
         return [age for age in inside for _ in range(count)]
 
     def _again(self, low: float) -> list[float]:
-        if not self.lost:
+        lost, step = self.lost, self.lab.resolution
+        if not lost:
             longer = [low * 2] if low < self.documented * _LONGEST else []
             return [age for age in longer for _ in range(_AT_FIRST)]
-        age, step = self.lost[0], self.lab.resolution
-        left = min(_IN_ALL - len([one for one in self.lost if one <= age + step]), self._count(age))
-        return [max(step, round(age / step) * step)] * left
+        hazard = self.hazard
+        if needed(hazard, low + step) > _IN_ALL or len(self.trials) > _MOST_AGES:
+            return []
+        # Where chance alone empties an age, an earlier one tells more.
+        age = lost[0]
+        while needed(hazard, age) > _IN_ALL and age - low > step:
+            age = (low + age) / 2
+        age = max(low + step, round(age / step) * step)
+        left = needed(hazard, age) - sum(one <= age for one in lost)
+        return [age] * int(min(_MOST, max(_LEAST, left)))
 
     def _count(self, age: float) -> int:
         return int(min(_MOST, max(_LEAST, needed(self.hazard, age))))
@@ -282,7 +291,7 @@ def refresh_below(lab: Lab) -> Steps:
 
 
 def upgrade(lab: Lab) -> Steps:
-    """What a tail of 1h over a prefix of 5m keeps: "own", "5m" or "1h", as the emulator's `over_5m` says it."""
+    """What a tail of 1h over a prefix of 5m keeps, in the words of the emulator's option `over_5m`."""
     if "1h" not in lab.rules.ttls:
         return
     _, high = lab.bounds("lifetime_5m")
