@@ -88,8 +88,8 @@ def _say(text: str) -> None:
 def _forecast(wish: Wish, ahead: Expected, budget: str) -> str:
     spent = timedelta(seconds=round(ahead.seconds))
     return (
-        f"{wish.model}: about {ahead.requests:,} requests, ${ahead.cost:.2f} and {spent} if Bedrock does as the "
-        f"emulator does; entries that are lost early cost more of each. It ends at ${budget}."
+        f"{wish.model}: about {ahead.requests:,} requests, ${ahead.cost:.2f} and {spent} if Bedrock does as "
+        f"the emulator does; entries that are lost early cost more of each. It ends at ${budget}."
     )
 
 

@@ -89,5 +89,5 @@ def _line(path: Path, line: bytes) -> dict[str, Any]:
     except ValueError:
         read = None
     if not isinstance(read, dict):
-        raise ValueError(f"{path} is no state of a probe")
+        raise ValueError(f"{path} is no state of a probe")  # noqa: TRY004 -- what is wrong is the file
     return read

@@ -82,8 +82,6 @@ class Runner:
             for name in names:
                 self.lab.probe, self.lab.texts = name, 0
                 self._drive(name, probes[name](self.lab))
-                if not self.lab.chars:
-                    raise StoppedError("no prefix was kept: nothing else can be asked")
                 self.done.append(name)
         except StoppedError as stopped:
             return Ended(stopped.code, str(stopped))
@@ -104,7 +102,8 @@ class Runner:
                     answer = self._answer(f"{name}/{number}", step)
                 step = steps.send(answer)
         except StopIteration:
-            return
+            if not self.lab.chars:
+                raise StoppedError("no prefix was kept: nothing else can be asked") from None
 
     def _answer(self, place: str, ask: Ask) -> Answer:
         body = json.dumps(ask.request).encode()

@@ -29,9 +29,10 @@ _MOST_TRIALS = 360
 _WIDTH = 0.2
 
 # Of what is asked at one age: at first, at least, at most at a time, and in all.
-_AT_FIRST, _LEAST, _MOST, _IN_ALL = 4, 3, 128, 400
+_AT_FIRST, _LEAST, _MOST, _IN_ALL = 4, 3, 128, 300
 _ROUNDS = 60
-_MOST_AGES = 3_000
+_BATCHES = 6
+_MOST_AGES = 2_000
 # Several ages at once save hours; where each needs many entries, one at a time saves money.
 _SECTIONS, _FEW = 8, 8
 # Longer than so many times what is documented is not waited.
@@ -105,11 +106,13 @@ class _Ages:
 
     @property
     def lost(self) -> list[float]:
-        return sorted(t.waited for t in self.trials if not t.alive and t.waited > self.low)
+        low = self.low
+        return sorted(trial.waited for trial in self.trials if not trial.alive and trial.waited > low)
 
     @property
     def hazard(self) -> float:
-        known = [trial for trial in self.trials if trial.waited <= self.low]
+        low = self.low
+        known = [trial for trial in self.trials if trial.waited <= low]
         return highest_hazard([*self.lab.trials, *known])
 
     @property
@@ -204,7 +207,7 @@ def _outcomes(lab: Lab, make: Callable[[], _Course], times: _Times, answers: lis
     """For each of the final requests whether the entry was there: once seen is seen, a loss needs many."""
     lost: list[list[float]] = [[] for _ in answers]
     hazard = highest_hazard(lab.trials)
-    for _ in range(_IN_ALL // _MOST + 1):
+    for _ in range(_BATCHES):
         count = int(min(_MOST, max(_LEAST, needed(hazard, times.end))))
         yield from _batch(make, times, count, answers, lost)
         for number, ages in enumerate(lost):
@@ -247,9 +250,10 @@ _NO_LIFETIME = "the lifetime of 5m is not known"
 _LOST = "so many entries are lost early that it cannot be told"
 
 
-def _within(low: float, high: float) -> _Times:
+def _within(low: float, high: float, step: float) -> _Times:
     """A touch within the lifetime, an end within it from the touch, but not from the beginning."""
-    return _Times(0.4 * low, 0.8 * low, lambda wrote, touch, end: end - wrote > high and end - touch < low)
+    end = high + step - low / 2
+    return _Times(low / 2, end, lambda wrote, touch, end: end - wrote > high and end - touch < low)
 
 
 def refresh(lab: Lab) -> Steps:
@@ -268,7 +272,7 @@ def _timed(lab: Lab, name: str, make: Callable[[], _Course]) -> Steps:
         yield Finding(name, None, "unknown", note=_NO_LIFETIME)
         return
     answers: list[bool | None] = [None]
-    yield from _outcomes(lab, make, _within(low, high), answers)
+    yield from _outcomes(lab, make, _within(low, high, lab.resolution), answers)
     if answers[0] is None:
         yield Finding(name, None, "unknown", note=_LOST)
     else:
@@ -300,11 +304,11 @@ def upgrade(lab: Lab) -> Steps:
         yield Finding("over_5m", None, "unknown", note=_NO_LIFETIME)
         return
     # Between the end of one and of the other there has to be a time to ask.
-    end = min(1.2 * high, (high + hour) / 2)
+    end = min(1.02 * high + 2 * lab.resolution, (high + hour) / 2)
     if end < high + lab.resolution:
         yield Finding("over_5m", None, "unknown", note="1h is not known to live longer than 5m")
         return
-    times = _Times(0.3 * high, end, lambda _, touch, got: high < got - touch < hour)
+    times = _Times(0.1 * high, end, lambda _, touch, got: high < got - touch < hour)
     answers: list[bool | None] = [None, None]
     yield from _outcomes(lab, lambda: _over(lab), times, answers)
     tail, prefix = answers
