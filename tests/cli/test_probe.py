@@ -37,7 +37,7 @@ def drawn(seed):
     at_random = random.Random(f"probe {seed}")
     five = at_random.randint(90, 900)
     return {
-        "min_tokens": at_random.randint(512, 8192),
+        "min_tokens": int(512 * 2 ** at_random.uniform(0, 4)),
         "lookback": at_random.randint(0, 60),
         "lifetime_5m": five,
         "lifetime_1h": 2 * five + at_random.randint(0, 4000),

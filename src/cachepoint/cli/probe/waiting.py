@@ -32,9 +32,9 @@ _WIDTH = 0.2
 _AT_FIRST, _LEAST, _MOST, _IN_ALL = 4, 3, 128, 300
 _ROUNDS = 60
 _BATCHES = 6
-_MOST_AGES = 2_000
+_MOST_AGES = 1_500
 # Several ages at once save hours; where each needs many entries, one at a time saves money.
-_SECTIONS, _FEW = 8, 8
+_SECTIONS, _FEW = 6, 4
 # Longer than so many times what is documented is not waited.
 _LONGEST = 4
 
