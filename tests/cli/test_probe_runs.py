@@ -86,6 +86,8 @@ def test_with_too_small_a_budget_it_stops_in_time_and_says_what_it_knows(bedrock
     if budget == "0.01":
         assert known["min_tokens"].value is None
         assert known["min_tokens"].low < 700 <= known["min_tokens"].high
+    if budget == "0.06":
+        assert known["min_tokens"].high - known["min_tokens"].low < 100
     if budget == "0.3":
         assert (known["min_tokens"].value, known["lookback"].value) == (700, 9)
 
@@ -135,7 +137,9 @@ def test_interrupted_and_taken_up_again_it_asks_nothing_twice(tmp_path, at):
 def test_a_pause_that_outlasts_an_entry_changes_nothing_that_is_found(tmp_path):
     state = tmp_path / "state.jsonl"
     local = Local()
-    wish, runner = begun(Counted(local, lambda n: KeyboardInterrupt() if n == 150 else None), local, state=state)
+    wish, runner = begun(
+        Counted(local, lambda n: KeyboardInterrupt() if n == 150 else None), local, state=state
+    )
     assert wish.ask(runner).code == 130
     assert runner.lab.probe == "lifetime-5m"
     local.sleep(86_400)
@@ -258,7 +262,7 @@ def test_the_dry_run_says_price_and_time_and_asks_nothing(monkeypatch):
         "dollars": float(expected(Wish(model=SONNET)).cost),
         "seconds": expected(Wish(model=SONNET)).seconds,
     }
-    assert re.search(r"about \d+ requests, \$1\.\d\d and 3:\d\d:\d\d", told.stderr), told.stderr
+    assert re.search(r"about \d+ requests, \$1\.\d\d and 2:\d\d:\d\d", told.stderr), told.stderr
 
 
 def test_the_price_ahead_is_that_of_the_run(local):
@@ -274,16 +278,24 @@ def test_it_prints_a_row_and_where_the_emulator_differs(local):
     assert told.exit_code == 0, told.output
     assert "the emulator differs: min_tokens is 2048, there 1024" in told.stdout
     assert "lookback is" not in told.stdout
-    row = tomllib.loads(told.stdout[told.stdout.index("[[models]]") : told.stdout.rindex("\n\n")])["models"][0]
+    row = tomllib.loads(told.stdout[told.stdout.index("[[models]]") : told.stdout.rindex("\n\n")])["models"][
+        0
+    ]
     assert (row["min_tokens"], row["min_tokens_safe"], row["lookback"]) == (2048, 2048, 21)
-    assert (row["ttls"], row["source"], str(row["checked"])) == (["5m", "1h"], "cachepoint probe", "2026-11-18")
+    assert (row["ttls"], row["source"], str(row["checked"])) == (
+        ["5m", "1h"],
+        "cachepoint probe",
+        "2026-11-18",
+    )
     assert ModelRules(**row).name == "Claude Sonnet 4.6"
 
 
 def test_json_says_the_same(local):
     told = run("--only", "minimum", "--json")
     said = json.loads(told.stdout)
-    assert said["found"] == [{"name": "min_tokens", "state": "found", "value": 2048, "low": 2047, "high": 2048}]
+    assert said["found"] == [
+        {"name": "min_tokens", "state": "found", "value": 2048, "low": 2047, "high": 2048}
+    ]
     assert said["emulator_differs"] == [{"name": "min_tokens", "found": 2048, "emulator": 1024}]
     assert said["ended"] == "all was asked"
     assert "# lookback was not found out and is as it was" in said["row"]

@@ -38,6 +38,7 @@ def minimum(lab: Lab) -> Steps:
     lab.chars = _roomy(high)
     tail, size = wrote.uncached, wrote.size
     low = SHORTEST
+    yield Finding("min_tokens", None, "between", 0, size)
     least = yield from _written(lab, low)
     if least.write:
         yield Finding("min_tokens", None, "between", 0, least.size, "the shortest text was kept")
