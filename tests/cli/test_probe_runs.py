@@ -70,7 +70,7 @@ def test_with_enough_it_finds_all_behind_boto3(bedrock):
     assert (told["refresh"], told["over_5m"]) == (True, "own")
 
 
-@pytest.mark.parametrize("budget", ["0", "0.01", "0.06", "0.3"])
+@pytest.mark.parametrize("budget", ["0", "0.02", "0.06", "0.3"])
 def test_with_too_small_a_budget_it_stops_in_time_and_says_what_it_knows(bedrock, budget):
     runner, ended = behind_boto3(bedrock, budget)
     assert ended.code == 3
@@ -83,7 +83,7 @@ def test_with_too_small_a_budget_it_stops_in_time_and_says_what_it_knows(bedrock
     assert "over_5m" not in known
     if budget == "0":
         assert (bedrock.calls, known) == ((), {})
-    if budget == "0.01":
+    if budget == "0.02":
         assert known["min_tokens"].value is None
         assert known["min_tokens"].low < 700 <= known["min_tokens"].high
     if budget == "0.06":
@@ -191,7 +191,7 @@ def test_a_state_of_another_run_is_refused(tmp_path, other):
     state = tmp_path / "state.jsonl"
     local = Local()
     begun(local, local, Wish(model=SONNET), state=state)
-    with pytest.raises(ValueError, match="was begun with (model|resolution)"):
+    with pytest.raises(ValueError, match=r"was begun with (model|resolution)"):
         begun(local, local, other, state=state)
 
 
@@ -302,9 +302,9 @@ def test_json_says_the_same(local):
 
 
 def test_the_exit_code_says_that_the_budget_ended_it(local):
-    told = run("--budget", "0.02")
+    told = run("--budget", "0.03")
     assert told.exit_code == 3
-    assert "the budget of $0.02 ends here" in told.stderr
+    assert "the budget of $0.03 ends here" in told.stderr
     assert re.search(r"minimum, tokens +unknown \(\d+ to \d+\)", told.stdout)
     assert re.search(r"lookback, blocks +not asked", told.stdout)
     assert "[[models]]" not in told.stdout

@@ -22,6 +22,7 @@ _TRIES = 8
 # Before the service has counted anything: two bytes a token, half of what English takes.
 _TOKENS_A_BYTE = 0.5
 _MARGIN = 1.2
+_HOUR = b'"ttl": "1h"'
 
 
 FAILED, OVER_BUDGET, INTERRUPTED = 1, 3, 130
@@ -110,7 +111,7 @@ class Runner:
         digest = hashlib.blake2b(body, digest_size=8).hexdigest()
         answer = self.journal.get(place, digest)
         if answer is None:
-            self._afford(ask.request, len(body))
+            self._afford(ask.request, body)
             if ask.due is not None:
                 self._wait(ask.due - self.clock())
             answer = self._sent(ask.request)
@@ -126,21 +127,23 @@ class Runner:
             self.waited += seconds
             self.sleep(seconds)
 
-    def _afford(self, request: Request, size: int) -> None:
+    def _afford(self, request: Request, body: bytes) -> None:
         if self.budget is None:
             return
-        worst = self._worst(request, size)
+        worst = self._worst(request, body)
         if self.spent + worst > self.budget:
             raise OverBudgetError(
                 f"the budget of ${self.budget} ends here: ${self.spent:.4f} are spent, "
                 f"and the next request may cost ${worst:.4f}"
             )
 
-    def _worst(self, request: Request, size: int) -> Decimal:
+    def _worst(self, request: Request, body: bytes) -> Decimal:
+        size = len(body)
         known = self._tokens_a_byte * _MARGIN
         tokens = int(size * max(known, 0.05) if known else size * _TOKENS_A_BYTE) + 500
         rates = self.prices.at(tokens)
-        dearest = max(rate for rate in (rates.input, rates.write_5m, rates.write_1h) if rate is not None)
+        hour = rates.write_1h if _HOUR in body else None
+        dearest = max(rate for rate in (rates.input, rates.write_5m, hour) if rate is not None)
         return (dearest * tokens + rates.output * int(request["inferenceConfig"]["maxTokens"])) / MILLION
 
     def _sent(self, request: Request) -> Answer:
