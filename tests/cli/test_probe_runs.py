@@ -46,7 +46,7 @@ def begun(client, local, wish=None, **more):
 
 @pytest.fixture
 def bedrock():
-    with BedrockEmulator(clock=lambda: 1_000_000.0, min_tokens=700, lookback=9) as emulator:
+    with BedrockEmulator(min_tokens=700, lookback=9) as emulator:
         yield emulator
 
 

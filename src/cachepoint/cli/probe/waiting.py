@@ -131,7 +131,7 @@ class _Ages:
             return self._again(low)
         count = self._count(high)
         sections = _SECTIONS if count <= _FEW else 2
-        ages = {round((low + (high - low) * n / sections) / step) * step for n in range(1, sections)}
+        ages = {_between(low + (high - low) * n / sections, step) for n in range(1, sections)}
         inside = sorted(age for age in ages if low + step / 2 <= age <= high - step / 2)
         return [age for age in inside for _ in range(count)]
 
@@ -147,12 +147,17 @@ class _Ages:
         age = lost[0]
         while needed(hazard, age) > _IN_ALL and age - low > step:
             age = (low + age) / 2
-        age = max(low + step, round(age / step) * step)
+        age = max(low + step, _between(age, step))
         left = needed(hazard, age) - sum(one <= age for one in lost)
         return [age] * int(min(_MOST, max(_LEAST, left)))
 
     def _count(self, age: float) -> int:
         return int(min(_MOST, max(_LEAST, needed(self.hazard, age))))
+
+
+def _between(age: float, step: float) -> float:
+    """Between two steps: a lifetime of whole steps is then told, though a request takes its time."""
+    return (int(age / step) + 0.5) * step
 
 
 def lifetime(lab: Lab, ttl: Ttl) -> Steps:
@@ -161,11 +166,8 @@ def lifetime(lab: Lab, ttl: Ttl) -> Steps:
         return
     name, ages = f"lifetime_{ttl}", _Ages(lab, TTL_SECONDS[ttl])
     whole, step = ages.documented, lab.resolution
-    waits = [
-        age
-        for age in (whole / 32, whole / 8, whole / 4, whole / 2, whole - step, whole)
-        for _ in range(_AT_FIRST)
-    ]
+    first = (whole / 32, whole / 8, whole / 4, whole / 2, whole - step, whole)
+    waits = [age for each in first for age in [_between(each, step)] * _AT_FIRST]
     for _ in range(_ROUNDS):
         yield from _aged(lab, waits, _POINTS[ttl], ages.trials, lambda: ages.high is not None)
         low, high = ages.low, ages.high
@@ -175,7 +177,7 @@ def lifetime(lab: Lab, ttl: Ttl) -> Steps:
             break
     lab.trials = [*lab.trials, *(trial for trial in ages.trials if trial.waited <= low)]
     if high is not None and high - low <= step * 2:
-        yield Finding(name, round(high / step) * step, "found", low, high)
+        yield Finding(name, round((low + high) / 2 / step) * step, "found", low, high)
     else:
         note = (
             "so many entries are lost early that its end cannot be told"
