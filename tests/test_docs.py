@@ -50,6 +50,10 @@ NOT_RUN = {
         "docs/reports.md",
         "$ cachepoint report --live calls.jsonl            # follow a growing file; Ctrl-C ends it",
     ),
+    (
+        "docs/probe.md",
+        "$ cachepoint probe --model us.anthropic.claude-sonnet-4-6 --budget 5 --state probe.jsonl",
+    ),
     ("docs/reports.md", "$ python benchmarks/report.py --run calls.jsonl"),
 }
 # tests/cli/test_savings.py holds every figure of this page to the command above it.
