@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from cachepoint.core.accounting.diagnosis.said import Hint
+from cachepoint.core.accounting.diagnosis.said import Hint, kind_in
 from cachepoint.core.prompt.anatomy import Anatomy, Text, Tool, tool_fields, wholes, written
 from cachepoint.core.prompt.prefix import RawBlock
 
@@ -62,7 +62,7 @@ def _unpacked_tool(packed: str) -> tuple[Tool, tuple[tuple[str, Hint], ...]]:
 
 
 # Tools come in other orders, system prompts with another clock.
-_hint = lru_cache(maxsize=1_024)(Hint.of)
+_hint = lru_cache(maxsize=1_024)(partial(Hint.of, kind=lru_cache(maxsize=1 << 16)(kind_in)))
 
 
 def _written(text: Text, hint: Hint) -> list[Any]:

@@ -7,6 +7,7 @@ tells nothing about a prompt.
 import json
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from math import inf
 from typing import Any, NamedTuple
@@ -16,8 +17,8 @@ from cachepoint.cli.audit.heads import packed
 from cachepoint.cli.lines import MOST
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis.said import AtHand
-from cachepoint.core.accounting.money import plus
-from cachepoint.core.accounting.pricing import tier_of
+from cachepoint.core.accounting.money import plus, tidy
+from cachepoint.core.accounting.pricing import PriceList, tier_of
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules, known_as, rules_for
@@ -31,6 +32,7 @@ from cachepoint.core.prompt.prefix import Prefix, RawBlock
 from cachepoint.reporting.rows import Row
 
 _AS_SENT = CachePolicy(split="off", documents="off")
+_DAY = 86_400.0
 # Many conversations take turns in a file.
 _MEMO_BYTES = 64 << 20
 # Stands for the dialect of what a report of ours tells.
@@ -185,9 +187,10 @@ def _plain(call: Logged, priced_as: str) -> dict[str, Any]:
     if usage is not None and usage.input_tokens + usage.output_tokens >= MOST:
         raise UnusableError("its counts cannot be")
     cost = full = None
-    if usage is not None:
-        cost = pricing.cost(usage, priced_as, call.at, tier)
-        full = pricing.cost(pricing.uncached(usage), priced_as, call.at, tier)
+    if usage is not None and (prices := _prices(priced_as, call.at // _DAY, tier)) is not None:
+        rates = prices.at(usage.input_tokens)
+        cost = tidy(rates.amounts(usage).total)
+        full = tidy(rates.amounts(pricing.uncached(usage)).total)
     return {
         "at": call.at,
         "model": _shown(call.model),
@@ -207,6 +210,12 @@ def _plain(call: Logged, priced_as: str) -> dict[str, Any]:
         "lag": call.lag,
         "first_token": call.first_token,
     }
+
+
+@lru_cache(maxsize=4_096)
+def _prices(priced_as: str, day: float, tier: str | None) -> PriceList | None:
+    """What a model cost on a day, by the days since 1970."""
+    return pricing.prices(priced_as, day * _DAY, tier)
 
 
 def _shown(text: str) -> str:

@@ -21,7 +21,7 @@ except ImportError as error:
 # Rows that are held before they are written.
 _ROWS = 4_096
 _MOST_FAULTS = 1_000
-_COLLECTED = 200_000
+COLLECTED = 200_000
 _ARROW = {float: pa.float64(), int: pa.int64(), str: pa.string(), bytes: pa.binary(), bool: pa.bool_()}
 
 
@@ -163,7 +163,7 @@ def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
 def spool(piece: Piece, bodies: Bodies, key: bytes, folder: Path) -> Scanned:
     """Scan a file into one of Parquet in a folder, in a process of its own."""
     # A record is hundreds of objects without a cycle: to look for one after every 700 takes half as long.
-    gc.set_threshold(_COLLECTED)
+    gc.set_threshold(COLLECTED)
     scanned, path = Scanned(), folder / f"{piece.number:08d}.parquet"
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for table in scan(piece, bodies, key, scanned):

@@ -4,6 +4,7 @@ DuckDB rather than Polars, as it sorts and groups on disk within a memory that i
 by columns; a log of hundreds of gigabytes is some tens once its texts are digests.
 """
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from cachepoint.cli.audit.engines.plan import ACCOUNT, ORDER, Audit, Plan, Progr
 from cachepoint.cli.audit.figures import Figures, follow
 from cachepoint.cli.audit.prints import Print
 from cachepoint.cli.audit.replay import Replayed
-from cachepoint.cli.audit.scan import COLUMNS, Scanned, spool
+from cachepoint.cli.audit.scan import COLLECTED, COLUMNS, Scanned, spool
 
 try:
     import duckdb
@@ -100,6 +101,7 @@ def _accounts(place: Path) -> list[str]:
 def _account(
     plan: Plan, scanned: Scanned, place: Path, memory_mb: int, account: str
 ) -> tuple[Figures, Replayed | None]:
+    gc.set_threshold(COLLECTED)
     figures = follow(_ordered(place, memory_mb, account), bounded=plan.replay)
     return figures, replayed(plan, scanned, account)
 

@@ -2,8 +2,7 @@
 
 import re
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, takewhile
 from typing import NamedTuple, Protocol
 
@@ -31,6 +30,16 @@ KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a date", re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}\b")),
     ("a date", re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b")),
 )
+
+
+def kind_in(text: str) -> int:
+    """The first kind that a text holds: one more than its place in `KINDS`; 0: none."""
+    return next((number for number, (_, pattern) in enumerate(KINDS, 1) if pattern.search(text)), 0)
+
+
+def _around(text: str, at: int) -> str:
+    """A piece of a text that begins at a character, and what stands beside it."""
+    return text[max(0, at - _AROUND) : at + PIECE + _AROUND]
 
 
 class Moved(NamedTuple):
@@ -97,8 +106,8 @@ class Words(NamedTuple):
     def moved(self, before: Text, now: Text) -> Moved:
         """As of `Passage`."""
         at = now.parts(before, self.text)
-        around = self.text[max(0, at - _AROUND) : at + PIECE + _AROUND]
-        return Moved(at, next((kind for kind, pattern in KINDS if pattern.search(around)), None))
+        number = kind_in(_around(self.text, at))
+        return Moved(at, KINDS[number - 1][0] if number else None)
 
 
 class Hint(NamedTuple):
@@ -112,16 +121,17 @@ class Hint(NamedTuple):
     is_json: bool
 
     @classmethod
-    def of(cls, text: str) -> "Hint":
-        """That of a text."""
-        lengths = array("H", map(len, pieces(text)))
-        starts, kinds = [0, *accumulate(lengths)], bytearray(len(lengths))
-        for number, (_, pattern) in reversed(list(enumerate(KINDS, 1))):
-            for found in pattern.finditer(text, 0, starts[-1]):
-                first = bisect_left(starts, found.end() - PIECE - _AROUND)
-                after = bisect_right(starts, found.start() + _AROUND, hi=len(kinds))
-                kinds[first:after] = bytes([number]) * (after - first)
-        return cls(lengths.tobytes(), bytes(kinds), "{" in text)
+    def of(cls, text: str, kind: Callable[[str], int] | None = None) -> "Hint":
+        """That of a text.
+
+        Args:
+            text: The text.
+            kind: As `kind_in`, for whoever has seen most of the text before.
+        """
+        lengths, find = array("H", map(len, pieces(text))), kind or kind_in
+        starts = accumulate(lengths, initial=0)
+        kinds = bytes([find(_around(text, at)) for at, _ in zip(starts, lengths, strict=False)])
+        return cls(lengths.tobytes(), kinds, "{" in text)
 
     def moved(self, before: Text, now: Text) -> Moved:
         """As of `Passage`."""
