@@ -189,8 +189,8 @@ def _plain(call: Logged, priced_as: str) -> dict[str, Any]:
     cost = full = None
     if usage is not None and (prices := _prices(priced_as, call.at // _DAY, tier)) is not None:
         rates = prices.at(usage.input_tokens)
-        cost = tidy(rates.amounts(usage).total)
-        full = tidy(rates.amounts(pricing.uncached(usage)).total)
+        spent = (rates.amounts(one) for one in (usage, pricing.uncached(usage)))
+        cost, full = (None if one is None else tidy(one.total) for one in spent)
     return {
         "at": call.at,
         "model": _shown(call.model),
