@@ -50,6 +50,8 @@ NOT_RUN = {
         "docs/reports.md",
         "$ cachepoint report --live calls.jsonl            # follow a growing file; Ctrl-C ends it",
     ),
+    ("docs/audit.md", '$ pip install "cachepoint[audit]"'),
+    ("docs/audit.md", '$ pip install "cachepoint[audit-dask]"'),
     (
         "docs/probe.md",
         "$ cachepoint probe --model us.anthropic.claude-sonnet-4-6 --budget 5 --state probe.jsonl",
