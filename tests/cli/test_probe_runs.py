@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from collections import Counter
 from decimal import Decimal
@@ -324,3 +325,10 @@ def test_wrong_options_are_refused_in_one_line(local, args, why):
     assert told.exit_code == 1
     assert why in told.stderr
     assert "Traceback" not in told.output
+
+
+def test_without_boto3_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    result = CliRunner().invoke(build(), ["probe", "--model", SONNET, "--dry-run"])
+    assert result.exit_code == 1
+    assert 'pip install "cachepoint[aws]"' in " ".join(result.output.split())

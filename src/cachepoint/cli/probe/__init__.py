@@ -37,6 +37,7 @@ def command(
 ) -> None:
     """Ask Bedrock: minimum, lookback, lifetimes, early losses, and what settings throw away."""
     with told():
+        _check_extra()
         names = tuple(name.strip() for name in only.split(",") if name.strip())
         wish = Wish(model=model_id(model), only=names, resolution=resolution, guardrail=_guardrail(guardrail))
         limit = number(budget, "--budget")
@@ -57,6 +58,13 @@ def command(
         ended = wish.ask(runner)
     _out(wish, runner, ended, ahead, as_json)
     raise typer.Exit(ended.code)
+
+
+def _check_extra() -> None:
+    try:
+        import boto3  # noqa: F401
+    except ImportError as error:
+        raise ImportError('cachepoint probe needs boto3: pip install "cachepoint[aws]"') from error
 
 
 def client(region: str | None, endpoint_url: str | None) -> Any:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from botocore.exceptions import ClientError
-
 from cachepoint.emulator import CacheEngine, Guardrail, Reply, default_sizer
 from cachepoint.emulator.cache.options import Options, OptionsByModel
 from cachepoint.emulator.service.calls import Incoming
@@ -56,5 +54,7 @@ class Local:
         answer = self._service.answer(Incoming("POST", path, _REGION, json.dumps(request).encode()))
         body: dict[str, Any] = json.loads(answer.body)
         if answer.error:
+            from botocore.exceptions import ClientError
+
             raise ClientError({"Error": {"Code": answer.error, "Message": body["message"]}}, "Converse")
         return body

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from cachepoint.cli.probe.asking import Answer, Ask, Finding, Lab, Request, Steps
 from cachepoint.cli.probe.journal import Journal
 from cachepoint.core.accounting.pricing import MILLION, PriceList
@@ -147,6 +145,9 @@ class Runner:
         return (dearest * tokens + rates.output * int(request["inferenceConfig"]["maxTokens"])) / MILLION
 
     def _sent(self, request: Request) -> Answer:
+        # Here, as the other commands are there without boto3.
+        from botocore.exceptions import BotoCoreError, ClientError
+
         for attempt in range(_TRIES):
             at = self.clock()
             try:
