@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -120,6 +121,13 @@ def test_the_distributed_engine_finds_the_same(found, log):
     with many.connected("local", 2) as client:
         other = many.run(plan, client)
     assert as_plain(other) == as_plain(found)
+
+
+def test_a_cluster_of_this_machine_listens_here_alone_and_beside_another():
+    with many.connected("local", 1), many.connected("local", 1):
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        open_at = {c.laddr.ip for p in processes for c in p.net_connections() if c.status == "LISTEN"}
+    assert open_at == {"127.0.0.1"}
 
 
 def as_plain(audit):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cachepoint.cli.audit.follow import Follower, Verdict
+from cachepoint.cli.audit.follow import Follower, Verdict, sent_by
 from cachepoint.cli.audit.prints import Print
 from cachepoint.cli.audit.windows import Windows
 from cachepoint.core.accounting.money import for_json, minus, parsed, plus
@@ -54,9 +54,11 @@ class Figures:
     def add(self, call: Print, verdict: Verdict) -> None:
         """Count a call."""
         row = _row(call, verdict)
-        self.tally.add(row, None if self.tally.bounds.full else verdict.sent)
-        if self.windows is not None and verdict.sent is not None:
-            self.windows.add(row, verdict.sent)
+        wanted = self.windows is not None or not self.tally.bounds.full
+        sent = sent_by(call) if wanted else None
+        self.tally.add(row, sent)
+        if self.windows is not None and sent is not None:
+            self.windows.add(row, sent)
         _sums(self.identities, call.identity).add(row)
         _sums(self.families, verdict.family or "").add(row)
         if verdict.miss is not None:

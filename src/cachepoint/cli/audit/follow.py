@@ -37,7 +37,6 @@ class Verdict(NamedTuple):
     miss: Miss | None
     conversation: str | None
     family: str | None
-    sent: Sent | None
 
 
 class Recent(OrderedDict[bytes, _T]):
@@ -69,13 +68,14 @@ class Follower:
         """Say what became of the next call."""
         if call.dialect in {None, REPORT}:
             return _as_told(call)
+        head = self._head(call)
         rules, prefix, marks = rules_for(call.priced_as), _prefix(call), _marks(call)
         view = View.of(prefix, self._places, call.at)
         guessed = sizes(prefix, view, rules, self._ratios.get(call.model))
         plan = _plan(view, guessed, marks, rules)
         thread = Thread.of(prefix, apart(call.turns), apart(call.kin), self._traces)
-        trace = self._trace(call, thread, marks)
-        said, of_head = _Kept(call, self._head(call)), guessed.at(prefix.head - 1) if prefix.head else 0
+        trace = self._trace(call, thread, marks, head)
+        said, of_head = _Kept(call, head), guessed.at(prefix.head - 1) if prefix.head else 0
         case = Case(prefix, said, view, plan, trace, thread, None, of_head)
         usage = call.usage
         self._learn(case, usage, rules, call.model)
@@ -83,7 +83,6 @@ class Follower:
             miss=None if usage is None else diagnose(case, usage),
             conversation=trace.conversation.hex()[:12],
             family=self._family(prefix, call.place),
-            sent=_sent(call) if call.short else None,
         )
 
     def _head(self, call: Print) -> Head:
@@ -92,7 +91,7 @@ class Follower:
             self._heads.put(key, unpacked(call.head))
         return self._heads.get(key, NO_HEAD)
 
-    def _trace(self, call: Print, thread: Thread, marks: Sequence[tuple[int, Ttl]]) -> Trace:
+    def _trace(self, call: Print, thread: Thread, marks: Sequence[tuple[int, Ttl]], head: Head) -> Trace:
         digests = [call.settings[i : i + _DIGEST] for i in range(0, len(call.settings), _DIGEST)]
         parts = call.parts[:_DIGEST], call.parts[_DIGEST : 2 * _DIGEST], call.parts[2 * _DIGEST :]
         before = thread.before
@@ -103,7 +102,7 @@ class Follower:
             blocks=call.own,
             head=call.heads,
             conversation=parts[2] if before is None else before.conversation,
-            anatomy=self._head(call).anatomy,
+            anatomy=head.anatomy,
             at=call.at,
             lives=TTL_SECONDS[marks[-1][1]] if marks else 0.0,
         )
@@ -144,10 +143,13 @@ def _as_told(call: Print) -> Verdict:
     """What a report of ours found; of a call whose request nobody logged, nothing."""
     cause = cast("Cause | None", call.cause)
     miss = None if cause is None else Miss(cause, call.where, call.lost, remedy=remedy(cause))
-    return Verdict(miss, call.conversation, None, _sent(call) if call.short else None)
+    return Verdict(miss, call.conversation, None)
 
 
-def _sent(call: Print) -> Sent:
+def sent_by(call: Print) -> Sent | None:
+    """What a call sent, for a bound; None where nobody logged it."""
+    if not call.short:
+        return None
     points = tuple([i for i, _ in _marks(call)])
     return Sent(call.short, array("Q", call.sizes), points, tuple(array("I", call.barred)), call.lag)
 

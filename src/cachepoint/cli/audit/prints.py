@@ -33,6 +33,8 @@ from cachepoint.reporting.rows import Row
 
 _AS_SENT = CachePolicy(split="off", documents="off")
 _DAY = 86_400.0
+# What a file has shown; beyond that it is shown once more.
+_HEADS = 100_000
 # Many conversations take turns in a file.
 _MEMO_BYTES = 64 << 20
 # Stands for the dialect of what a report of ours tells.
@@ -110,26 +112,29 @@ class Printer:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
         self._digester = Digester(key, Memo(_MEMO_BYTES, age=inf))
         self._heads: set[bytes] = set()
 
-    def of(self, call: Logged) -> Print:
+    def of(self, call: Logged, place: str = "") -> Print:
         """The print of a call.
+
+        Args:
+            call: The call.
+            place: Its file and line.
 
         Raises:
             UnusableError: Where its request can't be read.
         """
         priced_as = known_as(call.model, call.base)
-        plain = Print(**_plain(call, priced_as))
+        plain = {**_plain(call, priced_as), "place": place}
         if call.row is not None:
-            return plain._replace(**_told(call.row, call.sent))
+            return Print(**plain | _told(call.row, call.sent))
         if call.request is None:
-            return plain
+            return Print(**plain)
         rules = rules_for(priced_as)
         try:
             reading: Reading = DIALECTS[call.dialect].read(call.request, rules)
-            return plain._replace(**self._said(call, reading, rules))
+            return Print(**plain, **self._said(call, reading, rules))
         except (UnreadableError, *_READ):
             raise UnusableError("its request is of another type") from None
 
@@ -178,6 +183,8 @@ class Printer:
         key = prefix.parts[0] + prefix.parts[1]
         if not prefix.head or key in self._heads:
             return None
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
         self._heads.add(key)
         return packed(self._digester.head(prefix, raw), raw[: prefix.head])
 

@@ -144,13 +144,12 @@ def _rows(
         try:
             if isinstance(found, UnusableError):
                 raise found
-            made = printer.of(found)
+            made = printer.of(found, f"{piece.path}:{line.number}")
         except UnusableError as fault:
             scanned.fault(piece, line.number, fault.reason)
         else:
             scanned.call(piece, made)
-            place = f"{piece.path}:{line.number}"
-            yield (*made._replace(place=place), piece.number, line.number)
+            yield (*made, piece.number, line.number)
 
 
 def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:

@@ -34,17 +34,16 @@ def calls(line: bytes, beside: Beside) -> Iterator[Logged | UnusableError]:
     except RecursionError:
         yield UnusableError("nested too deeply")
         return
-    for record in records:
+    for record, read in records:
         try:
-            yield _call(record, beside)
+            yield _call(record, read, beside)
         except UnusableError as fault:
             yield fault
         except _MALFORMED:
             yield UnusableError("of another type than its form says")
 
 
-def _call(record: Any, beside: Beside) -> Logged:
-    read = _reader(record)
+def _call(record: Any, read: Reader | None, beside: Beside) -> Logged:
     if read is None:
         reason = "another service's record" if isinstance(record, Mapping) else "no object"
         raise UnusableError(reason)
@@ -72,11 +71,12 @@ def _parsed(line: bytes) -> Any:
         raise UnusableError("no JSON") from None
 
 
-def _records(found: Any) -> Iterator[Any]:
-    """The records in what was read: itself, or what wraps them."""
-    inner = _wrapped(found) if _reader(found) is None else None
+def _records(found: Any) -> Iterator[tuple[Any, Reader | None]]:
+    """The records in what was read, itself or what it wraps, each with what reads it."""
+    read = _reader(found)
+    inner = _wrapped(found) if read is None else None
     if inner is None:
-        yield found
+        yield found, read
         return
     for one in inner:
         yield from _records(one)
