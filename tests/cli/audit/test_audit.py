@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 from benchmarks.invocation_logs import CANARY, HABITS
 from cachepoint import Usage
 from cachepoint.cli import build
+from cachepoint.cli.audit import figures
 from cachepoint.cli.audit.engines import duck, many
-from cachepoint.cli.audit.engines.plan import Plan
+from cachepoint.cli.audit.engines.plan import Audit, Plan, account
 from cachepoint.cli.audit.figures import follow
 from cachepoint.cli.audit.scan import Piece, Scanned, prints, scan
 from cachepoint.cli.audit.sources import Bodies, log_files
 from cachepoint.core.accounting import pricing
+from cachepoint.reporting.tally import OTHER
 
 MARK = CANARY.split("{", maxsplit=1)[0]
 REASONS = {
@@ -95,7 +97,7 @@ CAUSES = {
 def test_each_habit_is_named(log):
     """What loses tokens is what the desks do wrong, and nothing else; Nova promises no lookback."""
     blamed = {habit: Counter() for habit in HABITS}
-    for desk, calls in by_desk(log).items():
+    for desk, calls in apart(log, desk_of).items():
         for kind, count in follow(calls).breaks.items():
             if count.tokens and kind.cause != "lookback_exceeded":
                 blamed[HABITS[desk % len(HABITS)]][kind] += count.calls
@@ -105,14 +107,18 @@ def test_each_habit_is_named(log):
             assert kinds[cause] > 1, habit
 
 
-def by_desk(log):
-    """The calls of each desk, by time."""
-    root, desks = [log / "AWSLogs"], {}
+def desk_of(call):
+    return int(call.identity.rpartition("-")[2])
+
+
+def apart(log, key):
+    """The calls of each desk or account, by time."""
+    root, found = [log / "AWSLogs"], {}
     for number, path in enumerate(log_files(root)):
         for table in scan(Piece(number, path), Bodies(root), b"k" * 32, Scanned()):
             for call in prints(table):
-                desks.setdefault(int(call.identity.rpartition("-")[2]), []).append(call)
-    return {desk: sorted(calls, key=lambda call: call.at) for desk, calls in desks.items()}
+                found.setdefault(key(call), []).append(call)
+    return {name: sorted(calls, key=lambda call: call.at) for name, calls in found.items()}
 
 
 def test_the_distributed_engine_finds_the_same(found, log):
@@ -121,6 +127,19 @@ def test_the_distributed_engine_finds_the_same(found, log):
     with many.connected("local", 2) as client:
         other = many.run(plan, client)
     assert as_plain(other) == as_plain(found)
+
+
+def test_names_that_are_too_many_are_the_same_whoever_was_ready_first(log, monkeypatch):
+    """Of those that do not fit the first are kept, by account."""
+    monkeypatch.setattr(figures, "_MOST", 3)
+    plan, accounts = Plan.of([log / "AWSLogs"]), apart(log, lambda call: call.account)
+    each = [account(plan, Scanned(), name, calls) for name, calls in accounts.items()]
+    one, other = Audit(), Audit()
+    one.join(each)
+    other.join(reversed(each))
+    assert len(each) > 1
+    assert one.figures.as_dict() == other.figures.as_dict()
+    assert OTHER in one.figures.families
 
 
 def test_a_cluster_of_this_machine_listens_here_alone_and_beside_another():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.invocation_logs import calls as made_calls
 from benchmarks.invocation_logs import record
 from cachepoint import observers
+from cachepoint.cli.audit import formats
 from cachepoint.cli.audit.engines import duck
 from cachepoint.cli.audit.engines.plan import Plan
 from cachepoint.cli.audit.figures import follow
@@ -263,3 +264,31 @@ def test_whatever_stands_in_a_record_it_is_a_call_or_counted(record, changes, tm
     found = follow(call for table in tables for call in prints(table))
     assert found.tally.sums.calls == scanned.calls >= 1
     assert MARK not in str(dict(scanned.reasons))
+
+
+def test_a_reader_that_fails_counts_one_record(monkeypatch):
+    """A net below the readers: a form that changed costs its records, not the run."""
+
+    def fails(record, beside):
+        raise KeyError("usage")
+
+    monkeypatch.setattr(formats, "_FORMS", ((lambda record: "odd" in record, fails), *formats._FORMS))
+    whole = json.dumps(invoked("InvokeModel", {"messages": []}, {"usage": {}}))
+    odd, good = calls(f'[{{"odd": 1}}, {whole}]'.encode(), None)
+    assert odd.reason == "of another type than its form says"
+    assert good.model == "us.anthropic.claude-sonnet-4-6"
+
+
+def test_the_events_of_a_run_are_no_records_of_their_own():
+    """What wraps records is only looked at where it is no record itself."""
+    run = {
+        "run_type": "llm",
+        "start_time": "2026-11-01T10:00:00Z",
+        "end_time": "2026-11-01T10:00:02.500Z",
+        "extra": {"metadata": {"ls_provider": "amazon_bedrock", "ls_model_name": "us.amazon.nova-pro-v1:0"}},
+        "prompt_tokens": 11,
+        "completion_tokens": 3,
+        "events": [{"name": "start"}, {"name": "new_token", "time": "2026-11-01T10:00:01Z"}],
+    }
+    (call,) = calls(json.dumps(run).encode(), None)
+    assert (call.model, call.first_token) == ("us.amazon.nova-pro-v1:0", 1.0)

@@ -1,6 +1,7 @@
 """What the library would have paid, and the least that anybody could have."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +11,17 @@ from benchmarks.invocation_logs import calls as made_calls
 from benchmarks.invocation_logs import record
 from cachepoint.cli.audit import windows
 from cachepoint.cli.audit.engines import duck, many
-from cachepoint.cli.audit.engines.plan import Plan
+from cachepoint.cli.audit.engines.plan import Audit, Plan
 from cachepoint.cli.audit.replay import timeline
 from cachepoint.cli.audit.scan import Piece, Span
 from cachepoint.cli.audit.sources import Bodies
+from cachepoint.cli.audit.windows import Windows
+from cachepoint.core.accounting.sent import Sent
+from cachepoint.core.prompt.dialects import DIALECTS
+from cachepoint.reporting.rows import Row
 
 ACCOUNT = "111122223333"
+MODEL = "us.anthropic.claude-sonnet-4-6"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +68,73 @@ def test_a_bound_by_stretches_is_no_higher_than_that_of_all(found, log, monkeypa
     assert apart.bound.calls == 700
     assert apart.bound.paid == pytest.approx(found.bound.paid)
     assert 0 < apart.bound.lower <= found.bound.lower
+
+
+def sent(at, size):
+    """A call whose one prefix was never there before, that read nothing and wrote it."""
+    counted = dict.fromkeys(Row._fields) | {
+        "fresh": 0,
+        "read": 0,
+        "write": size,
+        "write_5m": size,
+        "output": 1,
+    }
+    row = Row(**counted | {"at": at, "model": MODEL, "priced_as": MODEL, "write_1h": 0})
+    return row, Sent(b"prefix00", (4 * size,), (0,), (), 0.0)
+
+
+def test_what_may_live_across_a_stretch_is_taken_off_its_bound(monkeypatch):
+    """Written once and read nine times; by stretches of two calls it is written five times."""
+    rows = [sent(60.0 * n, 4_000) for n in range(10)]
+    whole, apart = Windows(), Windows()
+    for row, one in rows:
+        whole.add(row, one)
+    monkeypatch.setattr(windows, "_CALLS", 2)
+    for row, one in rows:
+        apart.add(row, one)
+    whole, apart = whole.end(), apart.end()
+    assert whole.lower == pytest.approx(4_000 * (1.25 + 9 * 0.1))
+    assert 0 <= apart.lower <= whole.lower
+    assert apart.calls == whole.calls == 10
+
+
+def test_what_nothing_is_known_of_has_no_ratio(found):
+    fewer = Audit(found.figures, found.scanned, replace(found.replayed, calls=699))
+    assert fewer.library_over_bound is None
+    assert Audit(found.figures, found.scanned, None).library_over_bound is None
+
+
+def test_the_callers_checkpoints_are_not_replayed(log, found, tmp_path):
+    bare = []
+    for line in (log / "0.json").read_bytes().splitlines() + (log / "1.json").read_bytes().splitlines():
+        one = json.loads(line)
+        body = one["input"]["inputBodyJson"]
+        one["input"]["inputBodyJson"] = DIALECTS["converse"].write(body, {}, None, {})
+        bare.append(json.dumps(one))
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "marked").mkdir()
+    (tmp_path / "bare" / "log.json").write_text("\n".join(bare))
+    for name in ("0.json", "1.json"):
+        (tmp_path / "marked" / name).write_bytes((log / name).read_bytes())
+    one, other = (
+        duck.run(Plan.of([tmp_path / name], replay=True), workers=1).replayed for name in ("bare", "marked")
+    )
+    assert one.calls == other.calls == 500
+    assert one.usage == other.usage
+    assert one.cost == other.cost
+
+
+def test_accounts_in_one_file_share_no_cache(log, tmp_path):
+    """The same calls by two accounts: each pays what one pays."""
+    lines = (log / "0.json").read_bytes().splitlines()
+    other = [line.replace(ACCOUNT.encode(), b"222233334444") for line in lines]
+    both = [line for pair in zip(lines, other, strict=True) for line in pair]
+    (tmp_path / "both.json").write_bytes(b"\n".join(both))
+    two = duck.run(Plan.of([tmp_path], replay=True), workers=1).replayed
+    one = duck.run(Plan.of([log / "0.json"], replay=True), workers=1).replayed
+    assert two.calls == 2 * one.calls == 500
+    assert two.usage == one.usage + one.usage
+    assert two.cost == 2 * one.cost
 
 
 def test_what_is_not_logged_is_not_replayed(log, tmp_path):

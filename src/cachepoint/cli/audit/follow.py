@@ -193,6 +193,7 @@ _ROLES: Mapping[str, tuple[Layer, str]] = {
     "u": ("messages", "user"),
     "a": ("messages", "assistant"),
     "s": ("messages", "system"),
+    "o": ("messages", "another"),
 }
 
 

@@ -39,8 +39,9 @@ _HEADS = 100_000
 _MEMO_BYTES = 64 << 20
 # Stands for the dialect of what a report of ours tells.
 REPORT = "report"
-# What stands for a block among `roles`: its layer, of a message whose it is.
+# What stands for a block among `roles`: its layer, of a message whose it is; any other role is one of text.
 _LAYERS = {"tools": "T", "system": "S"}
+_WHOSE = {"user": "u", "assistant": "a", "system": "s"}
 _READ = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 
@@ -164,7 +165,7 @@ class Printer:
             "sizes": array("Q", prefix.sizes).tobytes(),
             "paths": array("H", [min(n, 65_535) for b in blocks for n in (b.path[0], b.path[-1])]).tobytes(),
             "kinds": json.dumps([b.kind for b in blocks]),
-            "roles": "".join([_LAYERS.get(b.layer) or b.role[:1] for b in blocks]),
+            "roles": "".join([_LAYERS.get(b.layer) or _WHOSE.get(b.role, "o") for b in blocks]),
             "marks": array("I", [2 * i + (i in longs) for i in hand]).tobytes(),
             "barred": array("I", prefix.barred).tobytes(),
             "turns": joined(question.turns(cut)),

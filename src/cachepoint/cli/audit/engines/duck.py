@@ -13,10 +13,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from cachepoint.cli.audit.engines.plan import ACCOUNT, ORDER, Audit, Plan, Progress, quiet, replayed
-from cachepoint.cli.audit.figures import Figures, follow
+from cachepoint.cli.audit.engines.plan import ACCOUNT, ORDER, Account, Audit, Plan, Progress, account, quiet
 from cachepoint.cli.audit.prints import Print
-from cachepoint.cli.audit.replay import Replayed
 from cachepoint.cli.audit.scan import COLLECTED, COLUMNS, Scanned, spool
 
 try:
@@ -56,8 +54,7 @@ def run(
         at_once = max(1, min(count, memory_mb // _LEAST_MB))
         with _pool(at_once) as pool:
             each = partial(_account, plan, found.scanned, place, memory_mb // at_once)
-            for of_account in pool.map(each, _accounts(place)):
-                found.join(*of_account)
+            found.join(pool.map(each, _accounts(place)))
         return found
 
 
@@ -98,12 +95,9 @@ def _accounts(place: Path) -> list[str]:
     return [account for account, _ in rows]
 
 
-def _account(
-    plan: Plan, scanned: Scanned, place: Path, memory_mb: int, account: str
-) -> tuple[Figures, Replayed | None]:
+def _account(plan: Plan, scanned: Scanned, place: Path, memory_mb: int, name: str) -> Account:
     gc.set_threshold(COLLECTED)
-    figures = follow(_ordered(place, memory_mb, account), bounded=plan.replay)
-    return figures, replayed(plan, scanned, account)
+    return account(plan, scanned, name, _ordered(place, memory_mb, name))
 
 
 def _ordered(place: Path, memory_mb: int, account: str) -> Iterator[Print]:

@@ -13,9 +13,7 @@ from zlib import crc32
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cachepoint.cli.audit.engines.plan import ACCOUNT, ORDER, Audit, Plan, Progress, quiet, replayed
-from cachepoint.cli.audit.figures import Figures, follow
-from cachepoint.cli.audit.replay import Replayed
+from cachepoint.cli.audit.engines.plan import ACCOUNT, ORDER, Account, Audit, Plan, Progress, account, quiet
 from cachepoint.cli.audit.scan import SCHEMA, Piece, Scanned, prints, scan
 
 try:
@@ -66,9 +64,7 @@ def run(plan: Plan, client: Client, *, progress: Progress = quiet) -> Audit:
     found.scanned.faults.sort()
     parts = [client.submit(_part, tables, plan, found.scanned, pure=False) for tables in apart]
     del apart
-    for part in parts:
-        for of_account in part.result():
-            found.join(*of_account)
+    found.join(one for part in parts for one in part.result())
     return found
 
 
@@ -90,11 +86,11 @@ def _pick(of_file: tuple[Any, list[pa.Table]], index: int) -> pa.Table:
     return of_file[1][index]
 
 
-def _part(tables: Sequence[pa.Table], plan: Plan, scanned: Scanned) -> list[tuple[Figures, Replayed | None]]:
+def _part(tables: Sequence[pa.Table], plan: Plan, scanned: Scanned) -> list[Account]:
     """What is found of the accounts of one part."""
     table = pa.concat_tables(tables).sort_by([(name, "ascending") for name in (ACCOUNT, *ORDER)])
-    column, found = table.column(ACCOUNT), []
-    for account in pc.unique(column).to_pylist():
-        figures = follow(prints(table.filter(pc.equal(column, account))), bounded=plan.replay)
-        found.append((figures, replayed(plan, scanned, account)))
-    return found
+    column = table.column(ACCOUNT)
+    return [
+        account(plan, scanned, name, prints(table.filter(pc.equal(column, name))))
+        for name in pc.unique(column).to_pylist()
+    ]

@@ -1,11 +1,13 @@
 """The plan of an audit, whatever runs it: files to calls, calls by account and time, accounts to figures."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from cachepoint.cli.audit.figures import Figures
+from cachepoint.cli.audit.figures import Figures, follow
+from cachepoint.cli.audit.prints import Print
 from cachepoint.cli.audit.replay import Replayed, replay
 from cachepoint.cli.audit.scan import Piece, Scanned
 from cachepoint.cli.audit.sources import Bodies, log_files
@@ -48,6 +50,14 @@ class Plan:
         return sum(piece.path.stat().st_size for piece in self.pieces)
 
 
+class Account(NamedTuple):
+    """What came of one account; `replayed` is None where nobody asked."""
+
+    name: str
+    figures: Figures
+    replayed: Replayed | None
+
+
 @dataclass(slots=True)
 class Audit:
     """What came of it.
@@ -75,17 +85,19 @@ class Audit:
             return None
         return replayed.units / bound.lower
 
-    def join(self, figures: Figures, replayed: Replayed | None) -> None:
-        """Add what came of an account."""
-        self.figures.join(figures)
-        if replayed is not None:
-            self.replayed = self.replayed or Replayed()
-            self.replayed.join(replayed)
+    def join(self, accounts: Iterable[Account]) -> None:
+        """Add what came of accounts: by their names, as of too many names of callers the first are kept."""
+        for one in sorted(accounts, key=lambda one: one.name):
+            self.figures.join(one.figures)
+            if one.replayed is not None:
+                self.replayed = self.replayed or Replayed()
+                self.replayed.join(one.replayed)
 
 
-def replayed(plan: Plan, scanned: Scanned, account: str) -> Replayed | None:
-    """What the library would have paid for the calls of an account; None where nobody asked."""
-    return replay(scanned.of(account), plan.bodies, account) if plan.replay else None
+def account(plan: Plan, scanned: Scanned, name: str, calls: Iterable[Print]) -> Account:
+    """What comes of an account, of its calls by time."""
+    figures = follow(calls, bounded=plan.replay)
+    return Account(name, figures, replay(scanned.of(name), plan.bodies, name) if plan.replay else None)
 
 
 # Is told of a file that was scanned.
