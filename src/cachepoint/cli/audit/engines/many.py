@@ -4,6 +4,7 @@ Dask rather than Ray or Spark: it is Python alone, so that it runs wherever the 
 and takes the functions of the plan as they are. The files must lie where every worker can read them.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,7 +38,12 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
         return
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            # What fails is raised here; that heartbeats end with their scheduler is no news.
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
