@@ -242,3 +242,20 @@ def test_pictures_escape_what_they_are_given():
     assert "<script" not in drawn
     assert "<b>" not in drawn
     assert "&lt;i&gt;" in drawn
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("first", "second"), [(600, 40), (60, 900), (400, 400)])
+def test_tallies_that_are_joined_are_as_one(first, second, turned):
+    """Of many days and of some minutes, whichever is joined to which."""
+    rows = [[Row.of(r) for r in many(n, 12, seed=n)] for n in (first, second)]
+    renamed = [
+        [row._replace(conversation=f"{n} {row.conversation}") for row in some] for n, some in enumerate(rows)
+    ]
+    apart = [Tally.of(some) for some in (reversed(renamed) if turned else renamed)]
+    whole = Tally.of(row for some in renamed for row in some)
+    apart[0].join(apart[1])
+    joined, known = apart[0].as_dict(), whole.as_dict()
+    assert joined == known
+    assert len(list(apart[0].course)) <= course.MAX_SLICES
+    assert list(apart[0].course) == list(whole.course)
