@@ -259,3 +259,12 @@ def test_tallies_that_are_joined_are_as_one(first, second, turned):
     assert joined == known
     assert len(list(apart[0].course)) <= course.MAX_SLICES
     assert list(apart[0].course) == list(whole.course)
+
+
+def test_what_is_joined_from_another_week_is_bounded_too():
+    rows = [Row.of(r) for r in many(300, 5)]
+    later = [row._replace(at=row.at + 7 * 86_400, conversation="later") for row in rows]
+    joined = Tally.of(rows)
+    joined.join(Tally.of(later))
+    assert len(list(joined.course)) <= course.MAX_SLICES
+    assert list(joined.course) == list(Tally.of([*rows, *later]).course)
