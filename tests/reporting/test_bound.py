@@ -349,3 +349,31 @@ def billed(call, points, paid):
         if short >= 0 and abs(0.1 * read + 2 * hour + 1.25 * short + total - deepest - paid) < 1e-6:
             return {"fresh": total - deepest, "read": read, "write_5m": short, "write_1h": hour}
     raise AssertionError((call, points, paid))
+
+
+def bounds_of(count, *, at=START):
+    found = Bounds()
+    row = Row.of(report(fresh=2_000, at=at))
+    for n in range(count):
+        found.add(row._replace(at=at + 60 * n), sent([A]))
+    return found
+
+
+def test_bounds_that_are_joined_share_no_entry():
+    """Each writes the prefix once: two caches."""
+    one, other, third = bounds_of(3), bounds_of(3), bounds_of(3)
+    alone = one.total
+    one.join(other)
+    one.join(third)
+    assert one.calls == 9
+    assert one.total.lower == pytest.approx(3 * alone.lower)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_bound_that_is_not_known_is_not_known_of_more(turned, monkeypatch):
+    known, full = bounds_of(2), Bounds()
+    full.full = True
+    first, second = (full, known) if turned else (known, full)
+    first.join(second)
+    assert first.full
+    assert first.total is None
