@@ -268,3 +268,23 @@ def test_what_is_joined_from_another_week_is_bounded_too():
     joined.join(Tally.of(later))
     assert len(list(joined.course)) <= course.MAX_SLICES
     assert list(joined.course) == list(Tally.of([*rows, *later]).course)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dollars"),
+    [
+        (300, 300 * (6 - 0.3)),
+        (900, 400 * 6 + 500 * 3.75 - 900 * 0.3),
+        (1_500, 500 * 3 + 600 * 3.75 + 400 * 6 - 1_500 * 0.3),
+    ],
+)
+def test_lost_tokens_were_written_as_far_as_any_were_and_else_sent_fresh(tokens, dollars):
+    """At the prices of a profile of one geography, which are a tenth higher."""
+    row = Row.of(report(0, 1_000, 700, one_hour=400, model=SONNET))
+    assert (row.write, row.write_1h) == (1_000, 400)
+    assert float(row.dearer(tokens)) == pytest.approx(1.1 * dollars / 1e6)
+
+
+def test_what_has_no_price_costs_nobody_knows_what():
+    row = Row.of(report(model=SONNET))._replace(priced_as="another.model")
+    assert row.dearer(10) is None
