@@ -11,9 +11,9 @@ from redis.connection import Connection, parse_url
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.local import LIMITS, Limit
 from cachepoint.core.memory.records import Table
-from cachepoint.memory.keys import Keys, secrets_of
 from cachepoint.memory.remote import Settings, SharedMemory
-from cachepoint.memory.servers import OneServer
+from cachepoint.memory.store.keys import Keys, secrets_of
+from cachepoint.memory.wire.servers import OneServer
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 # What redis-py's pools take and its connections do not.

@@ -8,10 +8,10 @@ from cachepoint.core.memory.local import Limit
 from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Place, Table
-from cachepoint.memory.elements import Is
-from cachepoint.memory.keys import Keys
-from cachepoint.memory.logs import Logs
-from cachepoint.memory.scripts import SKEW, oldest
+from cachepoint.memory.store.elements import Is
+from cachepoint.memory.store.keys import Keys
+from cachepoint.memory.store.logs import Logs
+from cachepoint.memory.store.scripts import SKEW, oldest
 
 # What decides where texts are cut, and so what else is asked.
 CUT_BY = (Table.CUTS, Table.TEXTS)

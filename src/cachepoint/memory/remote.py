@@ -15,13 +15,13 @@ from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Question, Recollection
 from cachepoint.core.memory.records import Change, Changes, Table
 from cachepoint.memory.breaker import CLOSED
-from cachepoint.memory.keys import Keys
-from cachepoint.memory.links import LateError
-from cachepoint.memory.logs import Logs
 from cachepoint.memory.owed import Owed
 from cachepoint.memory.recalling import CUT_BY, Known, Reading, joined, learned, missing, only, with_cuts
-from cachepoint.memory.scripts import bounds
-from cachepoint.memory.servers import Answers, Trip, UnreachableError, UnsentError
+from cachepoint.memory.store.keys import Keys
+from cachepoint.memory.store.logs import Logs
+from cachepoint.memory.store.scripts import bounds
+from cachepoint.memory.wire.links import LateError
+from cachepoint.memory.wire.servers import Answers, Trip, UnreachableError, UnsentError
 from cachepoint.memory.writing import Writing, outcome, told, writings
 
 logger = logging.getLogger("cachepoint")

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from cachepoint.core.memory.deeds import Cached, CameBack, Forget, Release, Unread
 from cachepoint.core.memory.local import Limit
 from cachepoint.core.memory.records import Change, Deed, Table, Trace
-from cachepoint.memory.elements import Is, whole, written
-from cachepoint.memory.keys import Keys
-from cachepoint.memory.logs import NO_LOG, Log, Logs
-from cachepoint.memory.scripts import drawn, oldest, payload
+from cachepoint.memory.store.elements import Is, whole, written
+from cachepoint.memory.store.keys import Keys
+from cachepoint.memory.store.logs import NO_LOG, Log, Logs
+from cachepoint.memory.store.scripts import drawn, oldest, payload
 
 # Those whose records say who won.
 CONTESTED = (Table.PLACES, Table.CUTS)

@@ -8,8 +8,8 @@ from cachepoint.core.memory.counts import Counts
 from cachepoint.core.memory.records import Deed, Place, Row, Table, Texts, Trace
 from cachepoint.core.prompt.cuts import Cut
 from cachepoint.core.prompt.digests import Memo
-from cachepoint.memory.elements import laid
-from cachepoint.memory.scripts import HEAD
+from cachepoint.memory.store.elements import laid
+from cachepoint.memory.store.scripts import HEAD
 
 _STAMP = 4
 _ARRAY = 0xDC

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 from typing import Any
 from weakref import ref
 
-from cachepoint.memory.links import Link
+from cachepoint.memory.wire.links import Link
 
 # Who opens more at once floods a server that comes back.
 _OPENING_AT_ONCE = 4

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import hiredis
 
-from cachepoint.memory.links import LateError, Link, Reply
-from cachepoint.memory.pools import Pool
-from cachepoint.memory.scripts import command, reading, recording
+from cachepoint.memory.store.scripts import command, reading, recording
+from cachepoint.memory.wire.links import LateError, Link, Reply
+from cachepoint.memory.wire.pools import Pool
 
 
 class RefusedError(ConnectionError):

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection
 from redis.retry import Retry
 
-from cachepoint.memory.scripts import SCRIPT, command
+from cachepoint.memory.store.scripts import SCRIPT, command
 
 Reply = Any
 # Seconds that a connection may take to be made, away from any call.

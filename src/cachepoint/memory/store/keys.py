@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.records import Table
-from cachepoint.memory.elements import SCHEMA
+from cachepoint.memory.store.elements import SCHEMA
 
 # What a key is made with; told wherever one is lacking or too short.
 HOW = """python -c "import secrets; print(secrets.token_hex(32))\""""

@@ -6,7 +6,7 @@ from struct import pack
 
 from cachepoint.core.memory.local import Limit
 from cachepoint.core.memory.records import Table
-from cachepoint.memory.keys import TABLES
+from cachepoint.memory.store.keys import TABLES
 
 # A value: the second of its last change, and its elements as one array of msgpack (its head is 3 bytes).
 HEAD = 7
