@@ -1,20 +1,23 @@
 """What a question asks of the store, all at once, and what the answer comes to."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
-from cachepoint.core.memory.local import Limit
 from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Place, Table
 from cachepoint.memory.store.elements import Is
-from cachepoint.memory.store.keys import Keys
+from cachepoint.memory.store.keys import Keys, Names
 from cachepoint.memory.store.logs import Logs
-from cachepoint.memory.store.scripts import SKEW, oldest
+from cachepoint.memory.store.scripts import SKEW, Bound
 
 # What decides where texts are cut, and so what else is asked.
 CUT_BY = (Table.CUTS, Table.TEXTS)
+
+
+# A key, and what stands there.
+_Row = tuple[bytes, bytes | None]
 
 
 class Known(NamedTuple):
@@ -34,57 +37,53 @@ class Reading(NamedTuple):
     Attributes:
         keys: What records are called.
         logs: What reads them.
-        limits: How old they may be, by table.
+        bound: How old they may be.
         now: Seconds.
     """
 
     keys: Keys
     logs: Logs
-    limits: Mapping[Table, Limit]
+    bound: Bound
     now: float
 
-    def names(self, asked: Sequence[Asked]) -> list[bytes]:
+    def names(self, asked: Sequence[Asked]) -> list[Names]:
         """What is asked is called so in the store, in order."""
-        return [name for one in asked for table, keys in one.items() for name in self.keys.of(table, keys)]
+        return [self.keys.of(table, keys) for one in asked for table, keys in one.items()]
 
-    def found(
-        self, asked: Sequence[Asked], names: Sequence[bytes], values: Sequence[bytes | None]
-    ) -> Recollection:
+    def found(self, asked: Sequence[Asked], values: Sequence[bytes | None]) -> Recollection:
         """What the answer comes to.
 
         Args:
             asked: What was asked.
-            names: What `names` gave.
-            values: What stands there.
+            values: What stands there, in the order of `names`.
         """
         found: dict[Table, dict[bytes, Any]] = {table: {} for one in asked for table in one}
         start = 0
         for one in asked:
             for table, keys in one.items():
-                end = start + len(keys)
-                there = values[start:end]
+                there = values[start : (start := start + len(keys))]
                 # Most keys of a transcript are of no record.
                 if any(there):
-                    rows = compress(zip(keys, names[start:end], there, strict=True), there)
-                    found[table].update(self._records(table, rows))
-                start = end
+                    found[table].update(self._records(table, compress(zip(keys, there, strict=True), there)))
         return found
 
-    def _records(self, table: Table, rows: Any) -> Iterator[tuple[bytes, Any]]:
-        least = oldest(self.now, self.limits[table])
-        for key, name, value in rows:
-            record = self.logs.read(table, name, value, least).record
-            if record is not None:
-                yield key, _sure(record, self.now) if table is Table.PLACES else record
+    def _records(self, table: Table, rows: Iterable[_Row]) -> Iterator[tuple[bytes, Any]]:
+        oldest, start, read = self.bound.oldest[table], self.keys.one(table, b""), self.logs.read
+        records = ((key, read(table, start + key, value, oldest).record) for key, value in rows)
+        there = (row for row in records if row[1] is not None)
+        return _sure(there, self.now) if table is Table.PLACES else there
 
 
-def _sure(place: Place, now: float) -> Place:
+def _sure(places: Iterable[tuple[bytes, Place]], now: float) -> Iterator[tuple[bytes, Place]]:
     """An entry that expires within a second is gone: it was written by a clock that may be behind ours.
 
     To write what is there still costs nothing, as it is read. To count on what is gone looks as if Bedrock
     had lost it.
     """
-    return place._replace(expires=now) if now < place.expires <= now + SKEW else place
+    least = now + SKEW
+    for key, place in places:
+        expires = place.expires
+        yield key, place if expires > least or expires <= now else place._replace(expires=now)
 
 
 def with_cuts(found: Recollection, known: Recollection) -> Recollection:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Any, Protocol, Self, TypeVar
@@ -10,16 +10,16 @@ from weakref import ref
 
 from cachepoint.core.forks import at_fork
 from cachepoint.core.memory.deeds import Release
-from cachepoint.core.memory.local import Limit, LocalMemory
+from cachepoint.core.memory.local import LocalMemory
 from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Question, Recollection
-from cachepoint.core.memory.records import Change, Changes, Table
+from cachepoint.core.memory.records import Change, Changes
 from cachepoint.memory.breaker import CLOSED
 from cachepoint.memory.owed import Owed
 from cachepoint.memory.recalling import CUT_BY, Known, Reading, joined, learned, missing, only, with_cuts
-from cachepoint.memory.store.keys import Keys
+from cachepoint.memory.store.keys import Keys, Names
 from cachepoint.memory.store.logs import Logs
-from cachepoint.memory.store.scripts import bounds
+from cachepoint.memory.store.scripts import Bounds
 from cachepoint.memory.wire.links import LateError
 from cachepoint.memory.wire.servers import Answers, Trip, UnreachableError, UnsentError
 from cachepoint.memory.writing import Writing, outcome, told, writings
@@ -67,14 +67,14 @@ class Settings:
         where: The store, for people: no user, no password.
         servers: What makes the connections, anew in each process.
         keys: What records are called.
-        limits: For how many seconds they are kept, by table.
+        bounds: For how long they are kept.
         again: What makes it anew in another process.
     """
 
     where: str
     servers: Any = field(repr=False)
     keys: Keys = field(repr=False)
-    limits: Mapping[Table, Limit] = field(repr=False)
+    bounds: Bounds = field(repr=False)
     again: tuple[Any, ...] = field(repr=False)
 
 
@@ -178,7 +178,7 @@ class SharedMemory:
             self._owed.give_back(owed if answers is None else ())
             return self._local.recall(question, 0.0)
         self._came_of(made, answers, now)
-        found = with_cuts(reading.found(asked, names, answers.found), assumed)
+        found = with_cuts(reading.found(asked, answers.found), assumed)
         self._learn(found, assumed, now)
         if all(found.get(table, {}) == assumed.get(table, {}) for table in CUT_BY):
             return found
@@ -191,9 +191,9 @@ class SharedMemory:
         wanted = question.more(found)
         rest = [missing(asked, wanted)]
         names = reading.names(rest)
-        answers = (yield self._trip(question.now, (), names)) if names else None
+        answers = (yield self._trip(question.now, (), names)) if rest[0] else None
         if answers is not None and answers is not LOST:
-            found = joined(found, reading.found(rest, names, answers.found))
+            found = joined(found, reading.found(rest, answers.found))
         return only(found, [question.keys, wanted])
 
     def _recording(self, changes: Changes) -> Steps[Recollection]:
@@ -214,19 +214,19 @@ class SharedMemory:
 
     def _reading(self, now: float) -> Reading:
         settings = self._settings
-        return Reading(settings.keys, self._logs, settings.limits, now)
+        return Reading(settings.keys, self._logs, settings.bounds.at(now), now)
 
     def _writings(self, changes: Collection[Change]) -> list[Writing]:
         return writings(changes, self._settings.keys, self._logs) if changes else []
 
-    def _trip(self, now: float, made: Collection[Writing], read: Sequence[bytes]) -> Trip:
+    def _trip(self, now: float, made: Collection[Writing], read: Sequence[Names]) -> Trip:
         self._now = now
         names, payloads = [one.name for one in made], [one.payload for one in made]
-        return Trip(names, payloads, bounds(now, self._settings.limits), read)
+        return Trip(names, payloads, self._settings.bounds.at(now).sent, read)
 
     def _came_of(self, made: Sequence[Writing], answers: Answers, now: float) -> Recollection:
         """Who holds what; what took effect has consequences, which are owed."""
-        came = outcome(made, answers.before, self._logs, now, self._settings.limits)
+        came = outcome(made, answers.before, self._logs, self._settings.bounds.at(now))
         self._owed.add(came.owed)
         return came.held
 

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachepoint.core.memory.deeds import Cached, CameBack, Forget, Release, Unread
-from cachepoint.core.memory.local import Limit
 from cachepoint.core.memory.records import Change, Deed, Table, Trace
 from cachepoint.memory.store.elements import Is, whole, written
 from cachepoint.memory.store.keys import Keys
 from cachepoint.memory.store.logs import NO_LOG, Log, Logs
-from cachepoint.memory.store.scripts import drawn, oldest, payload
+from cachepoint.memory.store.scripts import Bound, drawn, payload
 
 # Those whose records say who won.
 CONTESTED = (Table.PLACES, Table.CUTS)
@@ -38,7 +37,7 @@ class Writing(NamedTuple):
     table: Table
     key: bytes
     name: bytes
-    changes: tuple[Change, ...]
+    changes: Sequence[Change]
     rule: bytes
     elements: tuple[int, bytes]
     seen: Log = NO_LOG
@@ -99,8 +98,7 @@ def outcome(
     made: Sequence[Writing],
     answers: Sequence[bytes | None],
     logs: Logs,
-    now: float,
-    limits: Mapping[Table, Limit],
+    bound: Bound,
 ) -> Outcome:
     """What came of writings.
 
@@ -108,15 +106,14 @@ def outcome(
         made: These.
         answers: What was there before, for each that wanted to know.
         logs: What reads it.
-        now: Seconds.
-        limits: How old records may be, by table.
+        bound: How old records may be.
     """
     held: dict[Table, dict[bytes, Any]] = {table: {} for table in CONTESTED}
     owed: list[Change] = []
     for one, value in zip(made, answers, strict=True):
         if not one.is_wanted:
             continue
-        old = logs.read(one.table, one.name, value, oldest(now, limits[one.table]))
+        old = logs.read(one.table, one.name, value, bound.oldest[one.table])
         record = old.record
         for change in one.changes:
             before, record = record, change.deed.over(record)
@@ -139,14 +136,14 @@ def told(changes: Sequence[Change], held: Mapping[Table, Mapping[bytes, Any]]) -
 
 
 def _writing(table: Table, key: bytes, changes: list[Change], keys: Keys, logs: Logs) -> Writing | None:
-    (name,) = keys.of(table, (key,))
+    name = keys.one(table, key)
     seen = logs.known(name)
     deeds = [change.deed for change in changes]
     rule, deeds = _ruled(table, deeds, seen)
     try:
         elements = len(deeds), b"".join([written(deed) for deed in deeds])
-        plain = Writing(table, key, name, tuple(changes), rule, elements)
-        return _drawn(plain, seen, deeds) if rule in b"ax" else plain
+        drawn_up = _drawn_up(table, seen, deeds) if seen.size and rule in b"ax" else (0, (0, b""))
+        return Writing(table, key, name, changes, rule, elements, seen, *drawn_up)
     # A name with half a surrogate pair, a whole number of more than 64 bits.
     except (ValueError, OverflowError):
         logs.unread += 1
@@ -163,11 +160,10 @@ def _ruled(table: Table, deeds: list[Deed], seen: Log) -> tuple[bytes, list[Deed
     return b"x" if all(type(deed) in _ON_WHAT_IS for deed in deeds) else b"a", deeds
 
 
-def _drawn(plain: Writing, seen: Log, deeds: list[Deed]) -> Writing:
-    """With what was seen drawn up, where that is worth it."""
+def _drawn_up(table: Table, seen: Log, deeds: list[Deed]) -> tuple[int, tuple[int, bytes]]:
+    """How what was seen is drawn up, where that is worth it, and what it comes to."""
     if seen.size > _LONG and not seen.is_bad:
-        return plain._replace(seen=seen, form=_ALONE, instead=whole(seen.record))
-    few = plain.table is Table.PLACES and seen.size and seen.size + len(deeds) > _FEW
-    if few or seen.is_bad:
-        return plain._replace(seen=seen, form=_WITH, instead=whole(seen.after(deeds)))
-    return plain
+        return _ALONE, whole(seen.record)
+    if seen.is_bad or (table is Table.PLACES and seen.size + len(deeds) > _FEW):
+        return _WITH, whole(seen.after(deeds))
+    return 0, (0, b"")

@@ -3,9 +3,10 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NamedTuple
 
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.records import Table
@@ -61,6 +62,30 @@ def _bytes(text: str) -> bytes:
     return decoded if len(decoded) >= _LEAST else text.encode()
 
 
+class Names(NamedTuple):
+    """What so many records of one table are called: a start that they share, and their keys.
+
+    A transcript has hundreds, most of no record: they are put together where they are sent.
+    """
+
+    start: bytes
+    keys: Collection[bytes]
+
+    @property
+    def all(self) -> list[bytes]:
+        """Each of them."""
+        return [self.start + key for key in self.keys]
+
+    @property
+    def wire(self) -> bytes:
+        """As arguments of a command."""
+        sizes = set(map(len, self.keys))
+        if len(sizes) == 1:
+            head = b"$%d\r\n%b" % (len(self.start) + sizes.pop(), self.start)
+            return b"%b%b\r\n" % (head, (b"\r\n" + head).join(self.keys))
+        return b"".join([b"$%d\r\n%b\r\n" % (len(name), name) for name in self.all])
+
+
 @dataclass(frozen=True)
 class Keys:
     """What records are called in the store: schema, namespace, table, digest.
@@ -81,10 +106,13 @@ class Keys:
         starts = {table: b"cp%b:%b%b" % (SCHEMA, digest, letter) for table, letter in _LETTERS.items()}
         object.__setattr__(self, "_starts", starts)
 
-    def of(self, table: Table, keys: Iterable[bytes]) -> list[bytes]:
+    def of(self, table: Table, keys: Collection[bytes]) -> "Names":
         """The names of records of one table."""
-        start: bytes = self._starts[table]  # type: ignore[attr-defined]
-        return [start + key for key in keys]
+        return Names(self._starts[table], keys)  # type: ignore[attr-defined]
+
+    def one(self, table: Table, key: bytes) -> bytes:
+        """The name of one record."""
+        return self._starts[table] + key  # type: ignore[attr-defined,no-any-return]
 
     @property
     def probe(self) -> bytes:

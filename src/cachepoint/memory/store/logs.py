@@ -65,10 +65,10 @@ class Logs:
         """
         if value is None or len(value) < HEAD or int.from_bytes(value[:_STAMP]) < oldest:
             return NO_LOG
-        elements, known = value[HEAD:], self._seen.get(name, 0)
-        if known is not None and known.elements == elements:
-            return known  # type: ignore[no-any-return]
-        log = self._laid(table, value, elements, known)
+        known: Log | None = self._seen.get(name, 0)
+        if known is not None and value.endswith(known.elements) and len(value) == HEAD + len(known.elements):
+            return known
+        log = self._laid(table, value, value[HEAD:], known)
         self.keep(name, log)
         return log
 

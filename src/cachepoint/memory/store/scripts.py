@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
+from math import ceil
 from struct import pack
+from typing import NamedTuple
 
 from cachepoint.core.memory.local import Limit
 from cachepoint.core.memory.records import Table
-from cachepoint.memory.store.keys import TABLES
+from cachepoint.memory.store.keys import TABLES, Names
 
 # A value: the second of its last change, and its elements as one array of msgpack (its head is 3 bytes).
 HEAD = 7
 # Seconds by which the clocks of two workers may differ: nothing is dropped so much too early.
 SKEW = 1
-_SECONDS = (1 << 32) - 1
+_MOST = (1 << 32) - 1
 
 # For each key an element, and by what rule: append (a), only where something is there (x), only where
 # nothing is (n), instead of what is there (s). With it may come what the first bytes that were seen there
@@ -62,9 +64,15 @@ def command(*arguments: bytes) -> bytes:
     return b"".join(parts)
 
 
-def reading(names: Sequence[bytes]) -> bytes:
-    """Ask for so many records."""
-    return command(b"MGET", *names)
+def reading(names: Sequence[Names]) -> bytes:
+    """Ask for records."""
+    count = sum(len(some.keys) for some in names)
+    return b"*%d\r\n$4\r\nMGET\r\n%b" % (count + 1, b"".join([some.wire for some in names]))
+
+
+def reading_one(name: bytes) -> bytes:
+    """Ask for one record."""
+    return command(b"GET", name)
 
 
 def recording(names: Sequence[bytes], bounds: bytes, payloads: Iterable[bytes], *, known: bool) -> bytes:
@@ -72,7 +80,7 @@ def recording(names: Sequence[bytes], bounds: bytes, payloads: Iterable[bytes], 
 
     Args:
         names: What they are called.
-        bounds: What `bounds` gives.
+        bounds: `Bound.sent`.
         payloads: For each, what `payload` gives.
         known: Whether the server knows the script.
     """
@@ -80,24 +88,34 @@ def recording(names: Sequence[bytes], bounds: bytes, payloads: Iterable[bytes], 
     return command(*how, b"%d" % len(names), *names, bounds, *payloads)
 
 
-def bounds(now: float, limits: Mapping[Table, Limit]) -> bytes:
-    """The second, for how many milliseconds records of each table are kept, and how old they may be."""
-    return pack(
-        ">15I",
-        second(now),
-        *(min(int((limits[t].seconds + 2 * SKEW) * 1000), _SECONDS) for t in TABLES),
-        *(oldest(now, limits[t]) for t in TABLES),
-    )
+class Bound(NamedTuple):
+    """How old records may be at some second, and for how long they are kept: as sent, and by table."""
+
+    second: int
+    sent: bytes
+    oldest: Mapping[Table, int]
 
 
-def second(now: float) -> int:
-    """The second that a time is in, as it is kept."""
-    return int(min(max(now, 0.0), _SECONDS))
+class Bounds:
+    """How old records may be, and for how long they are kept after their last change.
 
+    Args:
+        limits: By table.
+    """
 
-def oldest(now: float, limit: Limit) -> int:
-    """The second before which a record was last used that is not found any more."""
-    return second(now - limit.seconds - SKEW)
+    def __init__(self, limits: Mapping[Table, Limit]) -> None:
+        self._ages = {table: ceil(limits[table].seconds) + SKEW for table in TABLES}
+        self._kept = [min((age + SKEW) * 1_000, _MOST) for age in self._ages.values()]
+        self._last: Bound | None = None
+
+    def at(self, now: float) -> Bound:
+        """Those at a time in seconds: the second before which a record was last used that is not found."""
+        second, last = int(min(max(now, 0.0), _MOST)), self._last
+        if last is None or last.second != second:
+            oldest = {table: max(second - age, 0) for table, age in self._ages.items()}
+            sent = pack(">15I", second, *self._kept, *oldest.values())
+            self._last = last = Bound(second, sent, oldest)
+        return last
 
 
 def payload(table: Table, rule: bytes, want: bool, count: int, elements: bytes, drawn: bytes = b"") -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import hiredis
 
+from cachepoint.memory.store.keys import Names
 from cachepoint.memory.store.scripts import command, reading, recording
 from cachepoint.memory.wire.links import LateError, Link, Reply
 from cachepoint.memory.wire.pools import Pool
@@ -39,7 +40,7 @@ class Trip(NamedTuple):
     written: Sequence[bytes] = ()
     payloads: Sequence[bytes] = ()
     bounds: bytes = b""
-    read: Sequence[bytes] = ()
+    read: Sequence[Names] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -119,14 +120,14 @@ class Lent:
     def __init__(self, pool: Pool, link: Link) -> None:
         self.replies: Sequence[Reply] | None = None
         self._pool = pool
-        self._link = link
+        self.link = link
 
     def __enter__(self) -> "Lent":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         give = self._pool.back if kind is None and self.replies is not None else self._pool.drop
-        give(self._link)
+        give(self.link)
 
 
 def borrowed(pool: Pool, timeout: float) -> Link:
