@@ -7,6 +7,7 @@ and had no time left goes later. A worker that ends before its next call takes i
 from collections import deque
 from collections.abc import Iterable
 
+from cachepoint.core.memory.deeds import Claim, Release
 from cachepoint.core.memory.records import Change, Table
 
 # Changes that wait at most, the oldest of too many are dropped; and how many go with one trip.
@@ -26,7 +27,7 @@ class Owed:
 
     def add(self, changes: Iterable[Change]) -> None:
         """These as well."""
-        self._changes.extend(change for change in changes if change.table in _LATER)
+        self._changes.extend(filter(_is_for_later, changes))
 
     def take(self) -> list[Change]:
         """The oldest, as many as go with one trip."""
@@ -40,7 +41,7 @@ class Owed:
 
     def give_back(self, changes: Iterable[Change]) -> None:
         """They were not sent."""
-        rest = [*changes, *self.take_all()]
+        rest = [*filter(_is_for_later, changes), *self.take_all()]
         self._changes.extend(rest)
 
     def take_all(self) -> list[Change]:
@@ -49,3 +50,13 @@ class Owed:
         while part := self.take():
             taken += part
         return taken
+
+
+def releases(changes: Iterable[Change]) -> list[Change]:
+    """What is told once more where nobody knows whether it was heard: that a claim has ended does no harm twice."""
+    return [change for change in changes if type(change.deed) is Release]
+
+
+def _is_for_later(change: Change) -> bool:
+    """A claim that is told later could come after its own end, and nobody would end it again."""
+    return change.table in _LATER and type(change.deed) is not Claim

@@ -9,13 +9,12 @@ from typing import Any, Protocol, Self, TypeVar
 from weakref import ref
 
 from cachepoint.core.forks import at_fork
-from cachepoint.core.memory.deeds import Release
 from cachepoint.core.memory.local import LocalMemory
 from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Question, Recollection
 from cachepoint.core.memory.records import Change, Changes
 from cachepoint.memory.breaker import CLOSED
-from cachepoint.memory.owed import Owed
+from cachepoint.memory.owed import Owed, releases
 from cachepoint.memory.recalling import CUT_BY, Known, Reading, joined, learned, missing, only, with_cuts
 from cachepoint.memory.store.keys import Keys, Names
 from cachepoint.memory.store.logs import Logs
@@ -175,7 +174,7 @@ class SharedMemory:
         names = reading.names(asked)
         answers = yield self._trip(now, made, names)
         if answers is None or answers is LOST:
-            self._owed.give_back(owed if answers is None else ())
+            self._owed.give_back(owed if answers is None else releases(owed))
             return self._local.recall(question, 0.0)
         self._came_of(made, answers, now)
         found = with_cuts(reading.found(asked, answers.found), assumed)
@@ -202,11 +201,12 @@ class SharedMemory:
         try:
             answers = yield self._trip(now, made, ())
         except GeneratorExit:
-            # Whoever waited was cancelled. To be told twice that a claim has ended does no harm.
-            self._owed.add(c for c in (*owed, *changes.all) if type(c.deed) is Release)
+            # Whoever waited was cancelled.
+            self._owed.add(releases((*owed, *changes.all)))
             raise
         if answers is None or answers is LOST:
-            self._owed.give_back((*owed, *changes.all) if answers is None else ())
+            sent = (*owed, *changes.all)
+            self._owed.give_back(sent if answers is None else releases(sent))
             return self._local.record(changes, 0.0)
         held = self._came_of(made, answers, now)
         self._local.record(Changes(now, told(changes.all, held)), 0.0)
