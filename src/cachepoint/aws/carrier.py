@@ -19,6 +19,7 @@ from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import known_as, shown
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import CachePolicy, resolved
+from cachepoint.memory import from_environment
 
 PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
@@ -52,7 +53,7 @@ class Ready(NamedTuple):
 
 
 # Made with the module: two threads that asked for the first one at once would have got one each.
-_SHARED = PromptCache()
+_SHARED = PromptCache(memory=from_environment())
 
 
 def shared_cache() -> PromptCache:

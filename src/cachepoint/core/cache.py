@@ -56,8 +56,8 @@ class PromptCache(Driven):
         policy: How to place; None: what `cachepoint.configure` or the environment says.
         clock: Seconds, as of Bedrock's own clock; the system's unless given.
         memory: Where all that is remembered lives; None: in this process, for this cache alone.
-        key: The key of the digests, 1 to 64 bytes; None: a random one of this process. Caches that share
-            a memory must share it.
+        key: The key of the digests, 1 to 64 bytes; None: that of a memory made by `connect`, else a random
+            one of this process. Caches that share a memory must share it.
         observers: Called with every report.
         memory_timeout: Seconds that one call may wait for its memory in all. What does not answer in
             that time is not remembered.
@@ -88,7 +88,7 @@ class PromptCache(Driven):
         self.guard = Guard(within=guard)
         self.namespace = namespace
         self._clock = clock
-        self._key = options.key_of(key)
+        self._key = options.key_of(key, self.memory)
         self._timeout = options.timeout_of(memory_timeout)
         self._digester = Digester(self._key)
         self._transcripts = Transcripts()

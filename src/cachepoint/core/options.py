@@ -48,18 +48,21 @@ def memory_of(given: Memory | None) -> Memory:
     return given
 
 
-def key_of(given: bytes | None) -> bytes:
-    """The key of the digests; None: a random one.
+def key_of(given: bytes | None, memory: Memory) -> bytes:
+    """The key of the digests; None: that of a memory which workers share, else a random one.
 
     Raises:
-        ValueError: Where it is too long or empty.
+        ValueError: Where it is too long or empty, or the memory has another.
     """
+    shared: bytes | None = getattr(memory, "key", None)
     if given is None:
-        return secrets.token_bytes(32)
+        return secrets.token_bytes(32) if shared is None else shared
     if not 1 <= len(given) <= blake2b.MAX_KEY_SIZE:
         raise InvalidOptionError(
             f"the key of the digests has {len(given)} bytes; use 1 to {blake2b.MAX_KEY_SIZE}"
         )
+    if shared not in {None, given}:
+        raise InvalidOptionError("the memory has a key of its own, which its workers share: leave key= out")
     return given
 
 

@@ -25,7 +25,7 @@ Documents = Literal["auto", "shared", "off"]
 
 ENV_PREFIX = "CACHEPOINT_"
 # Variables of ours that are no options of a policy.
-_OTHERS = frozenset({"CACHEPOINT_MEMORY"})
+_OTHERS = frozenset({"CACHEPOINT_MEMORY", "CACHEPOINT_KEY"})
 
 
 class _Given:

@@ -25,6 +25,7 @@ from cachepoint.emulator.responders import (
     ToolResponder,
 )
 from cachepoint.emulator.service.calls import EmulatedCall
+from cachepoint.emulator.service.faults import Cut, Delay, Fault, Garbage, Refused, Reset
 from cachepoint.emulator.service.guardrails import Guardrail
 from cachepoint.emulator.wire.server import BedrockEmulator
 
@@ -33,8 +34,12 @@ __all__ = [
     "BedrockEmulator",
     "Block",
     "CacheEngine",
+    "Cut",
+    "Delay",
     "EmulatedCall",
     "EmulatedError",
+    "Fault",
+    "Garbage",
     "Guardrail",
     "Marker",
     "ModelRules",
@@ -42,8 +47,10 @@ __all__ = [
     "Outcome",
     "ParsedRequest",
     "Prompt",
+    "Refused",
     "ReplayResponder",
     "Reply",
+    "Reset",
     "Responder",
     "Scope",
     "Script",

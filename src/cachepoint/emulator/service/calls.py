@@ -107,11 +107,14 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is sent at once, `stream` event by event. `headers` are those of this answer alone."""
+    """`body` is sent at once, `stream` event by event, bytes in it as they are.
+
+    `headers` are those of this answer alone.
+    """
 
     status: int
     body: bytes = b""
-    stream: Iterator[Event | StreamFault] | None = None
+    stream: Iterator[Event | StreamFault | bytes] | None = None
     error: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 

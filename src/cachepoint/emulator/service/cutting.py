@@ -1,12 +1,11 @@
 """Streams that end too early."""
 
-from collections.abc import Iterator
 from itertools import islice
 from random import Random
 from threading import Lock
 
 from cachepoint.emulator.responders import EmulatedError
-from cachepoint.emulator.service.events import Event, StreamFault
+from cachepoint.emulator.service.faults import Events
 
 __all__ = ["CUT", "Cutter"]
 
@@ -32,7 +31,7 @@ class Cutter:
         with self._lock:
             return probability > 0 and self._random.random() < probability
 
-    def cut(self, events: Iterator[Event | StreamFault]) -> Iterator[Event | StreamFault]:
+    def cut(self, events: Events) -> Events:
         """The beginning of a stream: its first event, and no more than all but the last two."""
         whole = list(events)
         with self._lock:

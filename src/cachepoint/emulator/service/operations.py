@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +24,7 @@ from cachepoint.emulator.service.dialects.dialect import Dialect, Said, dump
 from cachepoint.emulator.service.dialects.headers import settings
 from cachepoint.emulator.service.dialects.messages import MESSAGES
 from cachepoint.emulator.service.dialects.nova import NOVA
-from cachepoint.emulator.service.events import Event, StreamFault
+from cachepoint.emulator.service.faults import EndedError, Events, Fault, Faults
 from cachepoint.emulator.service.guardrails import Guardrail, find, judge_input, judge_output
 from cachepoint.emulator.service.profiles import describe_profile
 from cachepoint.emulator.service.quotas import Quotas, reserved, settled
@@ -39,6 +39,7 @@ _LOGGER = logging.getLogger(__name__)
 _DEFAULT_REGION = "us-east-1"
 _NO_GUARDRAILS: Mapping[str, Guardrail] = MappingProxyType({})
 _NO_OPTIONS = OptionsByModel()
+_NO_FAULT = Fault()
 # A turn that a guardrail keeps out is reported with all counts 0: docs.infor.com, bedrock-access-gateway#107.
 _NOTHING = Outcome(read=0, write=0, uncached=0, details=())
 # langchain-aws#419, 2025-03
@@ -123,6 +124,7 @@ class Service:
         delay: float = 0.0,
         options: OptionsByModel = _NO_OPTIONS,
         seed: int = 0,
+        faults: Faults = lambda _: None,
         quotas: Quotas | None = None,
         control: Control | None = None,
     ) -> None:
@@ -137,11 +139,16 @@ class Service:
         self._delay = delay
         self._options = options
         self._cutter = Cutter(seed)
+        self._faults = faults
         self._quotas = quotas or Quotas(clock)
         self._control = control
 
     def answer(self, incoming: Incoming) -> Answer:
-        """Answer or refuse one request; a fault of the emulator or its responder is a 500."""
+        """Answer or refuse one request; a fault of the emulator or its responder is a 500.
+
+        Raises:
+            EndedError: The connection is to end without an answer.
+        """
         if self._control and (own := self._control.answer(incoming)):
             return own
         call = self._call(incoming)
@@ -152,6 +159,9 @@ class Service:
             return self._refuse(call, refused.refusal)
         except EmulatedError as error:
             return self._refuse(call, Refusal(error.status, error.code, error.message))
+        except EndedError as ended:
+            self._record(call.ended(0, error="Reset", message=str(ended)))
+            raise
         except Exception as error:
             _LOGGER.exception("cachepoint.emulator failed on %s", incoming.path)
             text = f"The emulator failed: {error!r}"
@@ -166,17 +176,19 @@ class Service:
         return _Call(self._clock(), operation, model_id, incoming, parsed(incoming.body))
 
     def _answer(self, call: _Call) -> Answer:
-        dialect, said = self._turn(call)
+        dialect, said, befell = self._turn(call)
         if said.reply.fault:
             raise said.reply.fault
         self._engine.publish(said.outcome)
-        self._record(call.ended(200, usage=said.usage))
-        return Answer(200, dump(dialect.answer(said)), headers=dialect.headers(said))
+        body = befell.body(whole := dump(dialect.answer(said)))
+        broken = befell.told if body != whole else None
+        self._record(_broken(call, broken) if broken else call.ended(200, usage=said.usage))
+        return Answer(200, body, headers=dialect.headers(said))
 
     def _stream(self, call: _Call) -> Answer:
-        dialect, said = self._turn(call)
+        dialect, said, befell = self._turn(call)
         headers = {} if dialect is CONVERSE else _STREAMED
-        fault, events = said.reply.fault, dialect.events(said)
+        fault, events = said.reply.fault or befell.told, befell.events(dialect.events(said))
         if not fault and self._cutter.chooses(self._options.of(call.model_id).cut_streams):
             fault, events = CUT, self._cutter.cut(events)
         return Answer(200, stream=self._events(call, said, fault, events), headers=headers)
@@ -186,8 +198,8 @@ class Service:
         call: _Call,
         said: Said,
         fault: EmulatedError | None,
-        events: Iterator[Event | StreamFault],
-    ) -> Iterator[Event | StreamFault]:
+        events: Events,
+    ) -> Events:
         self._engine.publish(said.outcome)
         self._record(_broken(call, fault) if fault else call.ended(200, usage=said.usage))
         for event in events:
@@ -195,7 +207,7 @@ class Service:
             if said.reply.pause:
                 time.sleep(said.reply.pause)
 
-    def _turn(self, call: _Call) -> tuple[Dialect, Said]:
+    def _turn(self, call: _Call) -> tuple[Dialect, Said, Fault]:
         started = time.monotonic()
         rules = self._rules(call)
         _raise(refuse_on_demand(call.model_id, rules, self._profiles))
@@ -210,12 +222,19 @@ class Service:
         if isinstance(use, Refusal):
             raise _RefusedError(use)
         try:
+            befell = self._befell(call, asked)
             said = self._speak(call, asked, options, guardrail, started)
         except BaseException:
             use.tokens = 0
             raise
         use.tokens = settled(said.outcome.uncached, said.outcome.write, said.output, rules)
-        return dialect, said
+        return dialect, said, befell
+
+    def _befell(self, call: _Call, asked: _Asked) -> Fault:
+        """What befalls the request, and what of that comes before the model is asked."""
+        befell = self._faults(self._parsed(call, asked)) or _NO_FAULT
+        befell.before()
+        return befell
 
     def _speak(
         self, call: _Call, asked: _Asked, options: Options, guardrail: Guardrail | None, started: float
@@ -258,8 +277,11 @@ class Service:
             cross_region=is_cross_region(call.model_id, self._profiles),
         )
 
+    def _parsed(self, call: _Call, asked: _Asked) -> ParsedRequest:
+        return ParsedRequest(call.operation, call.model_id, call.region, asked.body)
+
     def _reply(self, call: _Call, asked: _Asked, latency: float) -> Reply:
-        request = ParsedRequest(call.operation, call.model_id, call.region, asked.body)
+        request = self._parsed(call, asked)
         reply = finish(self._responder(request), request, asked.rules)
         if wait := self._delay + reply.delay + latency:
             time.sleep(wait)

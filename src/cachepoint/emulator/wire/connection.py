@@ -276,7 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(answer, "application/vnd.amazon.eventstream")
         self.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Connection", "close")))
         self.end_headers()
-        for piece in map(encode, answer.stream or ()):
+        for said in answer.stream or ():
+            piece = said if isinstance(said, bytes) else encode(said)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n" if chunked else b"")

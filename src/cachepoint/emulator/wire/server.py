@@ -12,6 +12,7 @@ from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
 from cachepoint.emulator.service.calls import CallLog, EmulatedCall
 from cachepoint.emulator.service.control import Control
+from cachepoint.emulator.service.faults import Faults
 from cachepoint.emulator.service.guardrails import Guardrail
 from cachepoint.emulator.service.operations import Service
 from cachepoint.emulator.service.quotas import Quotas
@@ -45,6 +46,8 @@ class BedrockEmulator:
             call is always there.
         on_call: Is told of every call, as `calls` has it, before the last byte of its answer leaves; from the
             thread that answers it, many at once. What it raises is logged and forgotten.
+        faults: Says what befalls a request that is let in, a `Fault`; None: nothing. Called from the thread
+            that answers it, many at once, for each attempt of a client anew.
         models: Options by model id, which lie over the others: `{"us.anthropic.claude-sonnet-4-6":
             {"min_tokens": 2_048}}`. An id without its geography stands for all profiles of the model.
         **options: How it behaves, by the names of `Options`.
@@ -69,6 +72,7 @@ class BedrockEmulator:
         max_calls: int = _MAX_CALLS,
         max_bytes: int = _MAX_BYTES,
         on_call: Callable[[EmulatedCall], None] | None = None,
+        faults: Faults = lambda _: None,
         models: Mapping[str, Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> None:
@@ -97,6 +101,7 @@ class BedrockEmulator:
             delay=delay,
             options=OptionsByModel(Options.of(options), dict(models or {}), profiles),
             seed=seed,
+            faults=faults,
             quotas=self._quotas,
             control=Control(self.now, self.advance, keys),
         )

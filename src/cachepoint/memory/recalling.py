@@ -1,0 +1,126 @@
+"""What a question asks of the store, all at once, and what the answer comes to."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import compress
+from typing import Any, NamedTuple
+
+from cachepoint.core.memory.protocol import Keys as Asked
+from cachepoint.core.memory.protocol import Recollection
+from cachepoint.core.memory.records import Change, Place, Table
+from cachepoint.memory.store.elements import Is
+from cachepoint.memory.store.keys import Keys, Names
+from cachepoint.memory.store.logs import Logs
+from cachepoint.memory.store.scripts import SKEW, Bound
+
+# What decides where texts are cut, and so what else is asked.
+CUT_BY = (Table.CUTS, Table.TEXTS)
+
+
+# A key, and what stands there.
+_Row = tuple[bytes, bytes | None]
+
+
+class Known(NamedTuple):
+    """A question for what this process knows of where texts are cut."""
+
+    now: float
+    keys: Asked
+
+    def more(self, found: Recollection) -> Asked:  # noqa: ARG002
+        """Nothing."""
+        return {}
+
+
+class Reading(NamedTuple):
+    """Reads what was found.
+
+    Attributes:
+        keys: What records are called.
+        logs: What reads them.
+        bound: How old they may be.
+        now: Seconds.
+    """
+
+    keys: Keys
+    logs: Logs
+    bound: Bound
+    now: float
+
+    def names(self, asked: Sequence[Asked]) -> list[Names]:
+        """What is asked is called so in the store, in order."""
+        return [self.keys.of(table, keys) for one in asked for table, keys in one.items()]
+
+    def found(self, asked: Sequence[Asked], values: Sequence[bytes | None]) -> Recollection:
+        """What the answer comes to.
+
+        Args:
+            asked: What was asked.
+            values: What stands there, in the order of `names`.
+        """
+        found: dict[Table, dict[bytes, Any]] = {table: {} for one in asked for table in one}
+        start = 0
+        for one in asked:
+            for table, keys in one.items():
+                there = values[start : (start := start + len(keys))]
+                # Most keys of a transcript are of no record.
+                if any(there):
+                    found[table].update(self._records(table, compress(zip(keys, there, strict=True), there)))
+        return found
+
+    def _records(self, table: Table, rows: Iterable[_Row]) -> Iterator[tuple[bytes, Any]]:
+        oldest, start, read = self.bound.oldest[table], self.keys.one(table, b""), self.logs.read
+        records = ((key, read(table, start + key, value, oldest).record) for key, value in rows)
+        there = (row for row in records if row[1] is not None)
+        return _sure(there, self.now) if table is Table.PLACES else there
+
+
+def _sure(places: Iterable[tuple[bytes, Place]], now: float) -> Iterator[tuple[bytes, Place]]:
+    """An entry that expires within a second is gone: it was written by a clock that may be behind ours.
+
+    To write what is there still costs nothing, as it is read. To count on what is gone looks as if Bedrock
+    had lost it.
+    """
+    least = now + SKEW
+    for key, place in places:
+        expires = place.expires
+        yield key, place if expires > least or expires <= now else place._replace(expires=now)
+
+
+def with_cuts(found: Recollection, known: Recollection) -> Recollection:
+    """With the cuts that are known here and not there, as after a restart: texts go on being cut so."""
+    cuts = known.get(Table.CUTS)
+    return {**found, Table.CUTS: {**cuts, **found[Table.CUTS]}} if cuts else found
+
+
+def only(found: Recollection, asked: Sequence[Asked]) -> Recollection:
+    """What was found of what is asked after all."""
+    wanted: dict[Table, set[bytes]] = {}
+    for one in asked:
+        for table, keys in one.items():
+            wanted.setdefault(table, set()).update(keys)
+    return {t: {k: r for k, r in found.get(t, {}).items() if k in keys} for t, keys in wanted.items()}
+
+
+def missing(asked: Sequence[Asked], wanted: Asked) -> Asked:
+    """What is wanted and was not asked."""
+    left: dict[Table, Collection[bytes]] = {}
+    for table, keys in wanted.items():
+        had = {key for one in asked for key in one.get(table, ())}
+        if new := [key for key in keys if key not in had]:
+            left[table] = new
+    return left
+
+
+def joined(first: Recollection, second: Recollection) -> Recollection:
+    """Both."""
+    return {t: {**first.get(t, {}), **second.get(t, {})} for t in {**first, **second}}
+
+
+def learned(found: Recollection, known: Recollection) -> tuple[Change, ...]:
+    """What this process did not know of where texts are cut."""
+    return tuple(
+        Change(table, key, Is(record))
+        for table in CUT_BY
+        for key, record in found.get(table, {}).items()
+        if known.get(table, {}).get(key) != record
+    )
