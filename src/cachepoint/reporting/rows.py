@@ -19,8 +19,8 @@ class Row(NamedTuple):
     """One call: seconds since 1970, tokens, US dollars. None where it is not known; `at` is no number then.
 
     `lost` is how many more tokens could have been read, as the report says; `first_token` how many seconds a
-    stream took to begin. `kind` is the report's, `kept` how many tokens refreshes kept alive for it, and `spared`
-    the US dollars that this saved.
+    stream took to begin. `kind` is the report's, `kept` how many tokens refreshes kept alive for it, and
+    `spared` the US dollars that this saved.
     """
 
     at: float

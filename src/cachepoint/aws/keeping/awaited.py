@@ -76,9 +76,10 @@ class AsyncKeepAlive(Keeping):
         return reports
 
     async def _run(self) -> None:
+        none: list[CallReport] = []
         while True:
             await asyncio.sleep(guard("reading the clock", lambda: self._pause, 1.0))
-            await guard.awaited("keeping alive", self.tick, [])
+            await guard.awaited("keeping alive", self.tick, none)
 
     async def _refreshed(self, refresh: Refresh) -> CallReport | None:
         try:

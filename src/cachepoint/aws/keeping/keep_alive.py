@@ -111,8 +111,9 @@ class KeepAlive(Keeping):
         return reports
 
     def _run(self) -> None:
+        none: list[CallReport] = []
         while not self._stopping.wait(guard("reading the clock", lambda: self._pause, 1.0)):
-            guard("keeping alive", self.tick, [])
+            guard("keeping alive", self.tick, none)
 
     def _refreshed(self, refresh: Refresh) -> CallReport | None:
         try:

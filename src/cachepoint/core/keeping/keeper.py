@@ -6,7 +6,7 @@ What was learned, who refreshes and what was spent stand in the memory: they hol
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cachepoint.core import flights, listeners, steps
 from cachepoint.core.accounting import pricing
@@ -36,10 +36,12 @@ from cachepoint.core.memory.counts import Count, Counts
 from cachepoint.core.memory.deeds import Claim, Refreshed, Release
 from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Place, Table
+from cachepoint.core.models.rules import Ttl
 from cachepoint.core.once import anew
 from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.forecast import OWN, Forecast, Kind, blended
 
+T = TypeVar("T")
 # Requests of one process: how many are watched, and bytes of those that are kept to be sent again.
 MOST = 4_096
 SIZE = 64 << 20
@@ -201,7 +203,7 @@ class Keeper(Driven):
             "noting that a refresh failed", lambda: self._adriven(failing, Allowance(_TIMEOUT)), None
         )
 
-    def _run_steps(self, operation: Steps[Any]) -> Any:
+    def _run_steps(self, operation: Steps[T]) -> T:
         return self._driven(operation, Allowance(_TIMEOUT))
 
     def _without(self) -> tuple[Any, ...]:
@@ -221,13 +223,13 @@ class Keeper(Driven):
             self._untold.append(Change(Table.COUNTS, self._table(target), counts))
             del self._untold[:-_MOST_UNTOLD]
 
-    def _looking(self, target: Target) -> Steps[Refresh | None]:
+    def _looking(self, watched: Target) -> Steps[Refresh | None]:
         now = self._cache.now()
-        found = yield self._standing(target, now)
-        place = found.get(Table.PLACES, {}).get(target.place)
-        told_of, target = self._aged(target, place, now)
-        if told_of:
-            yield Changes(now, tuple(told_of))
+        found = yield self._standing(watched, now)
+        place = found.get(Table.PLACES, {}).get(watched.place)
+        untold, target = self._aged(watched, place, now)
+        if untold:
+            yield Changes(now, tuple(untold))
         if target is None or place is None:
             return None
         chosen = self._priced(target, place, found, now)
@@ -311,7 +313,8 @@ class Keeper(Driven):
             # Others keep the head alive: a return writes what is behind it alone.
             if head is not None and head.seen > target.seen and head.live(now):
                 spared = max(0, target.kept - target.head[1])
-        return bill(prices, kept=target.kept, spared=spared, rest=target.rest, output=output)
+        ttl: Ttl = "1h" if any(c.ttl == "1h" for c in call.plan.checkpoints) else "5m"
+        return bill(prices, kept=target.kept, spared=spared, rest=target.rest, output=output, ttl=ttl)
 
     def _give_up(self, target: Target) -> None:
         """Let its request go; what becomes of the prefix is watched on."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from cachepoint.core.accounting.money import minus, plus, times
+from cachepoint.core.accounting.money import minus
 from cachepoint.core.accounting.rates import PriceList
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.memory.counts import NO_COUNT, Count, Counts
@@ -115,7 +115,7 @@ def pays(chances: Sequence[float], bill: Bill, before: int) -> bool:
     return False
 
 
-def bill(prices: PriceList, *, kept: int, spared: int, rest: int, output: int) -> Bill | None:
+def bill(prices: PriceList, *, kept: int, spared: int, rest: int, output: int, ttl: Ttl) -> Bill | None:
     """What refreshing costs and gains; None where a price is unknown.
 
     Args:
@@ -124,25 +124,18 @@ def bill(prices: PriceList, *, kept: int, spared: int, rest: int, output: int) -
         spared: Those of them that a return would write without it.
         rest: Tokens of the refresh behind them.
         output: Tokens that its answer may have.
+        ttl: The longest of its checkpoints.
     """
     rates = prices.at(kept + rest)
     reading = rates.amounts(Usage(rest, output, read_tokens=kept))
     again = rates.amounts(Usage(write_tokens=spared, write_5m_tokens=spared))
     back = rates.amounts(Usage(read_tokens=spared))
-    most = rates.amounts(Usage(0, output, write_tokens=(n := kept + rest + _SLACK), write_1h_tokens=n))
-    if reading is None or again is None or back is None:
+    whole = kept + rest + _SLACK
+    written = rates.amounts(Usage(0, output, write_tokens=whole, write_1h_tokens=whole if ttl == "1h" else 0))
+    unread = rates.amounts(Usage(whole, output))
+    if reading is None or again is None or back is None or written is None or unread is None:
         return None
-    if most is None:
-        most = rates.amounts(Usage(0, output, write_tokens=n, write_5m_tokens=n))
-    if most is None:
-        return None
-    # Nova writes at the price of input; a prompt past a price tier is looked up as one.
-    dearest = max(most.total, plus(reading.total, times(rates.input, _small(_SLACK))))
-    return Bill(reading.total, minus(again.total, back.total), dearest)
-
-
-def _small(tokens: int) -> Decimal:
-    return Decimal(tokens) / 1_000_000
+    return Bill(reading.total, minus(again.total, back.total), max(written.total, unread.total))
 
 
 def _guessed(chance: Chance) -> tuple[float, ...]:
