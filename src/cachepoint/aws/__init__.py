@@ -2,5 +2,6 @@
 
 from cachepoint.aws.async_client import AsyncCachingClient
 from cachepoint.aws.client import CachingClient, shared_cache
+from cachepoint.aws.keeping import AsyncKeepAlive, KeepAlive
 
-__all__ = ["AsyncCachingClient", "CachingClient", "shared_cache"]
+__all__ = ["AsyncCachingClient", "AsyncKeepAlive", "CachingClient", "KeepAlive", "shared_cache"]

@@ -39,6 +39,8 @@ __all__ = ["MEMORY_TIMEOUT", "Call", "PromptCache"]
 
 logger = logging.getLogger("cachepoint")
 
+Follower = Callable[[Call, CallReport], None]
+
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
 # Of the texts that are kept where the policy asks for them: so many in each of two generations.
@@ -94,11 +96,18 @@ class PromptCache(Driven):
         self._transcripts = Transcripts()
         self._texts = Memo(_TEXT_BYTES)
         self._said: dict[object, None] = {}
+        # Replaced, never changed: who keeps alive what calls wrote, and is told of each with its report.
+        self.followers: tuple[Follower, ...] = ()
 
     @property
     def faults(self) -> int:
         """How many steps of ours raised; each call went on without it. The first was logged."""
         return self.guard.faults
+
+    @property
+    def digester(self) -> Digester:
+        """What digests are made with."""
+        return self._digester
 
     def now(self) -> float:
         """Seconds, by this cache's clock."""
@@ -422,6 +431,8 @@ class PromptCache(Driven):
         tier = self.guard("reading the service tier", lambda: tier_of(response, call.original), None)
         report = steps.report(call, usage, miss, seconds, first_token, tier)
         listeners.tell(report, self._observers(call), self.guard)
+        for follow in self.followers:
+            self.guard("following a call", partial(follow, call, report), None)
         return report
 
     def _miss(self, call: Call, usage: Usage | None) -> Miss | None:

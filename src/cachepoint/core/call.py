@@ -12,6 +12,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.decision import Back
 from cachepoint.core.placement.fan_out import Write
+from cachepoint.core.placement.outlook import Watch
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
 
@@ -49,6 +50,7 @@ class Call:
     writing: tuple[int, ...] = field(default=(), repr=False)
     claimed: frozenset[int] = field(default=frozenset(), repr=False)
     back: tuple[Back, ...] = field(default=(), repr=False)
+    watches: tuple[Watch, ...] = field(default=(), repr=False)
     wait_for: Write | None = None
     waited: float = 0.0
     found: Recollection = field(default_factory=dict, repr=False)

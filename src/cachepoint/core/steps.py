@@ -119,6 +119,7 @@ def written(call: Call, asked: Question, decision: Decision, held: Recollection)
         writing=decision.claims,
         claimed=frozenset(ours),
         back=decision.back,
+        watches=decision.watches,
         wait_for=decision.wait_for,
         found=decision.found,
     )
@@ -275,8 +276,20 @@ def report(
         seconds=seconds,
         first_token_seconds=first,
         tier=tier,
+        kept_tokens=_kept_alive(call, reported),
         sent=None if call.case is None else Sent.of(call.case.prefix, call.plan, _lag(first, seconds)),
     )
+
+
+def _kept_alive(call: Call, reported: Usage | None) -> int:
+    """Tokens that a call read and that had expired, had nobody refreshed them."""
+    case, read = call.case, 0 if reported is None else reported.read_tokens
+    if case is None or not read or case.view.anchor < 0:
+        return 0
+    view, sizes = case.view, case.prefix.sizes
+    own = next((i for i in view.live if view.entries[i].unaided(view.now)), -1)
+    own_size = sizes[own] if own >= 0 else 0
+    return max(0, round(read * (1 - own_size / sizes[view.anchor]))) if sizes[view.anchor] else 0
 
 
 def conversation(call: Call) -> str | None:

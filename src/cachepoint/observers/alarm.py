@@ -98,7 +98,7 @@ class _Alarm:
 
     def __call__(self, report: CallReport) -> None:
         call = Span.of(report)
-        if call is None or report.conversation is None:
+        if call is None or report.conversation is None or report.kind != "call":
             return
         name = _KEYS[self._by](report.model_id, report.conversation)
         with self._lock:

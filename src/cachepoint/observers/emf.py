@@ -16,6 +16,7 @@ from cachepoint.core.listeners import Observer
 # CloudWatch's Count is a number of anything; it has no unit for tokens or dollars.
 _UNITS = {
     "Calls": "Count",
+    "Refreshes": "Count",
     "InputTokens": "Count",
     "UncachedTokens": "Count",
     "CacheReadTokens": "Count",
@@ -86,7 +87,7 @@ def _directive(namespace: str, dimensions: list[str], units: Mapping[str, str]) 
 
 def _values(report: CallReport) -> dict[str, int | float]:
     usage = report.usage
-    known: dict[str, Any] = {"Calls": 1}
+    known: dict[str, Any] = {"Calls" if report.kind == "call" else "Refreshes": 1}
     if usage is not None:
         known |= {
             "InputTokens": usage.input_tokens,

@@ -54,6 +54,7 @@ class _Log:
 def _pairs(figures: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     usage, miss = figures["usage"] or {}, figures["miss"] or {}
     yield "model", figures["model_id"]
+    yield "kind", None if figures["kind"] == "call" else figures["kind"]
     yield "conversation", figures["conversation"]
     yield "input", usage.get("input_tokens")
     yield from ((name, usage.get(f"{name}_tokens")) for name in _TOKENS)

@@ -178,7 +178,8 @@ class _Metrics:
         )
 
     def tell(self, report: CallReport) -> None:
-        where = {**_OPERATION, "gen_ai.request.model": report.model_id}
+        kind = {} if report.kind == "call" else {"cachepoint.kind": report.kind}
+        where = {**_OPERATION, "gen_ai.request.model": report.model_id, **kind}
         for name, tokens in _counts(report).items():
             if tokens:
                 self._usage[name].add(tokens, {**where, **_MODALITY})
@@ -227,6 +228,7 @@ def _attributes(report: CallReport) -> dict[str, str | int | float]:
         "gen_ai.usage.cache_creation.input_tokens": counts.get("cache_write.input_tokens"),
         "gen_ai.response.time_to_first_chunk": report.first_token_seconds,
         "cachepoint.conversation": report.conversation,
+        "cachepoint.kind": None if report.kind == "call" else report.kind,
         "cachepoint.checkpoints": len(report.plan.checkpoints),
         "cachepoint.cost_usd": None if report.cost is None else float(report.cost),
         "cachepoint.saved_usd": None if report.saved is None else float(report.saved),

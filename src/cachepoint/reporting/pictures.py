@@ -105,6 +105,12 @@ def _money(tally: Tally) -> Iterable[str]:
     saved = minus(full, paid)
     share = f" ({percent(over(saved, full))})" if full else ""
     yield f"cost {dollars(paid)}, without a cache {dollars(full)}, saved {dollars(saved)}{share}"
+    keeping = tally.keeping
+    if keeping.refreshes or keeping.kept_tokens:
+        yield (
+            f"keeping alive: {keeping.refreshes:,} refreshes for {dollars(keeping.spent)} of that cost, "
+            f"{dollars(keeping.saved)} saved"
+        )
     if sums.priced < sums.calls:
         yield f"{sums.calls - sums.priced:,} calls are not in the money: their price is unknown"
 

@@ -19,7 +19,8 @@ class Row(NamedTuple):
     """One call: seconds since 1970, tokens, US dollars. None where it is not known; `at` is no number then.
 
     `lost` is how many more tokens could have been read, as the report says; `first_token` how many seconds a
-    stream took to begin.
+    stream took to begin. `kind` is the report's, `kept` how many tokens refreshes kept alive for it, and
+    `spared` the US dollars that this saved.
     """
 
     at: float
@@ -39,6 +40,9 @@ class Row(NamedTuple):
     lost: int | None
     first_token: float | None
     tier: str | None = None
+    kind: str = "call"
+    kept: int = 0
+    spared: Decimal | None = None
 
     @classmethod
     def of(cls, report: CallReport) -> "Row":
@@ -82,6 +86,9 @@ class Row(NamedTuple):
             miss.get("tokens"),
             None if began is None else began / 1000,
             line.get("tier"),
+            line.get("kind", "call"),
+            line.get("kept_tokens", 0),
+            parsed(line.get("kept_saved_usd")),
         )
 
     def check(self) -> None:
@@ -90,10 +97,10 @@ class Row(NamedTuple):
         Raises:
             TypeError: Where one is not.
         """
-        for tokens in (*self[4:10], self.lost):
+        for tokens in (*self[4:10], self.lost, self.kept):
             if tokens is not None and not (type(tokens) is int and 0 <= tokens < _NO_COUNT):
                 raise TypeError(f"{tokens!r} is no number of tokens")
-        for text in (self.conversation, self.cause, self.where, self.tier):
+        for text in (self.conversation, self.cause, self.where, self.tier, self.kind):
             if text is not None and type(text) is not str:
                 raise TypeError(f"{text!r} is not a text")
         if type(self.model) is not str or type(self.priced_as) is not str:

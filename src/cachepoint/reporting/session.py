@@ -20,7 +20,7 @@ from cachepoint.reporting.bound.bound import Bound
 from cachepoint.reporting.metrics import FirstTokens
 from cachepoint.reporting.pictures import as_table, in_notebook
 from cachepoint.reporting.rows import Row
-from cachepoint.reporting.tally import Sums, Tally, Waste
+from cachepoint.reporting.tally import Keeping, Sums, Tally, Waste
 
 logger = logging.getLogger("cachepoint")
 
@@ -153,7 +153,7 @@ class Session:
 
     @property
     def saved(self) -> Decimal | None:
-        """US dollars saved against no caching; negative where writes have not paid."""
+        """US dollars saved against no caching, less what refreshes cost; negative where that did not pay."""
         money = self._sums.money
         return None if money is None else minus(money[1], money[0])
 
@@ -174,6 +174,12 @@ class Session:
         """Calls and tokens that could have been read and were not, by cause."""
         with self._lock:
             return dict(self._tally.waste)
+
+    @property
+    def keeping(self) -> Keeping:
+        """What was spent on keeping entries alive while nobody called, and what that saved."""
+        with self._lock:
+            return self._tally.keeping
 
     @property
     def first_tokens(self) -> FirstTokens:

@@ -21,9 +21,10 @@ from cachepoint.reporting.course import Course
 from cachepoint.reporting.metrics import FirstTokens, first_tokens, quota_tokens
 from cachepoint.reporting.rows import Row
 
-__all__ = ["OTHER", "Conversation", "Course", "Loss", "Row", "Sums", "Tally", "Waste"]
+__all__ = ["OTHER", "Conversation", "Course", "Keeping", "Loss", "Row", "Sums", "Tally", "Waste"]
 
 OTHER = "other"
+REFRESH = "refresh"
 _MAX_MODELS = 256
 _MAX_CONVERSATIONS = 512
 _MAX_WORST = 64
@@ -46,6 +47,42 @@ class Waste(NamedTuple):
 
     calls: int = 0
     tokens: int = 0
+
+
+class Keeping(NamedTuple):
+    """What keeping alive came to. Money in US dollars, over what has a known price.
+
+    Attributes:
+        refreshes: How many calls were made for nothing else.
+        spent: What they cost; it is in the cost of all.
+        kept_tokens: Tokens that calls read and that had expired without them.
+        saved: What those calls had paid more.
+    """
+
+    refreshes: int = 0
+    spent: Decimal = Decimal(0)
+    kept_tokens: int = 0
+    saved: Decimal = Decimal(0)
+
+    def plus(self, row: Row) -> "Keeping":
+        """With one more call or refresh."""
+        zero = Decimal(0)
+        if row.kind == REFRESH:
+            return self.joined(Keeping(1, row.cost or zero))
+        return self.joined(Keeping(0, zero, row.kept, row.spared or zero)) if row.kept else self
+
+    def joined(self, other: "Keeping") -> "Keeping":
+        """Both."""
+        return Keeping(*(_sum(a, b) for a, b in zip(self, other, strict=True)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "refreshes": self.refreshes,
+            "spent_usd": for_json(self.spent),
+            "kept_tokens": self.kept_tokens,
+            "saved_usd": for_json(self.saved),
+        }
 
 
 @dataclass(slots=True)
@@ -78,8 +115,16 @@ class Sums:
         self.write_1h = add(self.write_1h, row.write_1h)
         if row.cost is not None and row.saved is not None:
             self.priced += 1
-            self.cost = plus(self.cost, row.cost)
-            self.saved = plus(self.saved, row.saved)
+            self._pay(row.cost, row.saved)
+
+    def spend(self, row: Row) -> None:
+        """Add what a refresh cost. It is no call, and without a cache there were none."""
+        if row.cost is not None:
+            self._pay(row.cost, row.cost.copy_negate())
+
+    def _pay(self, cost: Decimal, saved: Decimal) -> None:
+        self.cost = plus(self.cost, cost)
+        self.saved = plus(self.saved, saved)
 
     def take(self, other: "Sums") -> None:
         """Add those of other calls of the same."""
@@ -103,7 +148,7 @@ class Sums:
     @property
     def money(self) -> tuple[Decimal, Decimal] | None:
         """(paid, what it would have been without a cache); None where no price was known."""
-        return (self.cost, plus(self.cost, self.saved)) if self.priced else None
+        return (self.cost, plus(self.cost, self.saved)) if self.priced or self.cost else None
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -153,6 +198,7 @@ class Tally:
         self.waste: dict[str, Waste] = {}
         self.course = Course()
         self.bounds = Bounds()
+        self.keeping = Keeping()
         self.first: float | None = None
         self.last: float | None = None
         self._numbers = count()
@@ -172,7 +218,11 @@ class Tally:
         return tally
 
     def add(self, row: Row, sent: Sent | None = None) -> None:
-        """Count one call, and note what it sent where that is known."""
+        """Count one call, and note what it sent where that is known. A refresh counts in the money alone."""
+        self.keeping = self.keeping.plus(row)
+        if row.kind == REFRESH:
+            self._sums_of(row).spend(row)
+            return
         if sent is not None:
             self.bounds.add(row, sent)
         (self.by_model.get(row.model) or self._sums_of(row)).add(row)
@@ -194,6 +244,7 @@ class Tally:
         for cause, waste in other.waste.items():
             self._waste(cause, waste)
         self.course.join(other.course)
+        self.keeping = self.keeping.joined(other.keeping)
         self.bounds.join(other.bounds)
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
@@ -327,6 +378,7 @@ class Tally:
             "quota_tokens": self.quota_tokens,
             "rewrite_factor": None if self.rewrite_factor is None else round(self.rewrite_factor, 4),
             "first_token_seconds": asdict(self.first_tokens),
+            "keeping": self.keeping.as_dict(),
             "waste": {cause: waste._asdict() for cause, waste in self.waste.items()},
             "models": {
                 model: {**figures(sums), **_nearness(known.get(model))}

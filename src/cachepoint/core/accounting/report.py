@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis import Miss
@@ -15,6 +15,8 @@ from cachepoint.core.accounting.told import told
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
+
+Kind = Literal["call", "refresh"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class CallReport(Plain):
         seconds: From `prepare` to `settle`.
         first_token_seconds: To the first event of a stream; None where the call was none.
         tier: The service tier that prices follow, as `pricing.tier_of` finds it; None is the default one.
+        kind: `"call"`, or `"refresh"` where it was made for nothing but to keep an entry alive: without a
+            cache it would not have been made.
+        kept_tokens: How many of the tokens that it read had expired without refreshes.
         sent: Digests and sizes of the blocks; None where no checkpoint was considered, and in copies.
     """
 
@@ -50,6 +55,8 @@ class CallReport(Plain):
     seconds: float | None = None
     first_token_seconds: float | None = None
     tier: str | None = None
+    kind: Kind = "call"
+    kept_tokens: int = 0
     sent: Sent | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -64,14 +71,26 @@ class CallReport(Plain):
 
     @property
     def uncached_cost(self) -> Decimal | None:
-        """US dollars for the same tokens without a cache."""
-        return None if self.usage is None else self._priced(pricing.uncached(self.usage))
+        """US dollars for the same tokens without a cache; of a refresh nothing."""
+        without = None if self.usage is None else self._priced(pricing.uncached(self.usage))
+        return without if self.kind == "call" or without is None else Decimal()
 
     @property
     def saved(self) -> Decimal | None:
         """US dollars saved against no caching; negative where a write premium did not pay (yet)."""
         cost, uncached = self.cost, self.uncached_cost
         return None if cost is None or uncached is None else tidy(minus(uncached, cost))
+
+    @property
+    def kept_saved(self) -> Decimal | None:
+        """US dollars that refreshes saved this call: what they kept alive had been written again.
+
+        What the refreshes cost is in reports of their own. None where that is nothing, or no price is known.
+        """
+        if not self.kept_tokens or self.usage is None:
+            return None
+        cost, could = self.cost, self._priced(_written_instead(self.usage, self.kept_tokens))
+        return None if cost is None or could is None else tidy(minus(could, cost))
 
     @property
     def wasted(self) -> Decimal | None:
@@ -109,6 +128,7 @@ class CallReport(Plain):
             "priced_as": self.priced_as,
             "conversation": self.conversation,
             "tier": self.tier,
+            "kind": self.kind,
             "started": None if started is None else started.isoformat(timespec="milliseconds"),
             "duration_ms": _milliseconds(self.seconds),
             "first_token_ms": _milliseconds(self.first_token_seconds),
@@ -122,6 +142,8 @@ class CallReport(Plain):
             "cost_usd": for_json(self.cost),
             "saved_usd": for_json(self.saved),
             "wasted_usd": for_json(self.wasted),
+            "kept_tokens": self.kept_tokens,
+            "kept_saved_usd": for_json(self.kept_saved),
             "miss": None if self.miss is None else self.miss.as_dict(),
         }
 
@@ -173,6 +195,17 @@ def _read_instead(usage: Usage, lost: int) -> Usage:
         left -= min(had, left)
     known = {name: n for name, n in counts.items() if getattr(usage, name) is not None}
     return replace(usage, **known, read_tokens=(usage.read_tokens or 0) + lost - left)
+
+
+def _written_instead(usage: Usage, kept: int) -> Usage:
+    """The usage if so many of the tokens read had been written for five minutes."""
+    more = min(kept, usage.read_tokens or 0)
+    return replace(
+        usage,
+        read_tokens=(usage.read_tokens or 0) - more,
+        write_tokens=(usage.write_tokens or 0) + more,
+        write_5m_tokens=None if usage.write_5m_tokens is None else usage.write_5m_tokens + more,
+    )
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 def told(report: "CallReport") -> Iterator[str]:
     """The lines of a report."""
     yield f"{report.model_id}: {_tokens(report.usage)}"
+    if report.kind == "refresh":
+        yield "  a refresh: it lets an entry live on while nobody calls"
     if report.cost is not None and report.saved is not None:
         yield f"  {_money(report.cost)} for the call, {_saved(report.saved)}"
+    if report.kept_tokens:
+        yield f"  {report.kept_tokens:,} of the tokens read were kept alive by refreshes"
     yield f"  checkpoints: {_checkpoints(report)}"
     if report.miss is not None:
         wasted = "" if report.wasted is None else f", {_money(report.wasted)}"

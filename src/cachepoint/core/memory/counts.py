@@ -44,7 +44,8 @@ class Count(NamedTuple):
         hits, tries, late, passed, opened, over, pace = self
         if gap <= TTL_SECONDS["5m"]:
             pace += (gap - pace) / min(hits + 2, fade)
-            return quick(Count, (hits + share, tries + 1, late, passed, opened, over, pace)).faded(fade)
+            more = tries + (not tried)
+            return quick(Count, (hits + share, more, late, passed, opened, over, pace)).faded(fade)
         late += share * (gap <= TTL_SECONDS["1h"])
         return quick(Count, (hits, tries + (not tried), late, passed + 1, opened, over, pace)).faded(fade)
 

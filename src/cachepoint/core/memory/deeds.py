@@ -90,6 +90,23 @@ class Learned(NamedTuple):
         )
 
 
+class Refreshed(NamedTuple):
+    """A call that started at `at` read an entry here for nothing but to let it live on: it was no visit.
+
+    `wrote` says that it found none, and wrote it.
+    """
+
+    at: float
+    wrote: bool = False
+
+    def over(self, old: Place | None) -> Place | None:
+        """Lives from the start of that call, with the TTL it has; who came last stays as it is."""
+        if old is None or not (old.live(self.at) or (self.wrote and old.expires)):
+            return old
+        lives = max(old.expires, self.at + TTL_SECONDS[old.ttl])
+        return old._replace(expires=lives, proved=max(old.proved, self.at), failed=0)
+
+
 class Forget(NamedTuple):
     """A call that started at `at` found no entry here."""
 

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 from cachepoint.core.memory.counts import NO_COUNT, PLACE_FADE, Count, Counts
-from cachepoint.core.models.rules import Ttl
+from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 from cachepoint.core.prompt.anatomy import NO_ANATOMY, Anatomy
 from cachepoint.core.prompt.cuts import Cut
 from cachepoint.core.prompt.prefix import SHORT
@@ -109,6 +109,10 @@ class Place(NamedTuple):
         """Whether what a call is writing can't be read yet, as far as its time tells."""
         return self.held(now) and now - self.since <= WRITING_SECONDS
 
+    def unaided(self, now: float) -> bool:
+        """Whether calls alone would have kept the entry: what lives longer was refreshed for its own sake."""
+        return self.live(now) and self.seen + TTL_SECONDS[self.ttl] > now
+
     def returns(self, now: float) -> bool:
         """Whether a call at `now` comes after the last one and not beside it: what that wrote can be read.
 
@@ -126,7 +130,12 @@ class Place(NamedTuple):
         """How visits followed one another, after a call at `at` went through it."""
         if not self.returns(at):
             return self.visits
-        return self.visits.plus(math.inf if self.unreadable else at - self.seen, PLACE_FADE)
+        return self.visits.plus(math.inf if self.unreadable else self.gap(at, self.seen), PLACE_FADE)
+
+    def gap(self, at: float, since: float) -> float:
+        """Seconds as they count between two calls: what was refreshed in between is read as if soon."""
+        kept = self.live(at) and not self.unaided(at)
+        return min(at - since, TTL_SECONDS["5m"]) if kept else at - since
 
 
 @dataclass(frozen=True, slots=True)

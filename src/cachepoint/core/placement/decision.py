@@ -204,7 +204,7 @@ def _back(places: Mapping[bytes, Place], view: View) -> Iterator[Back]:
     awaited = [(digest, place) for digest, place in places.items() if place.awaited]
     for digest, place in awaited:
         if place.returns(now):
-            gap = math.inf if place.unreadable else now - place.out
+            gap = math.inf if place.unreadable else place.gap(now, place.out)
             kinds = [(key, name, 1.0 if name == KNOWN_HEAD else share) for key, name in place.awaited]
             counted = [Change(Table.COUNTS, key, Returned(n, place.out, gap, of)) for key, n, of in kinds]
             yield Back(digest, place.awaited, tuple(counted), place.live(now))
