@@ -333,6 +333,7 @@ class PromptCache(Driven):
 
     def _plain(self, request: Mapping[str, Any], model_id: str | None, dialect: str) -> Call:
         """The call as it came."""
+        options.refuse_no_request(request)
         called = str(request.get("modelId") or model_id or "")
         return Call(
             request=dict(request),

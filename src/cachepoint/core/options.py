@@ -1,10 +1,11 @@
 """Options of ours that hold no valid value, or were misspelt: these would be sent as fields of the model."""
 
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from hashlib import blake2b
+from typing import Any
 
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.local import LocalMemory
@@ -33,6 +34,18 @@ def refuse_misspelt(names: Iterable[str], known: Collection[str], *, otherwise: 
     for name in names:
         if name not in known and (hint := _hint(name.lower(), otherwise)) is not None:
             raise InvalidOptionError(f"{name!r} is no option here: {hint}")
+
+
+def refuse_no_request(given: Any) -> None:
+    """Refuse what holds no fields of a request.
+
+    Raises:
+        ValueError: It names the type.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidOptionError(
+            f"a request is of {type(given)!r}; give the keyword arguments of client.converse, or a body, as a dict"
+        )
 
 
 def memory_of(given: Memory | None) -> Memory:

@@ -7,6 +7,8 @@ from typing import Any
 # Split by TTL: (5m, 1h).
 Split = tuple[int, int]
 
+# Far above any: every figure that is made of it is finite.
+_MOST = 10**12
 _NOTHING: Mapping[str, Any] = {}
 
 METRICS = "amazon-bedrock-invocationMetrics"
@@ -23,7 +25,7 @@ _HEADERS: Mapping[str, str] = {
 def count(value: Any) -> int | None:
     """A number of tokens, also as a float or as the text of a header; None where it is none."""
     if type(value) is int:
-        return value if value >= 0 else None
+        return value if 0 <= value <= _MOST else None
     try:
         return count(int(value)) if float(value) == int(value) and not isinstance(value, bool) else None
     except (TypeError, ValueError, OverflowError):
@@ -51,7 +53,7 @@ def by_ttl(details: Any) -> Split | None:
     """How Converse's `cacheDetails` split what was written; None where they do not."""
     if not isinstance(details, Sequence) or isinstance(details, str | bytes):
         return None
-    split = {d.get("ttl"): count(d.get("inputTokens")) for d in details if isinstance(d, Mapping)}
+    split = {str(d.get("ttl")): count(d.get("inputTokens")) for d in details if isinstance(d, Mapping)}
     return (split.get("5m") or 0, split.get("1h") or 0) if split else None
 
 

@@ -37,12 +37,12 @@ _EXTRA = re.compile(
 )
 # hermes-agent#97281, pi#2053 (2026): the number is the block's that the checkpoint hangs on.
 _EXTRANEOUS = re.compile(
-    r"#(?:/(?:toolConfig/)?(?P<layer>tools|system|messages)(?:/(?P<index>\d+))?)?[^\s#]*: "
+    r"#(?:/(?:toolConfig/)?(?P<layer>tools|system|messages)(?:/(?P<index>\d{1,9}))?)?[^\s#]*: "
     r"extraneous key \[cachePoint\]"
 )
 # strands#1966, aws-sdk-java-v2#6277: a checkpoint behind a document that is no PDF. Any block of the
 # caller's that lacks its type reads the same, so only the place can tell.
-_UNTYPED = re.compile(r"(?<![\w.])messages\.(\d+)\.content\.(\d+)\.type: Field required")
+_UNTYPED = re.compile(r"(?<![\w.])messages\.(\d{1,9})\.content\.(\d{1,9})\.type: Field required")
 
 
 def is_refusal(message: str) -> bool:

@@ -12,7 +12,7 @@ from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt import documents
 from cachepoint.core.prompt.anatomy import written
 from cachepoint.core.prompt.cuts import Scissors, Split
-from cachepoint.core.prompt.dialects.reading import Reading
+from cachepoint.core.prompt.dialects.reading import Reading, encoded
 from cachepoint.core.prompt.digests import Digester
 from cachepoint.core.prompt.overlap import turns
 from cachepoint.core.prompt.prefix import SHORT, Prefix
@@ -125,7 +125,7 @@ class Question:
 
     def conversation(self, prefix: Prefix) -> bytes:
         """The key of the conversation's last request: it is known by its first message."""
-        return self.digester.one(self.where.encode() + prefix.parts[2])
+        return self.digester.one(encoded(self.where) + prefix.parts[2])
 
     def turns(self, cut: CutPrompt) -> list[bytes]:
         """The keys of the last turns, the newest first: whatever model they went to, and where."""
@@ -167,7 +167,7 @@ class Question:
 
     def _cut(self, cuts: Mapping[bytes, Any], texts: Mapping[bytes, Texts]) -> CutPrompt:
         split = self._scissors.split(cuts, {place: record.sketches for place, record in texts.items()})
-        seed = f"{self.where}|{self.model}|{self.reading.invalidates}".encode()
+        seed = encoded(f"{self.where}|{self.model}|{self.reading.invalidates}")
         turn_seed = self.reading.turn.encode()
         how = ("prefix", seed, turn_seed, self.policy.split, self.policy.documents)
         prefix = self.digester.prefix(
@@ -187,7 +187,8 @@ class Question:
         if before is None:
             return None
         prefix: Prefix | None = self.reading.growth.before.made.get(how)
-        return None if prefix is None else prefix.first(before.starts[same])
+        begun = before.starts[same]
+        return prefix.first(begun) if prefix is not None and begun else None
 
     def _key(self, what: str, name: str) -> bytes:
-        return self.digester.one(f"{what}|{self.where}|{name}".encode())
+        return self.digester.one(encoded(f"{what}|{self.where}|{name}"))

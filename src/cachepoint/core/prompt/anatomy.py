@@ -6,13 +6,13 @@ order moved.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, takewhile
 from typing import Any, NamedTuple
 
+from cachepoint.core.prompt.dialects.reading import as_json
 from cachepoint.core.prompt.prefix import RawBlock
 
 # Characters of a piece at most: so exactly the place is known where two texts part. A line begins a new one,
@@ -109,7 +109,7 @@ def tool_fields(payload: Any) -> Mapping[str, Any]:
 
 def written(value: Any) -> str:
     """A block or a field as text."""
-    return value if isinstance(value, str) else json.dumps(value, default=repr)
+    return value if isinstance(value, str) else as_json(value)
 
 
 def _fields(payload: Any) -> Mapping[str, Any]:
@@ -136,7 +136,7 @@ def tool_of(payload: Any, key: bytes) -> Tool:
 
 def _sorted(value: Any) -> bytes:
     """A field with its keys in order: far quicker than to count characters, for what is JSON as a whole."""
-    return json.dumps(value, sort_keys=True, default=repr).encode() if isinstance(value, Mapping) else b""
+    return as_json(value, in_order=True).encode() if isinstance(value, Mapping) else b""
 
 
 def _text(text: str, digest: Digest, in_order: bytes | None = None) -> Text:

@@ -6,7 +6,6 @@ lookup. The memo holds the caller's own objects, in this process, bounded in byt
 """
 
 import hashlib
-import json
 import marshal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.once import anew
 from cachepoint.core.prompt.anatomy import Anatomy, Tool, anatomy, tool_of
+from cachepoint.core.prompt.dialects.reading import as_json, encoded, fields_of
 from cachepoint.core.prompt.documents import Fleeting
 from cachepoint.core.prompt.overlap import INSIDE
 from cachepoint.core.prompt.prefix import SHORT, Block, Prefix, RawBlock, quick
@@ -114,7 +114,7 @@ class Digester:
         size = len(text)
         known: Known | None = self._memo.get(text, size)
         if known is None:
-            body = text.encode("utf-8", "surrogatepass")
+            body = encoded(text)
             known = self.one(b"text:" + body), len(body)
             self._memo.put(text, known, size)
         return known
@@ -211,9 +211,9 @@ class Digester:
 
     def _serialised(self, kind: str, payload: Any) -> Known:
         binary: list[int] = []
-        body = json.dumps(payload, default=partial(self._binary, binary)).encode()
+        body = as_json(payload, partial(self._binary, binary)).encode()
         weight = len(body) + sum(_weight(kind, payload, n) for n in binary)
-        return self.one(kind.encode() + b":" + body), weight
+        return self.one(encoded(kind) + b":" + body), weight
 
     def _binary(self, sizes: list[int], value: Any) -> str:
         if not isinstance(value, bytes | bytearray):
@@ -255,9 +255,13 @@ def _joined(after: Prefix, blocks: Sequence[Block], own: bytes, orphans: int) ->
 def _is_plain(kind: str, payload: Any) -> bool:
     """Whether a block holds no bytes worth a look of their own, as far as its kind tells."""
     if kind == "toolResult":
-        content = payload["toolResult"].get("content") or ()
-        return all(not _PLAIN_RESULT.isdisjoint(part) for part in content)
+        content = fields_of(payload.get("toolResult")).get("content") or ()
+        return isinstance(content, list | tuple) and all(map(_is_plain_part, content))
     return kind not in _MEDIA
+
+
+def _is_plain_part(part: Any) -> bool:
+    return not _PLAIN_RESULT.isdisjoint(fields_of(part))
 
 
 _MEDIA = frozenset({"image", "document", "video", "audio", "tool_result"})
@@ -274,5 +278,5 @@ def _weight(kind: str, payload: Any, size: int) -> int:
 
 
 def _is_pdf(payload: Any) -> bool:
-    held = payload.get("document") or payload.get("source") or {}
+    held = fields_of(payload.get("document") or payload.get("source"))
     return held.get("format") == "pdf" or held.get("media_type") == "application/pdf"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.once import anew
-from cachepoint.core.prompt.dialects.reading import Reading
+from cachepoint.core.prompt.dialects.reading import Reading, UnreadableError
 from cachepoint.core.prompt.prefix import RawBlock, quick
 
 _BYTES = 24 << 20
@@ -66,14 +66,14 @@ class Exact(NamedTuple):
 
     def same(self, value: Any) -> bool:
         """Whether a value that is equal is the same."""
-        return not self.ways or _form(value, self.ways) == b"".join(self.forms)
+        return not self.ways or _form_of(value, self.ways) == b"".join(self.forms)
 
     def differs(self, value: Any) -> Way | None:
         """The way to the first that is not the same; None: all are."""
         if self.same(value):
             return None
         pairs = zip(self.ways, self.forms, strict=True)
-        return next(way for way, form in pairs if _form(value, (way,)) != form)
+        return next(way for way, form in pairs if _form_of(value, (way,)) != form)
 
     def first(self, count: int) -> "Exact":
         """Of a list: that of its first items."""
@@ -168,7 +168,18 @@ class Transcripts:
             request: The request; it stays as it is.
             rules: The row of the model.
             keep: Whether it is known from now on; else what comes is read as if this had not been.
+
+        Raises:
+            UnreadableError: Where the request is none that boto3 or Bedrock would take.
         """
+        try:
+            return self._read(wire, request, rules, keep=keep)
+        except RecursionError:
+            raise UnreadableError("it holds itself, or is nested too deeply") from None
+
+    def _read(
+        self, wire: ModuleType, request: Mapping[str, Any], rules: ModelRules, *, keep: bool
+    ) -> Reading:
         messages = request.get("messages")
         if not isinstance(messages, list) or not messages:
             reading: Reading = wire.read(request, rules)
@@ -249,10 +260,13 @@ def _weight(transcripts: Sequence[Transcript]) -> int:
 def _opening(message: Any) -> Hashable:
     """What conversations are looked up by."""
     try:
-        content = message["content"]
-        return content if isinstance(content, str) else content[0].get("text")
-    except (LookupError, TypeError, AttributeError):
+        # By `get`: a defaultdict would have one from then on.
+        content = message.get("content")
+        if isinstance(content, list | tuple):
+            content = content[0].get("text")
+    except (LookupError, AttributeError):
         return None
+    return content if isinstance(content, str) else None
 
 
 def _moved(block: RawBlock, by: int) -> RawBlock:
@@ -312,6 +326,14 @@ def _ways(value: Any, way: Way) -> list[Way]:
 _NESTED = (dict, list, tuple)
 # Equal is the same.
 _EXACT = (str, bytes, NoneType)
+
+
+def _form_of(value: Any, ways: Sequence[Way]) -> bytes | None:
+    """As `_form`; None where something has none, though it equals what has one, as a member of an IntEnum."""
+    try:
+        return _form(value, ways)
+    except ValueError:
+        return None
 
 
 def _form(value: Any, ways: Sequence[Way]) -> bytes:

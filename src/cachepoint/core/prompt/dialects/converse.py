@@ -1,6 +1,5 @@
 """The Converse wire form: `cachePoint` blocks of their own, behind the block they mark."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from cachepoint.core.prompt.dialects.reading import (
     Stand,
     Touched,
     UnreadableError,
+    as_json,
     effort_settings,
     fields_of,
     is_text,
@@ -68,7 +68,7 @@ def read(request: Mapping[str, Any], rules: ModelRules) -> Reading:
     tier = fields_of(request.get("serviceTier")).get("type")
     return Reading(
         raw=raw,
-        invalidates=effort_settings(fields) + (json.dumps(choice, default=repr) if rules.is_nova else ""),
+        invalidates=effort_settings(fields) + (as_json(choice) if rules.is_nova else ""),
         turn=turn,
         orphans=orphans,
         refusal="latency-optimized inference refuses checkpoints" if refuses else None,

@@ -128,10 +128,42 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     return value if type(value) is dict or isinstance(value, Mapping) else NO_FIELDS
 
 
+def as_json(value: Any, default: Callable[[Any], Any] = repr, *, in_order: bool = False) -> str:
+    """A value of the request as a text of JSON.
+
+    Args:
+        value: The value.
+        default: What stands for what JSON does not know.
+        in_order: Whether members stand in the order of their names.
+
+    Raises:
+        UnreadableError: Where no client could write it: it holds itself, is nested too deeply, or has
+            members whose names are none.
+    """
+    try:
+        return json.dumps(_named(value, default) if in_order else value, sort_keys=in_order, default=default)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"it cannot be written as JSON ({type(error).__name__})") from None
+
+
+def _named(value: Any, default: Callable[[Any], Any]) -> Any:
+    """The value with names that can be compared: JSON writes a number as its text."""
+    try:
+        json.dumps(value, sort_keys=True, default=default)
+    except TypeError:
+        return json.loads(json.dumps(value, default=default))
+    return value
+
+
+def encoded(text: str) -> bytes:
+    """A text as bytes, also where it holds half a surrogate pair, which JSON allows and UTF-8 does not."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def as_bytes(source: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A source whose base64 under a name is bytes: these are told apart and weighed by themselves."""
     data = source.get(name)
-    return {**source, name: data.encode()} if isinstance(data, str) else source
+    return {**source, name: encoded(data)} if isinstance(data, str) else source
 
 
 def rewritten(request: Mapping[str, Any], touched: Touched, rewrite: Callable[..., Any]) -> dict[str, Any]:
@@ -182,7 +214,7 @@ def effort_settings(fields: Any) -> str:
         return ""
     known = fields_of(fields)
     live = {k: v for k in _EFFORT_FIELDS if (v := normal(known.get(k)))}
-    return json.dumps(live, sort_keys=True, default=repr) if live else ""
+    return as_json(live, in_order=True) if live else ""
 
 
 def normal(value: Any) -> Any:

@@ -41,7 +41,8 @@ def settings(request: Mapping[str, Any], fields: Mapping[str, Any], choice: Any)
     if not (top or fields or choice):
         return ()
     named = {**{name: request[name] for name in top}, **fields, "tool_choice": choice}
-    live = ((name, normal(value)) for name, value in _flat(named) if name not in _HARMLESS)
+    # JSON takes numbers as names, too.
+    live = ((str(name), normal(value)) for name, value in _flat(named) if name not in _HARMLESS)
     return tuple(sorted(((name, value) for name, value in live if value), key=itemgetter(0)))
 
 
