@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import typer
 
 # A command is a module here with a function `command`; its name is the module's.
-COMMANDS = ("audit", "check", "demo", "emulator", "explain", "models", "probe", "report", "savings")
+COMMANDS = ("audit", "check", "demo", "doctor", "emulator", "explain", "models", "probe", "report", "savings")
 
 
 def build() -> "typer.Typer":

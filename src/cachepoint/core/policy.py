@@ -201,6 +201,11 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
 _VARIABLES = {ENV_PREFIX + name.upper(): name for name in _CHOICES}
 
 
+def variables() -> Mapping[str, tuple[Any, ...]]:
+    """What each of the environment's variables for options may hold."""
+    return {variable: _CHOICES[name] for variable, name in _VARIABLES.items()}
+
+
 @lru_cache(maxsize=64)
 def _asked(values: tuple[str, ...]) -> CachePolicy:
     options = {}
