@@ -113,7 +113,7 @@ class Words(NamedTuple):
 class Hint(NamedTuple):
     """What is kept of a passage: of each of its pieces the length, and the kind of text in it or around it.
 
-    `kinds` has a byte for each piece: 0 for none, else one more than the place in `KINDS`.
+    `kinds` has a byte for each piece and one for the end: 0 for none, else 1 more than the place in `KINDS`.
     """
 
     lengths: bytes
@@ -130,13 +130,13 @@ class Hint(NamedTuple):
         """
         lengths, find = array("H", map(len, pieces(text))), kind or kind_in
         starts = accumulate(lengths, initial=0)
-        kinds = bytes([find(_around(text, at)) for at, _ in zip(starts, lengths, strict=False)])
+        kinds = bytes([find(_around(text, at)) for at in starts])
         return cls(lengths.tobytes(), kinds, "{" in text)
 
     def moved(self, before: Text, now: Text) -> Moved:
         """As of `Passage`."""
         same = parting(now, before)
-        kind = self.kinds[same] if same < len(self.kinds) else 0
+        kind = self.kinds[same]
         return Moved(sum(array("H", self.lengths)[:same]), KINDS[kind - 1][0] if kind else None)
 
 
