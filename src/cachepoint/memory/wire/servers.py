@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import hiredis
 
 from cachepoint.memory.store.keys import Names
-from cachepoint.memory.store.scripts import command, reading, recording
-from cachepoint.memory.wire.links import LateError, Link, Reply
+from cachepoint.memory.store.scripts import probing, reading, recording
+from cachepoint.memory.wire.links import OPENING, LateError, Link, Reply
 from cachepoint.memory.wire.pools import Pool
 
 # What only a server of a cluster says.
@@ -173,14 +173,11 @@ def _without(pool: Pool, lent: "Future[Link]", error: BaseException) -> BaseExce
 
 
 def probe(pool: Pool, name: bytes, timeout: float) -> None:
-    """See that a server answers, and has room."""
-    link = borrowed(pool, 2 * timeout + _OPENED)
+    """See that a server does what it is asked for, and has room."""
+    link = borrowed(pool, 2 * timeout + OPENING)
     with Lent(pool, link) as lent:
-        lent.replies = link.ask(command(b"SET", name, b"1", b"PX", b"1000"), 1, timeout)
+        lent.replies = link.ask(probing(name), 2, timeout)
     raise_refusal(lent.replies)
-
-
-_OPENED = 2.0
 
 
 def is_unknown(replies: Sequence[Reply]) -> bool:
