@@ -91,6 +91,7 @@ def practice(server: RedisServer, folder: Path, chosen: argparse.Namespace) -> d
             continue
         run.prime(stream, "sonnet")
         table[name] = {"calls": len(stream.calls), **_ratios(run, stream, server, chosen.seed)}
+        print(f"  {name} {table[name]}", file=sys.stderr, flush=True)
     return table
 
 

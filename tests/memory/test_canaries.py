@@ -28,12 +28,25 @@ READ = {
     ],
 }
 CANARIES = {
-    where: f"canary{n:02}{where}"
-    for n, where in enumerate(
-        ("system", "document", "question", "answer", "history", "tool", "description", "parameter", "default")
-        + ("input", "result", "metadata", "stop", "retrieved", "volatile", "namespace", "variable")
-        + ("refusal", "filename")
-    )
+    "system": "canary00system",
+    "document": "canary01document",
+    "question": "canary02question",
+    "answer": "canary03answer",
+    "history": "canary04history",
+    "tool": "canary05tool",
+    "description": "canary06description",
+    "parameter": "canary07parameter",
+    "default": "canary08default",
+    "input": "canary09input",
+    "result": "canary10result",
+    "metadata": "canary11metadata",
+    "stop": "canary12stop",
+    "retrieved": "canary13retrieved",
+    "volatile": "canary14volatile",
+    "namespace": "canary15namespace",
+    "variable": "canary16variable",
+    "refusal": "canary17refusal",
+    "filename": "canary18filename",
 }
 
 
