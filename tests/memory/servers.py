@@ -11,6 +11,7 @@ from contextlib import suppress
 import redis
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
+_QUIET = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no")
 KEY = "0f" * 32
 # Generous: a test machine may be busy. What is about deadlines names its own.
 PATIENT = 5.0
@@ -45,8 +46,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(
-            [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-            + ["--dir", str(self.folder), "--daemonize", "no", *self.options],
+            [PROGRAM, "--port", str(self.port), "--dir", str(self.folder), *_QUIET, *self.options],
             stdout=subprocess.DEVNULL,
         )
         until = time.monotonic() + 20

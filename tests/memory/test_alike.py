@@ -1,5 +1,7 @@
 """What the store remembers is what the memory of one process does, whatever is done and by whom."""
 
+import secrets
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -19,7 +21,8 @@ class Alike(RuleBasedStateMachine):
         super().__init__()
         self.now = NOW
         self.right = LocalMemory()
-        self.workers = [connect(self.url, key=KEY, namespace=f"{id(self)}") for _ in range(2)]
+        space = secrets.token_hex(8)
+        self.workers = [connect(self.url, key=KEY, namespace=space) for _ in range(2)]
 
     @rule(all_of=all_changes, who=st.integers(0, 1))
     def record(self, all_of, who):
@@ -46,12 +49,12 @@ class Alike(RuleBasedStateMachine):
             worker.close()
 
 
-@pytest.mark.parametrize("examples", [5])
+@pytest.mark.parametrize("examples", [25])
 def test_two_workers_remember_as_one_process_does(server, examples):
     machine = type("Alike", (Alike,), {"url": server.url})
     machine.TestCase.settings = settings(
         max_examples=examples,
-        stateful_step_count=20,
+        stateful_step_count=15,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],

@@ -31,6 +31,7 @@ from cachepoint.core.once import anew
 from cachepoint.core.placement.decision import Decision, strict
 from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.planner import Plan
+from cachepoint.core.placement.question import Question
 from cachepoint.core.policy import CachePolicy, resolved
 from cachepoint.core.prompt.digests import Digester, Memo
 from cachepoint.core.prompt.transcripts import Transcripts
@@ -91,6 +92,7 @@ class PromptCache(Driven):
         self._key = options.key_of(key, self.memory)
         self._timeout = options.timeout_of(memory_timeout)
         self._digester = Digester(self._key)
+        self._older = options.older_of(self.memory)
         self._transcripts = Transcripts()
         self._texts = Memo(_TEXT_BYTES)
         self._said: dict[object, None] = {}
@@ -349,7 +351,7 @@ class PromptCache(Driven):
             self._advise_model(call)
             return replace(call, plan=Plan(note=why))
         chosen = chosen.but(tail="always") if warm else chosen
-        question = steps.question(call, chosen, self._digester, self._transcripts, self.namespace, region)
+        question = self._question(call, chosen, region)
         if question.reading.refusal is not None:
             return steps.callers_own(call, question)
         found = yield question
@@ -385,13 +387,16 @@ class PromptCache(Driven):
     ) -> Steps[Outlook]:
         priced_as, rules = steps.named(call, model_id)
         call = replace(call, priced_as=priced_as, rules=rules)
-        space = self.namespace
-        asked = steps.question(call, policy, self._digester, self._transcripts, space, region, keep=False)
+        asked = self._question(call, policy, region, keep=False)
         why = steps.stands_aside(call, policy) or asked.reading.refusal
         if why is not None:
             return steps.left_alone(call, asked, why)
         found = yield asked
         return steps.foreseen(call, asked, found, finish)
+
+    def _question(self, call: Call, policy: CachePolicy, region: str, *, keep: bool = True) -> Question:
+        known = self._digester, self._transcripts, self.namespace, region
+        return steps.question(call, policy, *known, keep=keep, older=self._older)
 
     def _looking(self, call: Call) -> Steps[bool]:
         write = call.wait_for

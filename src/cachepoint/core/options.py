@@ -10,6 +10,7 @@ from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.memory.local import LocalMemory
 from cachepoint.core.memory.protocol import Memory
 from cachepoint.core.policy import CachePolicy
+from cachepoint.core.prompt.digests import Digester
 
 OURS = ("cache_policy", "prompt_cache")
 _POLICY = tuple(f.name for f in fields(CachePolicy))
@@ -64,6 +65,12 @@ def key_of(given: bytes | None, memory: Memory) -> bytes:
     if shared not in {None, given}:
         raise InvalidOptionError("the memory has a key of its own, which its workers share: leave key= out")
     return given
+
+
+def older_of(memory: Memory) -> Digester | None:
+    """What digests by the key that is being replaced, where a shared memory has one."""
+    older: bytes | None = getattr(memory, "older_key", None)
+    return None if older is None else Digester(older)
 
 
 def timeout_of(seconds: float) -> float:

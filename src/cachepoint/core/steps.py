@@ -75,6 +75,7 @@ def question(
     region: str,
     *,
     keep: bool = True,
+    older: Digester | None = None,
 ) -> Question:
     """What the request asks of the memory. What is only looked at is not kept as a transcript."""
     return Question(
@@ -87,6 +88,7 @@ def question(
         rules=call.rules,
         policy=policy,
         now=call.at,
+        older=older,
     )
 
 

@@ -49,6 +49,7 @@ def _made(
             where=where,
             servers=partial(servers, how, most, keys.probe),
             keys=keys,
+            older=Keys(secrets[1], namespace) if len(secrets) > 1 else None,
             bounds=Bounds(bounds),
             again=(_made, url, secrets, namespace, limits, most),
         )

@@ -1,8 +1,9 @@
 """What a question asks of the store, all at once, and what the answer comes to."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Recollection
@@ -29,6 +30,14 @@ class Known(NamedTuple):
     def more(self, found: Recollection) -> Asked:  # noqa: ARG002
         """Nothing."""
         return {}
+
+
+@runtime_checkable
+class Replaced(Protocol):
+    """A question that knows how what it asks was called by the key which is being replaced."""
+
+    def replaced(self, found: Recollection) -> Mapping[Table, Mapping[bytes, bytes]]:
+        """By table and key: as it was called."""
 
 
 class Reading(NamedTuple):
@@ -72,6 +81,59 @@ class Reading(NamedTuple):
         records = ((key, read(table, start + key, value, oldest).record) for key, value in rows)
         there = (row for row in records if row[1] is not None)
         return _sure(there, self.now) if table is Table.PLACES else there
+
+
+class Lookup(NamedTuple):
+    """What is asked, and while a key is being replaced, the same as it was called before.
+
+    Attributes:
+        reading: What reads the answer.
+        asked: What is asked.
+        older: What reads what lives under the key that is being replaced; None: none is.
+        called: How some of what is asked was called then, by table and key.
+    """
+
+    reading: Reading
+    asked: Sequence[Asked]
+    older: Reading | None = None
+    called: Mapping[Table, Mapping[bytes, bytes]] = MappingProxyType({})
+
+    @property
+    def names(self) -> list[Names]:
+        """All that is looked up."""
+        own = self.reading.names(self.asked)
+        return own if self.older is None else own + self.older.names([self._before])
+
+    def found(self, values: Sequence[bytes | None]) -> Recollection:
+        """What the answer comes to, by the keys that hold from now on."""
+        size = sum(len(keys) for one in self.asked for keys in one.values())
+        found = self.reading.found(self.asked, values[:size] if self.older else values)
+        if self.older is None:
+            return found
+        before = self.older.found([self._before], values[size:])
+        rows = {t: {key: before[t].get(was) for key, was in keys.items()} for t, keys in self.called.items()}
+        return {t: {**of, **dict(_under_both(of, rows.get(t, {})))} for t, of in found.items()}
+
+    @property
+    def _before(self) -> Asked:
+        return {table: tuple(keys.values()) for table, keys in self.called.items()}
+
+
+def _under_both(new: Mapping[bytes, Any], old: Mapping[bytes, Any]) -> Iterator[tuple[bytes, Any]]:
+    for key, record in old.items():
+        if record is not None:
+            yield key, _both(new.get(key), record)
+
+
+def _both(new: Any, old: Any) -> Any:
+    """What is known under two keys: the entry that lives longer, and who writes it."""
+    if not isinstance(old, Place):
+        return old if new is None else new
+    if new is None:
+        return old._replace(awaited=(), out=0.0)
+    if old.expires > new.expires:
+        new = new._replace(expires=old.expires, ttl=old.ttl, tokens=old.tokens, failed=old.failed)
+    return new if new.holder else new._replace(holder=old.holder, since=old.since)
 
 
 def _sure(places: Iterable[tuple[bytes, Place]], now: float) -> Iterator[tuple[bytes, Place]]:

@@ -1,5 +1,6 @@
 """The memory of a fleet: what is remembered stands in a store that all workers reach."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Collection, Generator, Sequence
@@ -15,7 +16,18 @@ from cachepoint.core.memory.protocol import Question, Recollection
 from cachepoint.core.memory.records import Change, Changes
 from cachepoint.memory.breaker import CLOSED
 from cachepoint.memory.owed import Owed, releases
-from cachepoint.memory.recalling import CUT_BY, Known, Reading, joined, learned, missing, only, with_cuts
+from cachepoint.memory.recalling import (
+    CUT_BY,
+    Known,
+    Lookup,
+    Reading,
+    Replaced,
+    joined,
+    learned,
+    missing,
+    only,
+    with_cuts,
+)
 from cachepoint.memory.store.keys import Keys, Names
 from cachepoint.memory.store.logs import Logs
 from cachepoint.memory.store.scripts import Bounds
@@ -66,6 +78,7 @@ class Settings:
         where: The store, for people: no user, no password.
         servers: What makes the connections, anew in each process.
         keys: What records are called.
+        older: What they are called by the key that is being replaced; None: none is.
         bounds: For how long they are kept.
         again: What makes it anew in another process.
     """
@@ -73,6 +86,7 @@ class Settings:
     where: str
     servers: Any = field(repr=False)
     keys: Keys = field(repr=False)
+    older: Keys | None = field(repr=False)
     bounds: Bounds = field(repr=False)
     again: tuple[Any, ...] = field(repr=False)
 
@@ -99,6 +113,11 @@ class SharedMemory:
     def key(self) -> bytes:
         """The key of the digests; a `PromptCache` with this memory takes it."""
         return self._settings.keys.secret
+
+    @property
+    def older_key(self) -> bytes | None:
+        """The key that is being replaced, under which a `PromptCache` looks as well; None: none is."""
+        return None if self._settings.older is None else self._settings.older.secret
 
     @property
     def is_shared(self) -> bool:
@@ -141,8 +160,8 @@ class SharedMemory:
         self._servers.close()
 
     async def aclose(self) -> None:
-        """As `close`; it waits for no more than a second."""
-        self.close()
+        """As `close`, awaited."""
+        await asyncio.to_thread(self.close)
 
     def __copy__(self) -> Self:
         return self
@@ -168,31 +187,29 @@ class SharedMemory:
     def _recalling(self, question: Question) -> Steps[Recollection]:
         """A cut never changes: what stands behind one that is known here is asked at once."""
         now, keys, owed = question.now, question.keys, self._owed.take()
-        reading, made = self._reading(now), self._writings(owed)
+        made = self._writings(owed)
         assumed = self._local.recall(Known(now, {t: keys[t] for t in CUT_BY if t in keys}), 0.0)
         asked = [keys, question.more(assumed)]
-        names = reading.names(asked)
-        answers = yield self._trip(now, made, names)
+        lookup = self._lookup(question, asked, assumed)
+        answers = yield self._trip(now, made, lookup.names)
         if answers is None or answers is LOST:
             self._owed.give_back(owed if answers is None else releases(owed))
             return self._local.recall(question, 0.0)
         self._came_of(made, answers, now)
-        found = with_cuts(reading.found(asked, answers.found), assumed)
+        found = with_cuts(lookup.found(answers.found), assumed)
         self._learn(found, assumed, now)
         if all(found.get(table, {}) == assumed.get(table, {}) for table in CUT_BY):
             return found
-        return (yield from self._more(question, reading, asked, found))
+        return (yield from self._more(question, asked, found))
 
-    def _more(
-        self, question: Question, reading: Reading, asked: list[Asked], found: Recollection
-    ) -> Steps[Recollection]:
+    def _more(self, question: Question, asked: list[Asked], found: Recollection) -> Steps[Recollection]:
         """Others cut a text otherwise than was known here."""
         wanted = question.more(found)
         rest = [missing(asked, wanted)]
-        names = reading.names(rest)
-        answers = (yield self._trip(question.now, (), names)) if rest[0] else None
+        lookup = self._lookup(question, rest, found)
+        answers = (yield self._trip(question.now, (), lookup.names)) if rest[0] else None
         if answers is not None and answers is not LOST:
-            found = joined(found, reading.found(rest, answers.found))
+            found = joined(found, lookup.found(answers.found))
         return only(found, [question.keys, wanted])
 
     def _recording(self, changes: Changes) -> Steps[Recollection]:
@@ -212,9 +229,12 @@ class SharedMemory:
         self._local.record(Changes(now, told(changes.all, held)), 0.0)
         return {t: {c.key: rows.get(c.key) for c in changes.all if c.table is t} for t, rows in held.items()}
 
-    def _reading(self, now: float) -> Reading:
-        settings = self._settings
-        return Reading(settings.keys, self._logs, settings.bounds.at(now), now)
+    def _lookup(self, question: Question, asked: list[Asked], known: Recollection) -> Lookup:
+        settings, now = self._settings, question.now
+        reading = Reading(settings.keys, self._logs, settings.bounds.at(now), now)
+        if settings.older is None or not isinstance(question, Replaced):
+            return Lookup(reading, asked)
+        return Lookup(reading, asked, reading._replace(keys=settings.older), question.replaced(known))
 
     def _writings(self, changes: Collection[Change]) -> list[Writing]:
         return writings(changes, self._settings.keys, self._logs) if changes else []
@@ -298,8 +318,8 @@ class SharedMemory:
         self._said = True
         logger.log(
             level,
-            "%r is not used for now (%s); the memory of this process answers until it is back",
-            self,
+            "%s is not used for now (%s); the memory of this process answers until it is back",
+            repr(self),
             error if isinstance(error, OSError) else type(error).__name__,
         )
 
@@ -309,11 +329,11 @@ class SharedMemory:
             self._servers.probe(self._patience)
             self._flush()
         except Exception as error:
-            logger.debug("%r is not back: %s", self, type(error).__name__)
+            logger.debug("%s is not back: %s", repr(self), type(error).__name__)
             return False
         with self._lock:
             self._breaker = CLOSED
-        logger.info("%r is back", self)
+        logger.info("%s is back", repr(self))
         return True
 
     def _flush(self) -> None:

@@ -1,7 +1,7 @@
 """What a prompt asks of the memory."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cachepoint.core.memory.protocol import Keys, Recollection
@@ -60,6 +60,7 @@ class Question:
         rules: The model's row as it is in the table.
         policy: What the user chose.
         now: Seconds.
+        older: What they were known by before, while the key of a shared memory is being replaced.
     """
 
     reading: Reading
@@ -71,6 +72,7 @@ class Question:
     rules: ModelRules
     policy: CachePolicy
     now: float
+    older: Digester | None = None
 
     @once
     def where(self) -> str:
@@ -116,12 +118,37 @@ class Question:
 
     def cut(self, found: Recollection) -> CutPrompt:
         """The prompt, cut as what was found says."""
-        known = tuple(found.get(table, {}) for table in _CUT_BY)
+        cuts, texts = (found.get(table, {}) for table in _CUT_BY)
+        # Where all is decided, it does not matter what texts there were: not a second cut for the same.
+        known = cuts, {place: texts[place] for place in self._scissors.undecided(cuts) if place in texts}
         last = self._last.get("cut")
         if last is None or last[0] != known:
             last = self._last["cut"] = (known, self._cut(*known))
         cut: CutPrompt = last[1]
         return cut
+
+    def replaced(self, found: Recollection) -> Mapping[Table, Mapping[bytes, bytes]]:
+        """By the key of a text or a place: the one that it has by the key which is being replaced."""
+        if self.older is None:
+            return {}
+        before = replace(self, digester=self.older, older=None)
+        cut, texts = self.cut(found), self._scissors.texts
+        was = before.digested(cut.split).digests
+        older = before._scissors.texts  # noqa: SLF001
+        return {
+            Table.CUTS: {key: older[i] for i, key in texts.items()},
+            Table.PLACES: dict(zip(cut.prefix.digests, was, strict=True)),
+        }
+
+    def digested(self, split: Split, after: Prefix | None = None) -> Prefix:
+        """The prefix that a split request makes, which goes on from another."""
+        return self.digester.prefix(
+            split.raw,
+            seed=f"{self.where}|{self.model}|{self.reading.invalidates}".encode(),
+            turn_seed=self.reading.turn.encode(),
+            orphans=self.reading.orphans,
+            after=after,
+        )
 
     def conversation(self, prefix: Prefix) -> bytes:
         """The key of the conversation's last request: it is known by its first message."""
@@ -170,13 +197,7 @@ class Question:
         seed = f"{self.where}|{self.model}|{self.reading.invalidates}".encode()
         turn_seed = self.reading.turn.encode()
         how = ("prefix", seed, turn_seed, self.policy.split, self.policy.documents)
-        prefix = self.digester.prefix(
-            split.raw,
-            seed=seed,
-            turn_seed=turn_seed,
-            orphans=self.reading.orphans,
-            after=self._after(how),
-        )
+        prefix = self.digested(split, self._after(how))
         if self.reading.growth is not None:
             self.reading.growth.now.made[how] = prefix
         return CutPrompt(split, prefix)

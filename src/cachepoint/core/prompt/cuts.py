@@ -8,7 +8,7 @@ it splits the same way when it has become history, in every worker.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -150,6 +150,10 @@ class Scissors:
         if self.mode != "learned":
             return {}
         return {i: self._place(i) for i in self.texts if self._is_shared(i)}
+
+    def undecided(self, known: Container[bytes]) -> list[bytes]:
+        """The places of texts of which it is not known where they are cut."""
+        return [place for i, place in self.places.items() if self.texts[i] not in known]
 
     def _is_shared(self, index: int) -> bool:
         """Whether what is before a text may be before others; behind the first message it is not."""
