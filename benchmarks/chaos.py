@@ -4,12 +4,12 @@
 async, whole and streamed; some look at a stream's first part only, some tasks are cancelled. The emulator
 throttles, breaks off, cuts streams, answers garbage and restarts; Redis is killed, stalled and filled. What
 befalls a request is drawn from its own id. Each id is called through the plain class and through ours, one
-after the other, and the outcomes are compared: text, tool calls, usage, the error, and the HTTP requests made.
+after the other, and the outcomes are compared: text, tool calls, usage, the error, and the HTTP requests.
 
 Restarts of the emulator come by time, and so befall one side and not the other. Whoever was under way at one
 must end all the same; then the id is called once more, until its call met none, and that outcome counts.
 
-    python benchmarks/chaos.py [--seconds 600] [--local]
+    python benchmarks/chaos.py [--seconds 600] [--local] [--json]
 
 It ends with an error where an outcome differs, a call does not end within its bound (all stacks are shown),
 a claim is left in the memory, or a fault of ours was counted. Without redis-server, or with `--local`, the
@@ -313,15 +313,18 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=600)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--local", action="store_true", help="share the memory of this process")
+    options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     # A memory that goes is said once, and again.
     logging.getLogger("cachepoint").setLevel(logging.ERROR)
     logging.getLogger("langchain_aws").setLevel(logging.CRITICAL)
     logging.getLogger("llama_index").setLevel(logging.CRITICAL)
     found = measure(chosen.seconds, chosen.seed, local=chosen.local)
-    print(json.dumps({name: value for name, value in found.items() if name != "different"}, indent=1))
-    for difference in found["different"][:_SHOWN]:
-        print(difference)
+    if chosen.json:
+        print(json.dumps(found))
+    else:
+        print(json.dumps({**found, "different": len(found["different"])}, indent=1))
+        print(*found["different"][:_SHOWN], sep="\n", end="")
     if bad := wrong(found):
         sys.exit("; ".join(bad))
 

@@ -1,4 +1,4 @@
-"""The calls of the chaos: what a user of either framework sees of one, with our classes and with the plain ones.
+"""The calls of the chaos: what a user of either framework sees of one, with our classes and the plain ones.
 
 Each way takes a model of one side and an id, and gives the outcome: text, tool calls, usage, and the error.
 """
@@ -149,7 +149,7 @@ def seen_by_llama_index(responses: Sequence[Any]) -> Any:
     if not responses:
         return None
     last, deltas = responses[-1], [response.delta for response in responses]
-    used = {**last.additional_kwargs, **_raw_usage(last)}
+    used = last.additional_kwargs
     inputs = ("prompt_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     calls = [
         (c.tool_name, c.tool_kwargs, c.tool_call_id) for c in last.message.blocks if hasattr(c, "tool_name")
@@ -162,10 +162,6 @@ def seen_by_llama_index(responses: Sequence[Any]) -> Any:
         used.get("completion_tokens"),
         used.get("total_tokens"),
     )
-
-
-def _raw_usage(_last: Any) -> Mapping[str, Any]:
-    return {}
 
 
 def seen_of_converse(response: Mapping[str, Any]) -> Any:
@@ -286,12 +282,12 @@ TASKS: Sequence[tuple[str, AWay]] = (
 
 
 def gives_up(number: int) -> bool:
-    """Whether the task that calls is cancelled before there can be an answer: by the id, whatever the clock."""
+    """Whether the task that calls is cancelled before there can be an answer: by the id."""
     return isinstance(fate(number)[0], Delay) and bool(drawn(number, "gives up", 2))
 
 
 def client(url: str, attempts: Attempts) -> Any:
-    """Legacy retries: those of the other modes share a quota, and what befalls one call would befall others."""
+    """Legacy retries: those of other modes share a quota, and one call would spend those of others."""
     config = Config(
         max_pool_connections=400,
         read_timeout=30,

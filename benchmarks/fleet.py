@@ -5,8 +5,8 @@ that of all its calls. `workers`: eight processes that answer HTTP, with convers
 `at once`: 20 calls with one prefix that nobody has written, spread over eight processes, and a 21st; what the
 prefix cost, in units of its price.
 
-    python benchmarks/fleet.py [practice] [workers] [at_once] [--folder ../shared/practice] [--streams wiki,ebb]
-                               [--quick] [--seed 1] [--json]
+    python benchmarks/fleet.py [practice] [workers] [at_once] [--folder ../shared/practice]
+                               [--streams wiki,ebb] [--quick] [--seed 1] [--json]
 
 It ends with an error where the shared memory costs more than 1.02 of one process, where the prefix costs
 more than 3.3 with `warm_first` or 20.3 with `single_flight`, where not exactly one of the 20 wrote it, or the
@@ -91,6 +91,7 @@ def practice(server: RedisServer, folder: Path, chosen: argparse.Namespace) -> d
             continue
         run.prime(stream, "sonnet")
         table[name] = {"calls": len(stream.calls), **_ratios(run, stream, server, chosen.seed)}
+        print(f"  {name} {table[name]}", file=sys.stderr, flush=True)
     return table
 
 

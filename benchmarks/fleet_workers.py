@@ -4,10 +4,11 @@ import json
 import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -122,12 +123,8 @@ def _serve(pipe: Connection, url: str, memory: str | None, key: str) -> None:
 
 
 def _until_told(server: ThreadingHTTPServer, pipe: Connection) -> None:
-    from threading import Thread
-
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    try:
+    with suppress(EOFError):
         pipe.recv()
-    except EOFError:
-        pass
     server.shutdown()

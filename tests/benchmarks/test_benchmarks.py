@@ -170,3 +170,68 @@ def test_a_machine_that_changes_its_speed_moves_no_median_of_the_start():
     found = {"with": [(0.31, 0), (0.61, 0), (0.62, 0)], "without": [(0.3, 0), (0.3, 0), (0.6, 0)]}
 
     assert plugin_start.later(found) == pytest.approx(20)
+
+
+@pytest.fixture
+def redis():
+    """What the benchmarks of a fleet start; skipped where there is none."""
+    pytest.importorskip("redis", reason="the redis extra is not installed")
+    import redis_server
+
+    if redis_server.SERVER is None:
+        pytest.skip(reason=redis_server.MISSING)
+    with redis_server.redis_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("fan_out", ["warm_first", "single_flight"])
+def test_what_twenty_calls_over_eight_processes_pay_for_their_prefix(redis, fan_out):
+    """Its figures are promised: 1.25 + 19 * 0.1, 1.25 + 19; exactly one of the twenty writes."""
+    import fleet
+
+    found = fleet.at_once(redis, fan_out)
+
+    assert found["prefix"] <= fleet.AT_ONCE[fan_out]
+    assert found["writers"] == 1
+    assert found["then"] == pytest.approx(0.1)
+
+
+def test_workers_that_share_a_memory_cost_what_one_process_does(redis):
+    import fleet
+
+    (row,) = fleet.hopping(redis, seed=3, names=("casefile",)).values()
+
+    assert row["shared"] <= fleet.BOUND * row["one"]
+    assert row["apart"] > 1.1 * row["one"]
+
+
+@pytest.mark.parametrize("fault", ["killed", "stalled", "full", "restarted"])
+def test_no_call_fails_for_its_store(redis, fault):
+    import fleet_faults
+
+    found = fleet_faults.measure(fault, calls=60)
+
+    assert (found["calls"], found["failed"], found["faults"]) == (60, 0, 0)
+    assert found["back"] < 30
+
+
+def test_the_parts_of_a_call_s_time_are_measured(redis):
+    import fleet_cpu
+
+    found = fleet_cpu.measure(redis, rounds=8)
+
+    for kind in fleet_cpu.KINDS:
+        assert found[kind]["read"] > found[kind]["written"] > 0
+        assert 0 < found[kind]["ratio"] < 5
+    assert found["loop"]["longest shared"] > 0
+
+
+def test_what_entries_take_is_measured(redis):
+    import fleet_memory
+
+    found = fleet_memory.measure(redis, 20_000)
+
+    assert found["entries"]["count"] >= 20_000
+    assert found["entries"]["a million"] < fleet_memory.MOST
+    assert found["records"]["chat last"]["median"] > 100
+    assert found["a call"]["turn of a chat"]["commands"] > 0

@@ -53,7 +53,7 @@ class Owed:
 
 
 def releases(changes: Iterable[Change]) -> list[Change]:
-    """What is told once more where nobody knows whether it was heard: that a claim has ended does no harm twice."""
+    """What is told once more where it may not have been heard: the end of a claim does no harm twice."""
     return [change for change in changes if type(change.deed) is Release]
 
 
