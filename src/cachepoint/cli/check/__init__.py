@@ -12,6 +12,7 @@ from cachepoint.cli.check.picture import picture
 from cachepoint.cli.check.rules import Checked, Finding, findings
 from cachepoint.cli.check.saved import load
 from cachepoint.cli.faults import told
+from cachepoint.cli.named import complete
 
 # No finding, findings, no request: as of linters.
 _FOUND, _NO_REQUEST = 1, 2
@@ -31,7 +32,8 @@ def command(
         Path, typer.Argument(help="A Converse request or an InvokeModel body, as JSON; - is standard input.")
     ],
     model: Annotated[
-        str | None, typer.Option("--model", help="The model, where the request names none.")
+        str | None,
+        typer.Option("--model", help="The model, where the request names none.", autocompletion=complete),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How findings are written.")] = Format.text,
     as_json_: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
