@@ -11,7 +11,7 @@ import typer
 
 from cachepoint.cli.check.rules import LOOKBACK, Checked
 from cachepoint.cli.check.saved import Saved, load
-from cachepoint.cli.faults import told
+from cachepoint.cli.faults import echo, told
 from cachepoint.cli.named import complete
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis.remedies import remedy
@@ -75,7 +75,7 @@ def command(
         typer.echo(json.dumps(None if found is None else found.as_dict(), indent=2))
     else:
         for line in _lines(found):
-            typer.echo(line)
+            echo(line)
     if found is not None:
         raise typer.Exit(_BROKEN)
 

@@ -8,7 +8,7 @@ from io import TextIOWrapper
 
 import typer
 
-from cachepoint.cli.helping import is_plain
+from cachepoint.cli.helping import is_plain, knows_unicode
 
 
 @contextmanager
@@ -43,9 +43,14 @@ def written() -> Iterator[None]:
         sys.exit(1)
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text; what the stream cannot show is escaped, where typer would write UTF-8 all the same."""
+    typer.echo(text if knows_unicode(err=err) else text.encode("ascii", "backslashreplace").decode(), err=err)
+
+
 def say(text: str, colour: str) -> None:
     """Say it on standard error, in a colour where there are any."""
-    typer.echo(text if is_plain() else typer.style(text, fg=colour), err=True)
+    echo(text if is_plain() else typer.style(text, fg=colour), err=True)
 
 
 def _say(error: Exception) -> None:

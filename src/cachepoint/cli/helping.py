@@ -1,6 +1,8 @@
 """Pages of `--help`: typer's own where there is room for its tables, else one thing under the other."""
 
+import codecs
 import os
+import sys
 from shutil import get_terminal_size
 from typing import Any
 
@@ -16,6 +18,12 @@ _LEAST = 20
 def is_plain() -> bool:
     """Whether a terminal shows no colours: NO_COLOR (no-color.org), or TERM says so."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in {"dumb", "unknown"}
+
+
+def knows_unicode(*, err: bool = False) -> bool:
+    """Whether standard output, or standard error, shows more than ASCII."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    return codecs.lookup(encoding).name != "ascii"
 
 
 class _Fitting:
