@@ -65,6 +65,50 @@ def test_c7_models_shows_the_one_that_is_meant(text):
     assert [row["name"] for row in rows] == ["Claude Sonnet 4.6"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sonnet-4.6",
+        "us.anthropic.claude-sonnet-4-6",
+        "anthropic.claude-sonnet-4-6",
+        "bedrock_converse:us.anthropic.claude-sonnet-4-6",
+        "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-4-6",
+    ],
+)
+def test_models_tells_of_one_how_sure_we_are_and_since_when(text, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    title, *lines = invoke("models", text).splitlines()
+    said = " ".join(" ".join(lines).split())
+    assert title == "Claude Sonnet 4.6"
+    assert "id anthropic.claude-sonnet-4-6 " in said
+    assert "minimum 1,024 tokens; 2,048 to be safe " in said
+    assert "prices reads 0.1, 5m writes 1.25, 1h writes 2 of input " in said
+    assert "sure medium, checked 2026-11-22 " in said
+    assert "sources AWS user guide; AWS model cards" in said
+
+
+def test_the_table_of_models_says_how_sure_we_are_and_of_when_it_is(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = invoke("models")
+    assert "  sure     checked  " in shown.splitlines()[0]
+    newest = max(row.checked for row in table())
+    assert f"The table is of {newest}" in shown
+    assert json.loads(invoke("models", "--json"))["checked"] == newest
+    # One word of the row for each of the table's.
+    by_name = {row.name: row.confidence for row in table()}
+    line = next(line for line in shown.splitlines() if line.startswith("Claude Sonnet 4.5 "))
+    assert line.split()[9] == by_name["Claude Sonnet 4.5"] == "high"
+
+
+@pytest.mark.parametrize("part", ["claude-sonnet", "haik", "4.6", "nova"])
+def test_models_finds_a_part_of_an_id(part):
+    rows = json.loads(invoke("models", part, "--json"))["models"]
+    assert len(rows) > 1
+    assert all(
+        part.replace(".", "-") in row["name"].lower().replace(" ", "-").replace(".", "-") for row in rows
+    )
+
+
 def test_c7_models_shows_those_with_a_part_of_a_name():
     """C7: in the order of the table, each once."""
     names = [

@@ -1,5 +1,6 @@
 """C11: what the commands say to pipes, full disks and terminals, in processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,12 +14,19 @@ from tests.observers.reports import talk
 CACHEPOINT = f"{sys.executable} -m cachepoint.cli"
 FULL = Path("/dev/full")
 ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+TEXT = {"text": "日本語 " * 400}
 COMMANDS = (
     "report {calls} --json",
     "models",
     "savings --table",
     "savings --from {calls}",
     "--help",
+    "models claude-sonnet-4-6",
+    "doctor --model us.anthropic.claude-sonnet-4-6",
+    "emulator --for 0",
+    "check {request}",
+    "explain {request} {request}",
+    "audit {calls}",
 )
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's redirections")
@@ -29,11 +37,13 @@ def calls(tmp_path_factory):
     path = tmp_path_factory.mktemp("streams") / "calls.jsonl"
     for one in talk(3, conversation="日本語"):
         observers.jsonl(path)(one)
+    request = {"modelId": "us.anthropic.claude-sonnet-4-6", "messages": [{"role": "user", "content": [TEXT]}]}
+    (path.parent / "request.json").write_text(json.dumps(request))
     return path
 
 
 def shell(line, calls, **env):
-    command = f"{CACHEPOINT} {line.format(calls=calls)}"
+    command = f"{CACHEPOINT} {line.format(calls=calls, request=calls.parent / 'request.json')}"
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         capture_output=True,
@@ -67,6 +77,8 @@ def test_c11_a_terminal_that_knows_ascii_alone(command, calls):
     code, stdout, stderr = shell(command, calls, **ASCII)
     assert (code, stderr) == (0, "")
     assert stdout.isascii()
+    # Boxes and bars have letters for that.
+    assert b"\\u25" not in stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,16 +12,19 @@ except ImportError as error:
 
 def app(commands: Iterable[str]) -> typer.Typer:
     """The app with these commands."""
+    from cachepoint.cli.helping import FittingCommand, FittingGroup
+
     made = typer.Typer(
         name="cachepoint",
+        cls=FittingGroup,
+        context_settings={"help_option_names": ["-h", "--help"]},
         help="Amazon Bedrock prompt caching that works inside LangChain and LlamaIndex.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     made.callback()(_version)
     for name in commands:
-        made.command(name)(import_module(f"cachepoint.cli.{name}").command)
+        made.command(name, cls=FittingCommand)(import_module(f"cachepoint.cli.{name}").command)
     return made
 
 

@@ -11,7 +11,8 @@ import typer
 
 from cachepoint.cli.check.rules import LOOKBACK, Checked
 from cachepoint.cli.check.saved import Saved, load
-from cachepoint.cli.faults import told
+from cachepoint.cli.faults import echo, told
+from cachepoint.cli.named import complete
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
@@ -55,7 +56,8 @@ def command(
     before: Annotated[Path, typer.Argument(help="The request that was sent before, as JSON.")],
     after: Annotated[Path, typer.Argument(help="The one that should have read it.")],
     model: Annotated[
-        str | None, typer.Option("--model", help="The model, where the requests name none.")
+        str | None,
+        typer.Option("--model", help="The model, where the requests name none.", autocompletion=complete),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     show_text: Annotated[
@@ -73,7 +75,7 @@ def command(
         typer.echo(json.dumps(None if found is None else found.as_dict(), indent=2))
     else:
         for line in _lines(found):
-            typer.echo(line)
+            echo(line)
     if found is not None:
         raise typer.Exit(_BROKEN)
 

@@ -8,6 +8,8 @@ from io import TextIOWrapper
 
 import typer
 
+from cachepoint.cli.helping import is_plain, knows_unicode
+
 
 @contextmanager
 def told() -> Iterator[None]:
@@ -41,9 +43,19 @@ def written() -> Iterator[None]:
         sys.exit(1)
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text; what the stream cannot show is escaped, where typer would write UTF-8 all the same."""
+    typer.echo(text if knows_unicode(err=err) else text.encode("ascii", "backslashreplace").decode(), err=err)
+
+
+def say(text: str, colour: str) -> None:
+    """Say it on standard error, in a colour where there are any."""
+    echo(text if is_plain() else typer.style(text, fg=colour), err=True)
+
+
 def _say(error: Exception) -> None:
     with suppress(OSError):
-        typer.secho(f"cachepoint: {words(error)}", err=True, fg="red")
+        say(f"cachepoint: {words(error)}", "red")
 
 
 def words(error: Exception) -> str:

@@ -49,6 +49,23 @@ def model_id(text: str) -> str:
     return meant
 
 
+def complete(begun: str) -> list[str]:
+    """The ids that go on from what was begun, for a shell's completion; a Region's prefix stays."""
+    region, base = _parted(begun.lower())
+    return [region + known for known in dict.fromkeys(_names().values()) if known.startswith(base)]
+
+
+def ids_of(row: ModelRules) -> str:
+    """The id that Bedrock gives a row's model; empty for a row of several models."""
+    return next((known for known in _names().values() if rules_for(known) is row), "")
+
+
+def named_by(row: ModelRules, part: str) -> bool:
+    """Whether a row's name or id has this part, in whatever spelling."""
+    key = _key(part)
+    return bool(key) and any(key in _key(name) for name in (row.name, ids_of(row)))
+
+
 def own_row(row: ModelRules) -> bool:
     """Whether a row is a model's own, not that of all others."""
     return row.provider not in {"other", "unknown"}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from cachepoint.cli.faults import told
+from cachepoint.cli.faults import echo, told
 from cachepoint.cli.lines import MOST, STDIN, Lines, opened
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.reporting.pictures import as_table
@@ -41,7 +41,7 @@ def command(
         taken = [_followed(tally, sources)] if live else [read(tally, source) for source in sources]
         for lines in taken:
             if lines.skipped:
-                typer.echo(f"cachepoint: {lines}", err=True)
+                echo(f"cachepoint: {lines}", err=True)
         _say(tally, as_json, html)
 
 
@@ -123,7 +123,7 @@ def _say(tally: Tally, as_json: bool, html: Path | None) -> None:
     if as_json:
         typer.echo(json.dumps(tally.as_dict(), indent=2))
     elif html is None:
-        typer.echo(as_table(tally, tally.bound))
+        echo(as_table(tally, tally.bound))
 
 
 def _write(page: str, html: Path) -> None:
@@ -133,7 +133,7 @@ def _write(page: str, html: Path) -> None:
         typer.echo(text)
         return
     html.write_bytes(text)
-    typer.echo(f"cachepoint: wrote {html}", err=True)
+    echo(f"cachepoint: wrote {html}", err=True)
 
 
 def _followed(tally: Tally, sources: list[Path]) -> Lines:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cachepoint.cli.faults import told
+from cachepoint.cli.faults import echo, told
 
 if TYPE_CHECKING:
     from cachepoint.cli.audit.engines.plan import Audit, Plan, Progress
@@ -91,12 +91,12 @@ def _say(found: "Audit", html: Path | None, as_json: bool) -> None:
 
     if html is not None:
         html.write_text(page(found), "utf-8", "replace")
-        typer.echo(f"cachepoint: wrote {html}", err=True)
+        echo(f"cachepoint: wrote {html}", err=True)
     if as_json:
         typer.echo(json.dumps(as_dict(found), indent=2))
         return
     for line in lines(found):
-        typer.echo(line)
+        echo(line)
 
 
 def _judge(found: "Audit", min_hit: float | None) -> None:
@@ -105,5 +105,5 @@ def _judge(found: "Audit", min_hit: float | None) -> None:
     share = found.figures.tally.sums.usage.hit_share
     if share is None or share < min_hit:
         known = "unknown" if share is None else f"{share:.4f}"
-        typer.echo(f"cachepoint: hit share {known} is below {min_hit}", err=True)
+        echo(f"cachepoint: hit share {known} is below {min_hit}", err=True)
         raise typer.Exit(_LOW)

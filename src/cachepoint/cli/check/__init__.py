@@ -11,7 +11,8 @@ from cachepoint.cli.check.formats import as_github, as_json, as_sarif
 from cachepoint.cli.check.picture import picture
 from cachepoint.cli.check.rules import Checked, Finding, findings
 from cachepoint.cli.check.saved import load
-from cachepoint.cli.faults import told
+from cachepoint.cli.faults import echo, told
+from cachepoint.cli.named import complete
 
 # No finding, findings, no request: as of linters.
 _FOUND, _NO_REQUEST = 1, 2
@@ -31,7 +32,8 @@ def command(
         Path, typer.Argument(help="A Converse request or an InvokeModel body, as JSON; - is standard input.")
     ],
     model: Annotated[
-        str | None, typer.Option("--model", help="The model, where the request names none.")
+        str | None,
+        typer.Option("--model", help="The model, where the request names none.", autocompletion=complete),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How findings are written.")] = Format.text,
     as_json_: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
@@ -57,22 +59,22 @@ def _print(form: Format, checked: Checked, found: list[Finding]) -> None:
         typer.echo(json.dumps(as_sarif(checked, found), indent=2))
     elif form is Format.github:
         for line in as_github(checked, found):
-            typer.echo(line)
+            echo(line)
     else:
         _say(checked, found)
 
 
 def _say(checked: Checked, found: list[Finding]) -> None:
     saved, tokens = checked.saved, checked.tokens[-1] if checked.tokens else 0
-    typer.echo(f"{saved.rules.name}, about {tokens:,} tokens in {len(checked.raw)} blocks\n")
+    echo(f"{saved.rules.name}, about {tokens:,} tokens in {len(checked.raw)} blocks\n")
     for line in picture(checked):
-        typer.echo(line)
+        echo(line)
     if checked.plan.note:
-        typer.echo(f"  no checkpoint: {checked.plan.note}")
+        echo(f"  no checkpoint: {checked.plan.note}")
     for one in found:
-        typer.echo(f"\n{one.rule.level}: {one.where}: {one.what} [{one.rule.name}]")
+        echo(f"\n{one.rule.level}: {one.where}: {one.what} [{one.rule.name}]")
         if one.refusal:
-            typer.echo(f"  Bedrock: {one.refusal}")
-        typer.echo(f"  {one.remedy}")
+            echo(f"  Bedrock: {one.refusal}")
+        echo(f"  {one.remedy}")
     if not found:
-        typer.echo("\nno findings")
+        echo("\nno findings")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cachepoint.cli.faults import told
-from cachepoint.cli.named import model_id
+from cachepoint.cli.named import complete, model_id
 
 if TYPE_CHECKING:
     from cachepoint.cli.demo.bench import Beside, Framework, Result
@@ -31,7 +31,9 @@ _ENVIRONMENT = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "
 
 
 def command(
-    model: Annotated[str, typer.Option(help="The model or inference profile to call.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="The model or inference profile to call.", autocompletion=complete)
+    ] = DEFAULT_MODEL,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")
     ] = False,

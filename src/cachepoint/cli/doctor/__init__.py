@@ -15,6 +15,7 @@ from cachepoint.cli.doctor.memory import memory
 from cachepoint.cli.doctor.model import model as known_model
 from cachepoint.cli.doctor.service import access, credentials
 from cachepoint.cli.doctor.setup import Asked, Setup
+from cachepoint.cli.named import complete
 
 # In the order in which they are shown.
 CHECKS: Mapping[str, Callable[[Setup], Iterable[Finding]]] = {
@@ -35,7 +36,8 @@ _STYLES = {"ok": "green", "note": "yellow", "fault": "bold red"}
 
 def command(
     model: Annotated[
-        str | None, typer.Option(help="The model, profile or ARN that your program calls.")
+        str | None,
+        typer.Option(help="The model, profile or ARN that your program calls.", autocompletion=complete),
     ] = None,
     base_model: Annotated[
         str | None, typer.Option("--base-model", help="The model behind an ARN, as base_model_id= in Python.")

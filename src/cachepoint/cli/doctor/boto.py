@@ -76,7 +76,7 @@ def instrumentation(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             "ok",
             f"nothing wraps the client in this process; installed: {', '.join(there)}",
-            "start this as you start your program to see what wraps it there: opentelemetry-instrument, ddtrace-run",
+            "to see what wraps it in your program, start this as you start that (opentelemetry-instrument)",
         )
     else:
         yield Finding("ok", "no instrumentation wraps the client")

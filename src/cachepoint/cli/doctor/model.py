@@ -51,7 +51,7 @@ def _hiding(arn: str) -> Finding:
     return Finding(
         "fault",
         f"{arn} tells no model: no checkpoint is placed",
-        "give base_model_id= with the id of the model behind it; provisioned throughput caches nothing at all",
+        "give base_model_id= with the id of the model behind it; provisioned throughput caches nothing",
     )
 
 

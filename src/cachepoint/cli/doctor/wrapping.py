@@ -10,8 +10,10 @@ _MOST = 10
 def wrappers(client: Any) -> tuple[str, ...]:
     """The modules whose functions are around a client, each once.
 
-    OpenTelemetry's instrumentation of botocore, ddtrace and X-Ray wrap `BaseClient._make_api_call`;
+    OpenTelemetry's instrumentation of botocore wraps `BaseClient._make_api_call`;
     OpenInference and OpenLLMetry wrap what makes clients, and the methods of the client that is made.
+    Seen so with opentelemetry-instrumentation-botocore 0.66b2, openinference-instrumentation-bedrock 0.1.61,
+    and opentelemetry-instrumentation-bedrock 0.62.4 (2026-11).
     """
     from botocore.client import BaseClient, ClientCreator
 

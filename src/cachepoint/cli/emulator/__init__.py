@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from cachepoint.cli.emulator import params
-from cachepoint.cli.faults import told
+from cachepoint.cli.faults import say, told
 
 _INTRODUCTION = """\
 Bedrock's prompt cache is at {url}
@@ -92,7 +92,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _introduce(url: str, host: str, key: str) -> None:
     if not _is_loopback(host):
-        typer.secho(_OPEN.format(host=host), err=True, fg="yellow")
+        say(_OPEN.format(host=host), "yellow")
     typer.echo(_INTRODUCTION.format(url=url, key=key))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cachepoint.cli.faults import told
-from cachepoint.cli.named import model_id
+from cachepoint.cli.named import complete, model_id
 from cachepoint.cli.probe.asking import Finding
 from cachepoint.cli.probe.runner import Ended, Runner
 from cachepoint.cli.probe.runs import Expected, Wish, expected
@@ -22,7 +22,7 @@ _LONG = 5.0
 
 
 def command(
-    model: Annotated[str, typer.Option(help="The model or profile that is asked.")],
+    model: Annotated[str, typer.Option(help="The model or profile that is asked.", autocompletion=complete)],
     budget: Annotated[str, typer.Option(help="US dollars that are not gone over.")] = "5",
     state: Annotated[
         Path | None, typer.Option(help="Where answers are kept; a run is taken up again from there.")

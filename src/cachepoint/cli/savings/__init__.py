@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cachepoint.cli.faults import words
-from cachepoint.cli.named import model_id
+from cachepoint.cli.named import complete, model_id
 from cachepoint.cli.savings.answers import Answer, add_levers
 from cachepoint.cli.savings.estimated import estimated
 from cachepoint.cli.savings.measured import measured
@@ -31,7 +31,9 @@ def command(
     prefix: Annotated[int, typer.Option(help="Tokens at the front that other requests send too.")] = 0,
     user: Annotated[int, typer.Option(help="Input tokens of a request's own.")] = 0,
     output: Annotated[int, typer.Option(help="Output tokens of a request.")] = 0,
-    model: Annotated[str | None, typer.Option(help="Model or profile: its prices, limits, TTLs.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model or profile: its prices, limits, TTLs.", autocompletion=complete)
+    ] = None,
     input_price: Annotated[str | None, typer.Option(help="US dollars per million tokens.")] = None,
     output_price: Annotated[str | None, typer.Option(help="The same, of output.")] = None,
     read_price: Annotated[str | None, typer.Option(help="The same, of reads.")] = None,
@@ -52,7 +54,9 @@ def command(
     provisioned_hourly: Annotated[
         float | None, typer.Option(help="Provisioned throughput: US dollars an hour.")
     ] = None,
-    smaller: Annotated[str | None, typer.Option(help="A smaller model, on the same workload.")] = None,
+    smaller: Annotated[
+        str | None, typer.Option(help="A smaller model, on the same workload.", autocompletion=complete)
+    ] = None,
     credit: Annotated[float | None, typer.Option("--credits", help="A budget in US dollars.")] = None,
     date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Prices as of.")] = None,
     calls: Annotated[
