@@ -10,6 +10,7 @@ from cachepoint.core.memory.deeds import (
     Claim,
     Forget,
     Learned,
+    Refreshed,
     Release,
     Seen,
     Unread,
@@ -34,6 +35,7 @@ places = st.one_of(
         Learned, st.sampled_from(["5m", "1h"]), times, st.none() | st.integers(0, 10**6), st.booleans()
     ),
     st.builds(Forget, times),
+    st.builds(Refreshed, times, st.booleans()),
     st.builds(Await, kinds, times),
     st.just(CameBack()),
     st.just(Unread()),

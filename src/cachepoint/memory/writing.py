@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cachepoint.core.memory.deeds import Cached, CameBack, Forget, Release, Unread
+from cachepoint.core.memory.deeds import Cached, CameBack, Forget, Refreshed, Release, Unread
 from cachepoint.core.memory.records import Change, Deed, Table, Trace
 from cachepoint.memory.store.elements import Is, whole, written
 from cachepoint.memory.store.keys import Keys
@@ -13,7 +13,7 @@ from cachepoint.memory.store.scripts import Bound, drawn, payload
 # Those whose records say who won.
 CONTESTED = (Table.PLACES, Table.CUTS)
 # Where nothing is, these leave nothing.
-_ON_WHAT_IS = frozenset({Release, CameBack, Forget, Unread, Cached})
+_ON_WHAT_IS = frozenset({Release, CameBack, Forget, Unread, Cached, Refreshed})
 # A log of more elements is drawn up by whoever saw it, for good; one of a few, where nobody came between.
 _LONG, _FEW = 8, 3
 _ALONE, _WITH = 1, 2

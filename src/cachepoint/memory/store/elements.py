@@ -20,6 +20,7 @@ from cachepoint.core.memory.deeds import (
     Claim,
     Forget,
     Learned,
+    Refreshed,
     Release,
     Seen,
     Unread,
@@ -123,7 +124,21 @@ def _place(place: Place) -> Struct:
 
 
 # Named tuples that are written as they are. Their numbers stay: a new one goes to the end.
-_TUPLES = (Seen, Claim, Release, Learned, Forget, Await, CameBack, Unread, Tried, Returned, Trace, Cached)
+_TUPLES = (
+    Seen,
+    Claim,
+    Release,
+    Learned,
+    Forget,
+    Await,
+    CameBack,
+    Unread,
+    Tried,
+    Returned,
+    Trace,
+    Cached,
+    Refreshed,
+)
 _OF_TUPLES: Mapping[type, Callable[[Any], Struct]] = {
     kind: defstruct(kind.__name__, [("deed", kind)], array_like=True, frozen=True, tag=number)
     for number, kind in enumerate(_TUPLES)
