@@ -10,7 +10,6 @@ from typing import Any, Protocol, Self, TypeVar
 from weakref import ref
 
 from cachepoint.core.forks import at_fork
-from cachepoint.core.memory.local import LocalMemory
 from cachepoint.core.memory.protocol import Keys as Asked
 from cachepoint.core.memory.protocol import Question, Recollection
 from cachepoint.core.memory.records import Change, Changes
@@ -28,6 +27,7 @@ from cachepoint.memory.recalling import (
     only,
     with_cuts,
 )
+from cachepoint.memory.standin import Standin
 from cachepoint.memory.store.keys import Keys, Names
 from cachepoint.memory.store.logs import Logs
 from cachepoint.memory.store.scripts import Bounds
@@ -100,7 +100,7 @@ class SharedMemory:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._local = LocalMemory()
+        self._local = Standin()
         self._logs = Logs()
         self._said = False
         self._patience = _PUT_OFF
@@ -188,13 +188,13 @@ class SharedMemory:
         """A cut never changes: what stands behind one that is known here is asked at once."""
         now, keys, owed = question.now, question.keys, self._owed.take()
         made = self._writings(owed)
-        assumed = self._local.recall(Known(now, {t: keys[t] for t in CUT_BY if t in keys}), 0.0)
+        assumed = self._local.cuts(Known(now, {t: keys[t] for t in CUT_BY if t in keys}))
         asked = [keys, question.more(assumed)]
         lookup = self._lookup(question, asked, assumed)
         answers = yield self._trip(now, made, lookup.names)
         if answers is None or answers is LOST:
             self._owed.give_back(owed if answers is None else releases(owed))
-            return self._local.recall(question, 0.0)
+            return self._local.recall(question)
         self._came_of(made, answers, now)
         found = with_cuts(lookup.found(answers.found), assumed)
         self._learn(found, assumed, now)
@@ -224,9 +224,9 @@ class SharedMemory:
         if answers is None or answers is LOST:
             sent = (*owed, *changes.all)
             self._owed.give_back(sent if answers is None else releases(sent))
-            return self._local.record(changes, 0.0)
+            return self._local.record(changes)
         held = self._came_of(made, answers, now)
-        self._local.record(Changes(now, told(changes.all, held)), 0.0)
+        self._local.note(Changes(now, told(changes.all, held)))
         return {t: {c.key: rows.get(c.key) for c in changes.all if c.table is t} for t, rows in held.items()}
 
     def _lookup(self, question: Question, asked: list[Asked], known: Recollection) -> Lookup:
@@ -253,7 +253,7 @@ class SharedMemory:
     def _learn(self, found: Recollection, known: Recollection, now: float) -> None:
         """Where texts are cut, so that they are cut alike where the store is gone."""
         if new := learned(found, known):
-            self._local.record(Changes(now, new), 0.0)
+            self._local.note(Changes(now, new))
 
     def _driven(self, steps: Steps[T], timeout: float) -> T:
         until, answers = time.monotonic() + timeout, None

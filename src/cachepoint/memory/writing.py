@@ -1,6 +1,7 @@
 """Changes as they go to the store, one of it for each record, and who won, from what was there before."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 from cachepoint.core.memory.deeds import Cached, CameBack, Forget, Refreshed, Release, Unread
@@ -29,6 +30,7 @@ class Writing(NamedTuple):
         changes: Those to it, in order.
         rule: As in the script.
         elements: How many are added, and these.
+        is_wanted: Whether it must be known what was there.
         seen: The log as it was seen last.
         form: How what was seen is drawn up; 0: it is not.
         instead: How many elements it comes to, and these.
@@ -40,14 +42,10 @@ class Writing(NamedTuple):
     changes: Sequence[Change]
     rule: bytes
     elements: tuple[int, bytes]
+    is_wanted: bool
     seen: Log = NO_LOG
     form: int = 0
     instead: tuple[int, bytes] = (0, b"")
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether it must be known what was there."""
-        return self.table in CONTESTED or any(change.then for change in self.changes)
 
     @property
     def payload(self) -> bytes:
@@ -55,6 +53,15 @@ class Writing(NamedTuple):
         seen, made = self.seen, self.instead
         up = drawn(self.form, seen.elements, seen.size, *made) if self.form else b""
         return payload(self.table, self.rule, self.is_wanted, *self.elements, up)
+
+    def guessed(self, logs: Logs) -> None:
+        """What it is now, if nobody came between: whoever asks for it next then need not read it.
+
+        If somebody did, it is seen, as it is not what was guessed.
+        """
+        old = NO_LOG if self.rule == b"s" else self.seen
+        if self.rule == b"s" or old is not NO_LOG:
+            logs.keep(self.name, self.after(old, reduce(_over, self.changes, old.record)))
 
     def after(self, old: Log, record: Any) -> Log:
         """The log as the script left it.
@@ -112,6 +119,7 @@ def outcome(
     owed: list[Change] = []
     for one, value in zip(made, answers, strict=True):
         if not one.is_wanted:
+            one.guessed(logs)
             continue
         old = logs.read(one.table, one.name, value, bound.oldest[one.table])
         record = old.record
@@ -135,6 +143,10 @@ def told(changes: Sequence[Change], held: Mapping[Table, Mapping[bytes, Any]]) -
     )
 
 
+def _over(old: Any, change: Change) -> Any:
+    return change.deed.over(old)
+
+
 def _writing(table: Table, key: bytes, changes: list[Change], keys: Keys, logs: Logs) -> Writing | None:
     name = keys.one(table, key)
     seen = logs.known(name)
@@ -143,7 +155,8 @@ def _writing(table: Table, key: bytes, changes: list[Change], keys: Keys, logs: 
     try:
         elements = len(deeds), b"".join([written(deed) for deed in deeds])
         drawn_up = _drawn_up(table, seen, deeds) if seen.size and rule in b"ax" else (0, (0, b""))
-        return Writing(table, key, name, changes, rule, elements, seen, *drawn_up)
+        wanted = table in CONTESTED or any(change.then for change in changes)
+        return Writing(table, key, name, changes, rule, elements, wanted, seen, *drawn_up)
     # A name with half a surrogate pair, a whole number of more than 64 bits.
     except (ValueError, OverflowError):
         logs.unread += 1
@@ -154,10 +167,10 @@ def _ruled(table: Table, deeds: list[Deed], seen: Log) -> tuple[bytes, list[Deed
     """By what rule, and which changes are left to be made."""
     if table is Table.CUTS:
         return b"s" if seen.is_bad else b"n", deeds[:1]
-    last = max((i for i, deed in enumerate(deeds) if type(deed) is Trace), default=-1)
-    if last >= 0:
-        return b"s", deeds[last:]
-    return b"x" if all(type(deed) in _ON_WHAT_IS for deed in deeds) else b"a", deeds
+    kinds = [type(deed) for deed in deeds]
+    if Trace in kinds:
+        return b"s", deeds[len(kinds) - 1 - kinds[::-1].index(Trace) :]
+    return b"x" if _ON_WHAT_IS.issuperset(kinds) else b"a", deeds
 
 
 def _drawn_up(table: Table, seen: Log, deeds: list[Deed]) -> tuple[int, tuple[int, bytes]]:

@@ -139,9 +139,10 @@ _TUPLES = (
     Cached,
     Refreshed,
 )
+_TAGS = {kind: number for number, kind in enumerate(_TUPLES)}
 _OF_TUPLES: Mapping[type, Callable[[Any], Struct]] = {
     kind: defstruct(kind.__name__, [("deed", kind)], array_like=True, frozen=True, tag=number)
-    for number, kind in enumerate(_TUPLES)
+    for kind, number in _TAGS.items()
 }
 _WRITTEN: Mapping[type, Callable[[Any], Struct]] = {
     **_OF_TUPLES,
@@ -171,7 +172,9 @@ def written(deed: Deed) -> bytes:
         OverflowError: Or a whole number of more than 64 bits.
         KeyError: Where it is of no kind that is known here.
     """
-    return _write(_WRITTEN[type(deed)](deed))
+    tag = _TAGS.get(type(deed))
+    # As the class would be written that reads it, which need not be made for that.
+    return _write(_WRITTEN[type(deed)](deed) if tag is None else (tag, deed))
 
 
 def whole(record: Any) -> tuple[int, bytes]:
