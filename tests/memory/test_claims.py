@@ -19,12 +19,17 @@ def changes(*deeds, key=PLACE):
     return Changes(time.time(), tuple(Change(Table.PLACES, key, deed) for deed in deeds))
 
 
-def held(memory):
-    class Asked(Everything):
-        def __init__(self):
-            self.now, self.keys = time.time(), {Table.PLACES: [PLACE, OTHER]}
+class Asked(Everything):
+    def __init__(self):
+        self.now, self.keys = time.time(), {Table.PLACES: [PLACE, OTHER]}
 
-    found = memory.recall(Asked(), PATIENT)[Table.PLACES]
+
+def held(memory):
+    return _held(memory.recall(Asked(), PATIENT))
+
+
+def _held(recollection):
+    found = recollection[Table.PLACES]
     return {key for key, place in found.items() if place.held(time.time())}
 
 
@@ -67,7 +72,7 @@ def test_a_claim_that_was_not_sent_is_not_sent_later(memory, other):
     """It would come after its end, where another thread's trip took that along first."""
     memory._servers = Failing(memory._servers, UnsentError("no connection"), arrives=False)
     memory.record(changes(Seen(time.time()), Claim(HOLDER, time.time())), PATIENT)
-    assert held(memory._local) == {PLACE}
+    assert _held(memory._local.recall(Asked())) == {PLACE}
     memory.record(changes(Release(HOLDER), key=OTHER), PATIENT)
     assert held(other) == set()
     found = other.recall(Everything(time.time()), PATIENT)
