@@ -1,9 +1,11 @@
 """Slow, full, stalled, killed, restarted: no call fails or is late, and the store is used again when it is back."""
 
 import asyncio
+import gc
 import logging
 import threading
 import time
+from functools import partial
 
 import pytest
 from builders import SONNET, usage
@@ -71,11 +73,11 @@ class TestBadDays:
         cache = PromptCache(memory=memory, memory_timeout=DEADLINE)
         cache.settle(cache.prepare(prompt(), SONNET), usage(write=4_000))
         befall(own_server)
-        took = []
-        for n in range(2, 40):
-            took.append(
-                timed(lambda n=n: cache.settle(cache.prepare(prompt(n), SONNET), usage(read=4_000, write=9)))
-            )
+
+        def call(n):
+            cache.settle(cache.prepare(prompt(n), SONNET), usage(read=4_000, write=9))
+
+        took = [timed(partial(call, n)) for n in range(2, 40)]
         assert not memory.is_shared
         assert cache.faults == 0
         assert sorted(took)[-4] < 2 * DEADLINE + SLACK
@@ -107,6 +109,7 @@ class TestBadDays:
                 held = await memory.arecord(step([on(b"%d" % n, Claim(b"x", NOW))]), DEADLINE)
                 assert held[Table.PLACES][b"%d" % n].holder == b"x"
                 await memory.arecall(Asked(Table.PLACES, b"%d" % n), DEADLINE)
+                await asyncio.sleep(0.006)
             stop.set()
             await ticker
             return gaps
@@ -261,4 +264,5 @@ class TestClosing:
         (thread,) = [t for t in threading.enumerate() if t.name == "cachepoint-watching"]
         del memory
 
-        assert waited(lambda: not thread.is_alive())
+        # Errors hold frames in a ring.
+        assert waited(lambda: gc.collect() >= 0 and not thread.is_alive())

@@ -320,7 +320,8 @@ class SharedMemory:
             level,
             "%s is not used for now (%s); the memory of this process answers until it is back",
             repr(self),
-            error if isinstance(error, OSError) else type(error).__name__,
+            # Its traceback would hold this memory as long as somebody keeps the record.
+            str(error) if isinstance(error, OSError) else type(error).__name__,
         )
 
     def _look(self) -> bool:

@@ -57,6 +57,13 @@ SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 _BY_SHA, _WITH_SCRIPT = (b"EVALSHA", SHA), (b"EVAL", SCRIPT)
 
 
+def probing(name: bytes) -> bytes:
+    """Try what every trip does, on a record of nothing that lasts for seconds."""
+    brief = Bounds(dict.fromkeys(TABLES, Limit(1, 0.0, 1))).at(0.0).sent
+    nothing = payload(TABLES[0], b"a", want=True, count=0, elements=b"")
+    return recording([name], brief, [nothing], known=False) + reading_one(name)
+
+
 def command(*arguments: bytes) -> bytes:
     """A command as it goes over the wire."""
     parts = [b"*%d\r\n" % len(arguments)]

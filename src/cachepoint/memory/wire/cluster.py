@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import hiredis
 
 from cachepoint.memory.store.scripts import command, reading_one, recording
-from cachepoint.memory.wire.links import Reply
+from cachepoint.memory.wire.links import OPENING, Reply
 from cachepoint.memory.wire.pools import Pool
 from cachepoint.memory.wire.servers import (
     Answers,
@@ -138,7 +138,7 @@ class Cluster:
         Raises:
             OSError: As `ask`.
         """
-        known = self._known(2 * timeout + _OPENED)
+        known = self._known(2 * timeout + OPENING)
         for pool in set(known.pools):
             name = next(n for i in count() if known.of(n := self._probe + b"%d" % i) is pool)
             probe(pool, name, timeout)
@@ -211,9 +211,6 @@ class Cluster:
                 yield None
             else:
                 raise RefusedError(str(reply))
-
-
-_OPENED = 2.0
 
 
 def _shares(known: Map, trip: Trip, names: Sequence[bytes]) -> dict[Pool, Share]:

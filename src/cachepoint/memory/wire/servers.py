@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import hiredis
 
 from cachepoint.memory.store.keys import Names
-from cachepoint.memory.store.scripts import command, reading, recording
-from cachepoint.memory.wire.links import LateError, Link, Reply
+from cachepoint.memory.store.scripts import probing, reading, recording
+from cachepoint.memory.wire.links import OPENING, LateError, Link, Reply
 from cachepoint.memory.wire.pools import Pool
+
+# What only a server of a cluster says.
+_OF_CLUSTERS = frozenset({"MOVED", "CROSSSLOT"})
 
 
 class RefusedError(ConnectionError):
@@ -22,8 +25,9 @@ class RefusedError(ConnectionError):
     """
 
     def __init__(self, said: str) -> None:
-        super().__init__(f"the server said: {said}")
         self.code = said.partition(" ")[0]
+        hint = "; it is of a cluster: write redis+cluster://" if self.code in _OF_CLUSTERS else ""
+        super().__init__(f"the server said: {said}{hint}")
 
 
 class UnsentError(LateError):
@@ -139,6 +143,9 @@ def borrowed(pool: Pool, timeout: float) -> Link:
         return lent.result(timeout)
     except BaseException as error:
         raise _without(pool, lent, error) from None
+    finally:
+        # Its error holds this frame, and this frame whoever called.
+        del lent
 
 
 async def aborrowed(pool: Pool, timeout: float) -> Link:
@@ -151,6 +158,9 @@ async def aborrowed(pool: Pool, timeout: float) -> Link:
             return await asyncio.shield(asyncio.wrap_future(lent))
     except BaseException as error:
         raise _without(pool, lent, error) from None
+    finally:
+        # Its error holds this frame, and this frame whoever called.
+        del lent
 
 
 def _without(pool: Pool, lent: "Future[Link]", error: BaseException) -> BaseException:
@@ -163,14 +173,11 @@ def _without(pool: Pool, lent: "Future[Link]", error: BaseException) -> BaseExce
 
 
 def probe(pool: Pool, name: bytes, timeout: float) -> None:
-    """See that a server answers, and has room."""
-    link = borrowed(pool, 2 * timeout + _OPENED)
+    """See that a server does what it is asked for, and has room."""
+    link = borrowed(pool, 2 * timeout + OPENING)
     with Lent(pool, link) as lent:
-        lent.replies = link.ask(command(b"SET", name, b"1", b"PX", b"1000"), 1, timeout)
+        lent.replies = link.ask(probing(name), 2, timeout)
     raise_refusal(lent.replies)
-
-
-_OPENED = 2.0
 
 
 def is_unknown(replies: Sequence[Reply]) -> bool:
