@@ -25,7 +25,7 @@ class RedisServer:
         self.port = _free_port()
         self._folder = tempfile.mkdtemp(prefix="cachepoint-redis-")
         self._process: subprocess.Popen[bytes] | None = None
-        self._stalled = False
+        self._watch: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -48,6 +48,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [SERVER or "redis-server", *here, *nothing_kept], stdout=subprocess.DEVNULL
         )
+        self._watch = _ends_with_us(self._process.pid)
         until = time.monotonic() + _SECONDS
         while not self.answers():
             if time.monotonic() > until or self._process.poll() is not None:
@@ -61,10 +62,11 @@ class RedisServer:
         return False
 
     def kill(self) -> None:
-        process, self._process, self._stalled = self._process, None, False
-        if process is not None:
-            process.kill()
-            process.wait()
+        for process in (self._watch, self._process):
+            if process is not None:
+                process.kill()
+                process.communicate()
+        self._watch = self._process = None
 
     def restart(self) -> None:
         self.kill()
@@ -108,6 +110,11 @@ def redis_server() -> Iterator[RedisServer]:
         raise SystemExit(f"{Path(__file__).name}: {MISSING}")
     with RedisServer() as server:
         yield server
+
+
+def _ends_with_us(process: int) -> "subprocess.Popen[bytes]":
+    """Kills a process when ours is gone, however that ends: its input ends then."""
+    return subprocess.Popen(["/bin/sh", "-c", f"read _; kill -9 {process}"], stdin=subprocess.PIPE)
 
 
 def _free_port() -> int:
