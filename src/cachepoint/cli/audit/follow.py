@@ -193,6 +193,8 @@ _ROLES: Mapping[str, tuple[Layer, str]] = {
     "u": ("messages", "user"),
     "a": ("messages", "assistant"),
     "s": ("messages", "system"),
+    # A role that Bedrock does not know.
+    "?": ("messages", ""),
 }
 
 

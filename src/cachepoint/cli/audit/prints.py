@@ -41,6 +41,7 @@ _MEMO_BYTES = 64 << 20
 REPORT = "report"
 # What stands for a block among `roles`: its layer, of a message whose it is.
 _LAYERS = {"tools": "T", "system": "S"}
+_WHOSE = {"user": "u", "assistant": "a", "system": "s"}
 _READ = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 
@@ -126,7 +127,7 @@ class Printer:
             UnusableError: Where its request can't be read.
         """
         priced_as = known_as(call.model, call.base)
-        plain = {**_plain(call, priced_as), "place": place}
+        plain = {**_plain(call, priced_as), "place": _shown(place)}
         if call.row is not None:
             return Print(**plain | _told(call.row, call.sent))
         if call.request is None:
@@ -164,7 +165,7 @@ class Printer:
             "sizes": array("Q", prefix.sizes).tobytes(),
             "paths": array("H", [min(n, 65_535) for b in blocks for n in (b.path[0], b.path[-1])]).tobytes(),
             "kinds": json.dumps([b.kind for b in blocks]),
-            "roles": "".join([_LAYERS.get(b.layer) or b.role[:1] for b in blocks]),
+            "roles": "".join([_LAYERS.get(b.layer) or _WHOSE.get(b.role, "?") for b in blocks]),
             "marks": array("I", [2 * i + (i in longs) for i in hand]).tobytes(),
             "barred": array("I", prefix.barred).tobytes(),
             "turns": joined(question.turns(cut)),
@@ -235,14 +236,14 @@ def _told(row: Row, sent: Sent | None) -> dict[str, Any]:
     full = None if row.cost is None or row.saved is None else plus(row.cost, row.saved)
     told = {
         "dialect": REPORT,
-        "priced_as": row.priced_as,
-        "tier": row.tier,
+        "priced_as": _shown(row.priced_as),
+        "tier": row.tier and _shown(row.tier),
         "cost": None if row.cost is None else str(row.cost),
         "full": None if full is None else str(full),
-        "cause": row.cause,
-        "where": row.where,
+        "cause": row.cause and _shown(row.cause),
+        "where": row.where and _shown(row.where),
         "lost": row.lost,
-        "conversation": row.conversation,
+        "conversation": row.conversation and _shown(row.conversation),
     }
     if sent is None:
         return told
