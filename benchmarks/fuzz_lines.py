@@ -163,9 +163,9 @@ def noised(random: Random, line: bytes) -> bytes:
     return line
 
 
-def line(random: Random, records: tuple[Any, ...] = RECORDS) -> bytes:
-    """A line: right, of odd values, or of bytes that are changed."""
-    record = json.loads(json.dumps(random.choice(records)))
+def line(random: Random, records: tuple[Any, ...] = ()) -> bytes:
+    """A line of any log: right, of odd values, or of bytes that are changed."""
+    record = json.loads(json.dumps(random.choice(records or (*RECORDS, *reports()[:2]))))
     if (kind := random.random()) < 0.05:
         return written(record)
     if kind < 0.7:

@@ -38,8 +38,9 @@ from cachepoint import CachePolicy, PromptCache, Usage
 from cachepoint.aws import bodies
 from cachepoint.cli import build
 from cachepoint.cli.audit.formats import calls
-from cachepoint.cli.audit.formats.logged import UnusableError
-from cachepoint.cli.audit.prints import Printer
+from cachepoint.cli.audit.formats.logged import Logged, UnusableError
+from cachepoint.cli.audit.prints import Print, Printer
+from cachepoint.cli.audit.replay import _Player
 from cachepoint.cli.audit.sources import Bodies, lines
 from cachepoint.cli.check.rules import Checked, findings
 from cachepoint.cli.check.saved import load
@@ -93,11 +94,32 @@ def read_log(line: bytes) -> None:
         if isinstance(found, UnusableError):
             continue
         with suppress(UnusableError):
-            printer.of(found, "log:1")
+            _tabled(printer.of(found, "log:1"))
+
+
+def _tabled(made: Print) -> None:
+    """As a row of a table takes it: text in UTF-8, numbers of 64 bits."""
+    for value in made:
+        if isinstance(value, str):
+            value.encode()
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise Wrong(f"{value} has no place in a table")
 
 
 def _no_body(address: str) -> bytes:
     raise UnusableError("its body is in a file that is not here")
+
+
+class Replaying:
+    """Plays what a log tells, as `audit --replay` does."""
+
+    def __init__(self) -> None:
+        self._player = _Player()
+
+    def __call__(self, line: bytes) -> None:
+        for found in calls(line, _no_body):
+            if isinstance(found, Logged):
+                self._player.play(found)
 
 
 class InFile:
@@ -379,7 +401,8 @@ def command(random: Random) -> tuple[str, list[str], bytes, bytes]:
 def readers() -> tuple[Reader, ...]:
     emulated = Emulated()
     return (
-        Reader("logs", 250, fuzz_lines.line, read_log),
+        Reader("logs", 240, fuzz_lines.line, read_log),
+        Reader("replay", 10, fuzz_lines.line, Replaying()),
         Reader("files", 60, fuzz_lines.packed, InFile(read_lines, ".gz")),
         Reader("reports", 100, report_lines, read_reports),
         Reader("saved", 40, fuzz_lines.request, InFile(read_saved, ".json")),

@@ -292,3 +292,36 @@ def test_the_events_of_a_run_are_no_records_of_their_own():
     }
     (call,) = calls(json.dumps(run).encode(), None)
     assert (call.model, call.first_token) == ("us.amazon.nova-pro-v1:0", 1.0)
+
+
+@pytest.mark.parametrize("role", ["tool", "User", "", "\ud800", "\u6771"], ids=ascii)
+def test_a_role_that_bedrock_does_not_know_stops_nothing(role, records, tmp_path):
+    """One record in a log; what it changed against the next one is looked for all the same."""
+    desk = next(one for one in records if len(one["input"]["inputBodyJson"]["messages"]) > 1)
+    said = desk["input"]["inputBodyJson"]
+    rows = []
+    for n in range(3):
+        messages = [{**m, "role": role if i == 1 else m["role"]} for i, m in enumerate(said["messages"])]
+        body = {**said, "system": [{"text": f"It is 10:0{n}. " * 900}], "messages": messages}
+        rows.append(
+            {
+                **desk,
+                "timestamp": f"2026-10-01T10:00:0{n}Z",
+                "input": {**desk["input"], "inputBodyJson": body},
+            }
+        )
+    path = tmp_path / "log.json"
+    path.write_text(lines(rows))
+    assert audit(path).scanned.calls == 3
+
+
+@pytest.mark.parametrize("name", ["priced_as", "tier", "conversation"])
+def test_a_report_with_half_a_surrogate_pair_is_read(name, tmp_path):
+    """JSON allows it, and a table's text is UTF-8."""
+    path = tmp_path / "calls.jsonl"
+    observe = observers.jsonl(path)
+    for report in talk(3):
+        observe(report)
+    rows = [{**json.loads(line), name: "half \ud800"} for line in path.read_text().splitlines()]
+    path.write_text(lines(rows))
+    assert audit(path).scanned.calls == len(rows)

@@ -177,3 +177,35 @@ def told(minute, number):
         "operation": "Converse",
         "modelId": str(number),
     }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"messages": "words"},
+        {"messages": [{"role": "user", "content": [{"text": {"a": 1}}]}]},
+        {"messages": [{"role": "\ud800", "content": [{"text": "a"}]}]},
+        {"system": [{"document": None}], "messages": [{"role": "user", "content": [{"text": "a"}]}]},
+        {"system": [{"document": {"format": "pdf", "source": {"bytes": 3}}}], "messages": []},
+        {"messages": [{"role": "user", "content": 7}]},
+    ],
+    ids=["words", "a dict", "half a pair", "None", "a number of bytes", "a number"],
+)
+def test_a_request_that_is_none_is_skipped(given, tmp_path):
+    """What the count of the log says it cannot use is in it the second time, too."""
+    asked = {"messages": [{"role": "user", "content": [{"text": "Where?"}]}]}
+    rows = [
+        {
+            "timestamp": f"2026-10-01T10:00:0{n}Z",
+            "accountId": ACCOUNT,
+            "operation": "Converse",
+            "modelId": "us.anthropic.claude-sonnet-4-6",
+            "input": {"inputBodyJson": body, "inputTokenCount": 5_000},
+            "output": {"outputBodyJson": {"usage": {"inputTokens": 5_000, "outputTokens": 1}}},
+        }
+        for n, body in enumerate((asked, given, asked))
+    ]
+    path = tmp_path / "log.json"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    replayed = duck.run(Plan.of([path], replay=True), workers=1).replayed
+    assert (replayed.calls, replayed.skipped) == (2, 1)

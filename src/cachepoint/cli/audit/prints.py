@@ -127,7 +127,7 @@ class Printer:
             UnusableError: Where its request can't be read.
         """
         priced_as = known_as(call.model, call.base)
-        plain = {**_plain(call, priced_as), "place": place}
+        plain = {**_plain(call, priced_as), "place": _shown(place)}
         if call.row is not None:
             return Print(**plain | _told(call.row, call.sent))
         if call.request is None:
@@ -236,14 +236,14 @@ def _told(row: Row, sent: Sent | None) -> dict[str, Any]:
     full = None if row.cost is None or row.saved is None else plus(row.cost, row.saved)
     told = {
         "dialect": REPORT,
-        "priced_as": row.priced_as,
-        "tier": row.tier,
+        "priced_as": _shown(row.priced_as),
+        "tier": row.tier and _shown(row.tier),
         "cost": None if row.cost is None else str(row.cost),
         "full": None if full is None else str(full),
-        "cause": row.cause,
-        "where": row.where,
+        "cause": row.cause and _shown(row.cause),
+        "where": row.where and _shown(row.where),
         "lost": row.lost,
-        "conversation": row.conversation,
+        "conversation": row.conversation and _shown(row.conversation),
     }
     if sent is None:
         return told

@@ -27,13 +27,13 @@ from cachepoint.core.call import Call
 from cachepoint.core.models.rules import known_as, rules_for
 from cachepoint.core.policy import CachePolicy
 from cachepoint.core.prompt.dialects import DIALECTS
-from cachepoint.emulator import CacheEngine, Outcome, Scope, default_sizer, read_prompt, resolve
+from cachepoint.emulator import CacheEngine, ModelRules, Outcome, Scope, default_sizer, read_prompt, resolve
 from cachepoint.emulator.service.dialects.messages import MESSAGES
 from cachepoint.emulator.service.dialects.nova import NOVA
 
 # Waiting for another call would change the times that were logged.
 _POLICY = CachePolicy(fan_out="off")
-_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 _PLAIN: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "converse": dict,
     "messages": MESSAGES.plain,
@@ -161,20 +161,37 @@ class _Player:
             return
         self.settle(call.at)
         self.now = call.at
-        bare = DIALECTS[call.dialect].write(call.request, {}, None, {})
-        planned = self._cache.prepare(bare, model, dialect=call.dialect, region=call.region)
-        try:
-            prompt = read_prompt(_PLAIN[call.dialect](planned.request), rules)
-        except _UNREADABLE:
-            self._cache.abandon(planned)
-            self.found.skipped += 1
+        planned = self._planned(call, model)
+        outcome = None if planned is None else self._met(call, planned.request, rules, call.usage.input_tokens)
+        if planned is None or outcome is None:
+            self._skip(planned)
             return
-        sizes = _scaled(default_sizer(prompt, rules), call.usage.input_tokens)
-        outcome = self._engine.begin(prompt, rules, Scope(call.model, call.region, call.dialect), sizes)
         usage = _usage(outcome, call.usage.output_tokens)
         self.found.add(call, usage)
         answered = call.at + call.lag, self.found.calls, planned, outcome, _answer(usage, call.dialect)
         heapq.heappush(self._open, answered)
+
+    def _planned(self, call: Logged, model: str) -> Call | None:
+        """The call without the checkpoints that it had, planned anew; None where its request is none."""
+        try:
+            bare = DIALECTS[call.dialect].write(call.request, {}, None, {})
+        except _UNREADABLE:
+            return None
+        return self._cache.prepare(bare, model, dialect=call.dialect, region=call.region)
+
+    def _met(self, call: Logged, request: Mapping[str, Any], rules: ModelRules, total: int) -> Outcome | None:
+        """What the local Bedrock's cache makes of a request; None where it is none that it takes."""
+        try:
+            prompt = read_prompt(_PLAIN[call.dialect](request), rules)
+            sizes = _scaled(default_sizer(prompt, rules), total)
+            return self._engine.begin(prompt, rules, Scope(call.model, call.region, call.dialect), sizes)
+        except _UNREADABLE:
+            return None
+
+    def _skip(self, planned: Call | None) -> None:
+        self.found.skipped += 1
+        if planned is not None:
+            self._cache.abandon(planned)
 
     def settle(self, until: float) -> None:
         """Let those calls be answered that were by then."""
