@@ -44,6 +44,7 @@ NOT_RUN = {
         "make demo     # an agent, a chat, documents and few-shot examples, without and with cachepoint",
     ),
     ("CONTRIBUTING.md", "make test      # makes .venv and runs the tests, on all cores"),
+    ("docs/doctor.md", "$ cachepoint doctor --model us.anthropic.claude-sonnet-4-6 --aws"),
     ("docs/observability.md", "from cachepoint import observers"),
     ("docs/policy.md", "$ CACHEPOINT_MODE=off python app.py"),
     (
