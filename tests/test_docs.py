@@ -49,6 +49,7 @@ NOT_RUN = {
         "docs/memory.md",
         "$ CACHEPOINT_MEMORY=redis://127.0.0.1:6379/0 CACHEPOINT_KEY=5e5e… gunicorn app:app",
     ),
+    ("docs/doctor.md", "$ cachepoint doctor --model us.anthropic.claude-sonnet-4-6 --aws"),
     ("docs/observability.md", "from cachepoint import observers"),
     ("docs/policy.md", "$ CACHEPOINT_MODE=off python app.py"),
     (

@@ -3,6 +3,8 @@ import json
 import re
 import shlex
 from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from cachepoint import Usage
 from cachepoint.cli import build
 from cachepoint.core.accounting import pricing
+from cachepoint.reporting.levers import first_token
 
 DOCS = Path(__file__).parents[2] / "docs" / "savings.md"
 CHATBOT = shlex.split(
@@ -245,14 +248,113 @@ def test_measured_usage_in_other_shapes(tmp_path):
     )
     assert said["calls"] == 4
     assert said["after"]["reads"] == pytest.approx(4 * 4_000 * 0.3 / 1e6)
-    assert [way["name"] for way in said["ways"]][2:] == ["Nova 2 Lite", "Nova 2 Lite, same reads", "batch"]
+    assert [way["name"] for way in said["ways"]][2:] == [
+        "Nova 2 Lite",
+        "Nova 2 Lite, same reads",
+        "Nova 2 Lite, batch",
+        "batch",
+    ]
     assert any("carry no times" in note for note in said["notes"])
 
 
-def test_the_pricing_modes():
+def test_the_levers_and_what_stacks_with_what():
     rows = [line.split()[0] for line in shown("--table").splitlines() if line[:1].strip()]
-    assert {"on-demand", "+", "batch", "provisioned"} <= set(rows)
-    assert len(json.loads(shown("--table", "--json"))["modes"]) == 4
+    assert {"on-demand", "caching", "batch", "provisioned", "smaller", "flex", "priority"} <= set(rows)
+    modes = {mode["name"]: mode for mode in json.loads(shown("--table", "--json"))["modes"]}
+    assert len(modes) == 7
+    assert {one["name"] for one in modes["caching"]["excludes"]} == {"batch", "provisioned"}
+    assert {one["name"] for one in modes["caching"]["stacks_with"]} == {"smaller model", "flex", "priority"}
+    for mode in modes.values():
+        assert mode["source"]
+        assert all(pair["why"] and pair["source"] for pair in mode["stacks_with"] + mode["excludes"])
+
+
+LEVERS = (
+    *("--requests", 200_000, "--prefix", 4_000, "--user", 500, "--output", 400, "--credits", 1_000),
+    *("--model", "us.amazon.nova-pro-v1:0", "--smaller", "us.amazon.nova-2-lite-v1:0"),
+    *("--provisioned-hourly", 20, "--date", "2026-11-22"),
+)
+
+
+def test_all_levers_of_one_workload_in_one_table():
+    """Which stack and which exclude one another, how long the credits last under each, and which costs least."""
+    said = figures(*LEVERS)
+    ways = {way["name"]: way for way in said["ways"]}
+    held = {frozenset(way["levers"]) for way in ways.values()}
+    excluded = {frozenset(two) for two in said["exclude_one_another"]}
+    assert not [one for one in held if any(two <= one for two in excluded)]
+    pairs = {frozenset(two) for one in held for two in combinations(sorted(one), 2)}
+    alone = {lever for one in held for lever in one}
+    assert alone == {"caching", "flex", "priority", "smaller model", "batch", "provisioned"}
+    # Every two of them are in one row, or exclude one another; but what a unit of the smaller model costs.
+    apart = {frozenset({"provisioned", "smaller model"})}
+    assert pairs | excluded | apart == {frozenset(two) for two in combinations(sorted(alone), 2)}
+
+    plain, cached = ways["no cache"]["total"], ways["cache, 5m"]["total"]
+    assert ways["flex"]["total"] == pytest.approx(plain / 2)
+    assert ways["flex, 5m"]["total"] == pytest.approx(cached / 2)
+    assert ways["priority, 5m"]["total"] == pytest.approx(cached * 1.75)
+    assert ways["Nova 2 Lite, batch"]["total"] == pytest.approx(ways["Nova 2 Lite"]["total"] / 2)
+    assert all(way["months_of_credits"] == round(1_000 / way["total"], 2) for way in ways.values())
+    (cheapest,) = (way for way in ways.values() if way["costs_least"])
+    assert cheapest["total"] == min(way["total"] for way in ways.values())
+    assert cheapest["note"].startswith("costs least")
+
+
+def test_the_table_of_levers_says_what_excludes_what():
+    words = " ".join(shown(*LEVERS).split())
+    assert "Of these exclude one another: caching and batch, caching and provisioned, batch and" in words
+    assert words.count("costs least") == 1
+    assert "flex, 5m" in words
+
+
+def test_no_tier_is_made_up():
+    """Sonnet has none; of prices that are given none is known."""
+    names = [
+        way["name"] for way in figures("--requests", 1_000, "--prefix", 4_000, "--model", SONNET)["ways"]
+    ]
+    assert names == ["no cache", "cache, 5m", "cache, 1h", "batch"]
+    given = (
+        "--requests",
+        1_000,
+        "--model",
+        "us.amazon.nova-pro-v1:0",
+        "--input-price",
+        1,
+        "--output-price",
+        2,
+    )
+    assert "flex" not in [way["name"] for way in figures(*given)["ways"]]
+
+
+def test_the_first_token_is_an_estimate_with_its_source():
+    words = " ".join(shown(*CHATBOT).split())
+    assert "First token, an estimate: after 1.00 s, 0.80 s where the prefix is read." in words
+    assert 'Anthropic, "Prompt caching with Claude" (2024-08-14) measured of Claude, not on Bedrock' in words
+    said = figures(*CHATBOT)["first_token_estimate"]
+    assert (said["fresh_seconds"], said["read_seconds"], said["checked"]) == (0.995, 0.795, "2024-08-14")
+    assert "First token" not in shown("--requests", 1_000, "--model", SONNET, "--prefix", 500)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fresh", "read"), [(10_000, "1.6", "1.1"), (100_000, "11.5", "2.4"), (20_000, "2.7", None)]
+)
+def test_the_estimate_goes_through_what_was_measured(tokens, fresh, read):
+    seen = first_token(tokens, tokens)
+    assert seen.fresh == pytest.approx(Decimal(fresh))
+    assert read is None or seen.read == pytest.approx(Decimal(read))
+    assert seen.read < seen.fresh
+    assert first_token(tokens, 0).read == first_token(tokens, 0).fresh
+
+
+def test_a_measured_call_in_a_tier_is_priced_by_it(tmp_path):
+    """As its own report priced it."""
+    nova = "us.amazon.nova-pro-v1:0"
+    lines = [report(READ, 1, nova), report(READ, 2, nova) | {"tier": "flex"}]
+    usual, flex = (
+        figures("--from", lines_of(tmp_path / "c.jsonl", line))["after"]["total"] for line in lines
+    )
+    assert flex == pytest.approx(usual / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +434,7 @@ def test_c7_a_profile_that_hides_its_model_is_refused():
         ([], "cache, 5m"),
         (["--rate", 5], "batch"),
         (["--provisioned-hourly", 0.5], "provisioned"),
-        (["--model", SONNET, "--smaller", "global.amazon.nova-2-lite-v1:0"], "Nova 2 Lite, 5m"),
+        (["--model", SONNET, "--smaller", "global.amazon.nova-2-lite-v1:0"], "Nova 2 Lite, batch"),
     ],
 )
 def test_c8_costs_least_stands_on_the_cheapest_row(args, cheapest):

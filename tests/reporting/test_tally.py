@@ -221,7 +221,7 @@ def test_the_table_says_it_all():
     assert "expired: 1 call, 3,500 tokens lost" in shown
     assert "1 calls are not in the money" in shown
     assert "re-write factor" in shown
-    assert "streams began after 0.50 s (median of misses)" in shown
+    assert "stream that did not read began after 0.50 s" in shown
     assert as_table(tally()) == "no calls"
 
 

@@ -78,8 +78,8 @@ def test_the_time_to_the_first_token_is_by_whether_a_stream_read():
 
     assert counted.first_tokens == FirstTokens(hits=pytest.approx(0.3), misses=1.5)
     assert str(counted).splitlines()[-2:] == [
-        "streams began after 0.30 s (median of hits)",
-        "streams began after 1.50 s (median of misses)",
+        "2 streams that read began after 0.30 s, of 95 input tokens (medians)",
+        "1 stream that did not read began after 1.50 s, of 95 input tokens; those that read 80% sooner",
     ]
 
 

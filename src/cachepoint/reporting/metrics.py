@@ -1,7 +1,7 @@
 """What the tokens of many calls say besides money."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from cachepoint.core.accounting.usage import Usage
@@ -44,16 +44,45 @@ def quota_tokens(usage: Usage, output_burndown: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class FirstTokens:
-    """Median seconds to the first token of a stream; None where there was no such call."""
+    """Median seconds to the first token of a stream; None where there was no such call.
+
+    Attributes:
+        hits: Of streams that read from the cache.
+        misses: Of those that did not.
+        hit_streams: How many read.
+        miss_streams: How many did not.
+        hit_tokens: The median of the input tokens of those that read; 0 where there were none.
+        miss_tokens: The same of those that did not: where they are far apart, so are the seconds.
+    """
 
     hits: float | None
     misses: float | None
+    hit_streams: int = field(default=0, compare=False)
+    miss_streams: int = field(default=0, compare=False)
+    hit_tokens: int = field(default=0, compare=False)
+    miss_tokens: int = field(default=0, compare=False)
+
+    @property
+    def sooner(self) -> float | None:
+        """The share of the seconds that reading spared; negative where it began later; None: not known."""
+        if self.hits is None or not self.misses:
+            return None
+        return 1 - self.hits / self.misses
 
     def words(self) -> Iterator[str]:
-        """What is known, in words."""
-        for kind, seconds in (("hits", self.hits), ("misses", self.misses)):
-            if seconds is not None:
-                yield f"streams began after {seconds:.2f} s (median of {kind})"
+        """What was measured, in words: hits against fresh."""
+        if self.hits is not None:
+            yield f"{_began(self.hit_streams, 'read', self.hits, self.hit_tokens)} (medians)"
+        if self.misses is not None:
+            share = self.sooner
+            word = "sooner" if share is None or share >= 0 else "later"
+            against = "" if share is None else f"; those that read {abs(share):.0%} {word}"
+            yield f"{_began(self.miss_streams, 'did not read', self.misses, self.miss_tokens)}{against}"
+
+
+def _began(streams: int, did: str, seconds: float, tokens: int) -> str:
+    plural = "" if streams == 1 else "s"
+    return f"{streams:,} stream{plural} that {did} began after {seconds:.2f} s, of {tokens:,} input tokens"
 
 
 def first_tokens(calls: Iterable[tuple[Usage, float | None]]) -> FirstTokens:
@@ -62,6 +91,17 @@ def first_tokens(calls: Iterable[tuple[Usage, float | None]]) -> FirstTokens:
     Args:
         calls: The usage of each call and its seconds to the first token; None where that was not timed.
     """
-    timed = [(bool(usage.read_tokens), seconds) for usage, seconds in calls if seconds is not None]
-    by = {hit: [seconds for was, seconds in timed if was is hit] for hit in (True, False)}
-    return FirstTokens(*(median(by[hit]) if by[hit] else None for hit in (True, False)))
+    timed = [(usage, seconds) for usage, seconds in calls if seconds is not None]
+    hits = [one for one in timed if one[0].read_tokens]
+    misses = [one for one in timed if not one[0].read_tokens]
+    return FirstTokens(
+        _seconds(hits), _seconds(misses), len(hits), len(misses), _tokens(hits), _tokens(misses)
+    )
+
+
+def _seconds(timed: Sequence[tuple[Usage, float]]) -> float | None:
+    return median(seconds for _, seconds in timed) if timed else None
+
+
+def _tokens(timed: Sequence[tuple[Usage, float]]) -> int:
+    return round(median(usage.input_tokens for usage, _ in timed)) if timed else 0

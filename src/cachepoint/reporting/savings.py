@@ -25,9 +25,6 @@ LOSSES_A_DAY = Decimal(12)
 """How often a live entry is lost to something else than idleness: another Region behind a profile, an
 eviction, a deployment that changes the prompt. An assumption, not a measurement: one every two hours."""
 
-BATCH_FACTOR = Decimal("0.5")
-"""Batch inference costs half of on-demand, and caches nothing (AWS pricing and user guide, 2026-11)."""
-
 MOST = 10**12
 """What a figure of a workload may be: every sum made of it can be printed."""
 

@@ -7,18 +7,23 @@ from typing import Any
 from cachepoint.cli.savings.figures import an_hour, rate
 from cachepoint.core.accounting.pricing import Amounts, Rates
 from cachepoint.core.models.rules import Ttl
-from cachepoint.reporting.savings import BATCH_FACTOR, HOURS_A_MONTH
+from cachepoint.reporting.levers import excluded, levers
+from cachepoint.reporting.savings import HOURS_A_MONTH
 
 SAME_TOKENS = "the same tokens; tokenizers differ"
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to run the workload, in US dollars."""
+    """One way to run the workload, in US dollars.
+
+    `levers` are those of levers.toml that it has at once.
+    """
 
     name: str
     total: Decimal
     note: str = ""
+    levers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -59,10 +64,14 @@ class Answer:
             return None
         return self.budget / total * self.hours / HOURS_A_MONTH
 
+    @property
+    def cheapest(self) -> Way:
+        """The way that costs least; of equally cheap ones the first."""
+        return min(self.ways, key=lambda one: one.total)
+
     def note(self, way: Way) -> str:
         """What is said of a way; of equally cheap ones the first costs least."""
-        cheapest = way is min(self.ways, key=lambda one: one.total)
-        return "; ".join(filter(None, ("costs least" if cheapest else "", way.note)))
+        return "; ".join(filter(None, ("costs least" if way is self.cheapest else "", way.note)))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: dollars as numbers, to a millionth."""
@@ -83,7 +92,13 @@ class Answer:
 
     def _way(self, way: Way) -> dict[str, Any]:
         months = self.months(way.total)
-        known = {"name": way.name, "total": rounded(way.total), "note": self.note(way)}
+        known = {
+            "name": way.name,
+            "total": rounded(way.total),
+            "note": self.note(way),
+            "levers": list(way.levers),
+            "costs_least": way is self.cheapest,
+        }
         return known if months is None else {**known, "months_of_credits": rounded(months, 2)}
 
 
@@ -97,8 +112,9 @@ def add_levers(answer: Answer, hourly: Decimal | None, budget: Decimal | None) -
     """
     bills = {"before": answer.before.total, "after": answer.after.total}
     answer.budget = budget
-    answer.ways.append(Way("batch", bills["before"] * BATCH_FACTOR, "half price, caches nothing"))
+    answer.ways.append(in_batch("batch", bills["before"]))
     if answer.hours is None:
+        _add_excluded(answer)
         answer.notes.append("The calls carry no times: with --requests a month's figures can be told.")
         return
     limits = {name: total / answer.hours for name, total in bills.items()}
@@ -110,10 +126,35 @@ def add_levers(answer: Answer, hourly: Decimal | None, budget: Decimal | None) -
     )
     if hourly is not None:
         total = hourly * answer.hours
-        answer.ways.append(Way("provisioned", total, f"{answer.hours:,.0f} hours at {rate(hourly)}"))
+        note = f"{answer.hours:,.0f} hours at {rate(hourly)}"
+        answer.ways.append(Way("provisioned", total, note, ("provisioned",)))
         answer.facts["provisioned_break_even_requests"] = {
             name: rounded(answer.requests * total / bill, 0) if bill else None for name, bill in bills.items()
         }
+
+    _add_excluded(answer)
+
+
+def in_batch(name: str, total: Decimal, *others: str) -> Way:
+    """What batch inference costs.
+
+    Args:
+        name: What it is called.
+        total: The bill on demand, without a cache.
+        others: The levers that it has besides.
+    """
+    times = levers()["batch"].times or Decimal(1)
+    return Way(name, total * times, "half price, caches nothing", ("batch", *others))
+
+
+def _add_excluded(answer: Answer) -> None:
+    """Say which of the levers here can't be had together, where it is more than batch and caching."""
+    here = dict.fromkeys(lever for way in answer.ways for lever in way.levers)
+    found = excluded(here)
+    answer.facts["exclude_one_another"] = [list(pair.both) for pair in found]
+    if len(found) > 1:
+        named = ", ".join(" and ".join(pair.both) for pair in found)
+        answer.notes.append(f"Of these exclude one another: {named} (cachepoint savings --table).")
 
 
 def rounded(value: Decimal, places: int = 6) -> float:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from cachepoint.cli.savings.answers import SAME_TOKENS, Answer, Way, rounded
+from cachepoint.cli.savings.answers import SAME_TOKENS, Answer, Way, in_batch, rounded
 from cachepoint.cli.savings.figures import count, rate, span
 from cachepoint.cli.savings.offers import Offer
 from cachepoint.core.accounting.pricing import RATES, Rates
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 from cachepoint.reporting import savings
+from cachepoint.reporting.levers import first_token, measured_first_tokens
 from cachepoint.reporting.savings import Bill, Workload
 
 Bills = Mapping[Ttl | None, Bill]
@@ -40,15 +41,25 @@ def estimated(workload: Workload, offer: Offer, other: Offer | None, ttl: Ttl | 
         rates=rates,
         ttl=bill.ttl,
         arithmetic=_arithmetic(workload, rates, bill, _cached(workload, offer)),
-        ways=[_way(option) for option in bills.values()]
-        + ([] if other is None else _smaller(workload, other)),
-        notes=[*(f"{limit}." for limit in limits), *_arrivals(workload, bill), *_pays(rates, bills, best)],
-        facts=_facts(workload, rates, bills, bill),
+        ways=[
+            *(_way(option) for option in bills.values()),
+            *(way for tier in offer.tiers for way in _others(workload, tier, str(tier.tier), str(tier.tier))),
+            *([] if other is None else _smaller(workload, other)),
+        ],
+        notes=[
+            *(f"{limit}." for limit in limits),
+            *_arrivals(workload, bill),
+            *_pays(rates, bills, best),
+            *_begins(workload, bill, _cached(workload, offer)),
+        ],
+        facts=_facts(workload, rates, bills, bill) | _first_token(workload, _cached(workload, offer)),
     )
 
 
 def _way(bill: Bill) -> Way:
-    return Way("no cache" if bill.ttl is None else f"cache, {bill.ttl}", bill.total)
+    if bill.ttl is None:
+        return Way("no cache", bill.total)
+    return Way(f"cache, {bill.ttl}", bill.total, levers=("caching",))
 
 
 def _cached(workload: Workload, offer: Offer) -> int:
@@ -147,7 +158,41 @@ def _facts(workload: Workload, rates: Rates, bills: Bills, bill: Bill) -> dict[s
 
 
 def _smaller(workload: Workload, other: Offer) -> list[Way]:
+    """A smaller model, and what can be had with it."""
+    ways = _others(workload, other, other.name, "smaller model")
+    for tier in other.tiers:
+        ways += _others(workload, tier, f"{other.name}, {tier.tier}", "smaller model", str(tier.tier))
+    return [*ways, in_batch(f"{other.name}, batch", ways[0].total, "smaller model")]
+
+
+def _others(workload: Workload, other: Offer, name: str, *levers: str) -> list[Way]:
+    """Another model or tier without a cache and with the one that costs least."""
     bills, limits = _bills(workload, other, other.needed(workload.prefix + workload.user))
     best = savings.cheapest(bills)
-    bare = Way(other.name, bills[None].total, limits[0] if limits and best.ttl is None else SAME_TOKENS)
-    return [bare] if best.ttl is None else [bare, Way(f"{other.name}, {best.ttl}", best.total, *limits)]
+    said = limits[0] if limits and best.ttl is None else SAME_TOKENS if "smaller model" in levers else ""
+    bare = Way(name, bills[None].total, said, levers)
+    if best.ttl is None:
+        return [bare]
+    return [bare, Way(f"{name}, {best.ttl}", best.total, "; ".join(limits), (*levers, "caching"))]
+
+
+def _begins(workload: Workload, bill: Bill, cached: int) -> list[str]:
+    """What caching does to the time to the first token, as far as anybody published it."""
+    if bill.ttl is None or not cached:
+        return []
+    seen = first_token(workload.prefix + workload.user, cached)
+    what = f"First token, an estimate: after {seen.fresh:.2f} s, {seen.read:.2f} s where the prefix is read."
+    why = f"It is drawn from what {seen.source} ({seen.checked}) measured of Claude, not on Bedrock:"
+    return [f"{what} {why} {measured_first_tokens()}. What your streams do says cachepoint report."]
+
+
+def _first_token(workload: Workload, cached: int) -> dict[str, Any]:
+    seen = first_token(workload.prefix + workload.user, cached)
+    return {
+        "first_token_estimate": {
+            "fresh_seconds": rounded(seen.fresh, 3),
+            "read_seconds": rounded(seen.read, 3),
+            "source": seen.source,
+            "checked": seen.checked,
+        }
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cachepoint.cli.lines import MOST, Lines, opened
-from cachepoint.cli.savings.answers import SAME_TOKENS, Answer, Way
+from cachepoint.cli.savings.answers import SAME_TOKENS, Answer, Way, in_batch
 from cachepoint.cli.savings.figures import span
 from cachepoint.cli.savings.offers import Offer
 from cachepoint.core.accounting.usage import Shape, Usage
@@ -25,11 +25,12 @@ _SHAPES: tuple[tuple[str, Shape], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCall:
-    """One line. `at`: seconds since 1970; each is None where the line does not say."""
+    """One line. `at`: seconds since 1970; `tier`: by Bedrock's names; None where the line does not say."""
 
     usage: Usage | None
     model: str | None
     at: float | None
+    tier: str | None = None
 
 
 def measured(path: Path, offer: Offer, other: Offer | None, requests: int | None) -> Answer:
@@ -52,7 +53,7 @@ def measured(path: Path, offer: Offer, other: Offer | None, requests: int | None
     with opened(path) as text:
         for call in lines.parsed(text, _call):
             tokens = 0 if call.usage is None else call.usage.input_tokens
-            rates = offer.rates(tokens, call.model, call.at)
+            rates = offer.rates(tokens, call.model, call.at, call.tier)
             if not made.add(call.usage, rates, call.at) and call.usage is not None:
                 unknown.add(str(call.model))
             elif other is not None:
@@ -63,8 +64,11 @@ def measured(path: Path, offer: Offer, other: Offer | None, requests: int | None
     answer = _answer(made, factor, requests is not None)
     answer.facts["lines_that_are_no_calls"] = lines.skipped
     if other is not None:
-        answer.ways.append(Way(other.name, cheaper.before.total * factor, SAME_TOKENS))
-        answer.ways.append(Way(f"{other.name}, same reads", cheaper.after.total * factor))
+        bare, smaller = cheaper.before.total * factor, "smaller model"
+        answer.ways.append(Way(other.name, bare, SAME_TOKENS, (smaller,)))
+        cached = cheaper.after.total * factor
+        answer.ways.append(Way(f"{other.name}, same reads", cached, levers=(smaller, "caching")))
+        answer.ways.append(in_batch(f"{other.name}, batch", bare, smaller))
     if lines.skipped:
         answer.notes.append(f"{lines}.")
     if unknown:
@@ -90,7 +94,10 @@ def _call(line: Mapping[str, Any]) -> MeasuredCall:
     model = line.get("priced_as") or line.get("model_id") or line.get("modelId")
     if not isinstance(model, str | None):
         raise TypeError("the model's id is no text")
-    return MeasuredCall(_usage(line), model, _when(line.get("started") or line.get("timestamp")))
+    tier = line.get("tier")
+    if not isinstance(tier, str | None):
+        raise TypeError("the service tier is no text")
+    return MeasuredCall(_usage(line), model, _when(line.get("started") or line.get("timestamp")), tier)
 
 
 def _usage(line: Mapping[str, Any]) -> Usage | None:
@@ -138,7 +145,7 @@ def _answer(made: Measured, factor: Decimal, monthly: bool) -> Answer:
         after=after,
         hours=Decimal(HOURS_A_MONTH) if monthly else made.hours,
         arithmetic={name: f"{n * factor:,.0f} tokens" for name, n in _tokens(made.tokens).items()},
-        ways=[Way("no cache", before.total), Way("as measured", after.total)],
+        ways=[Way("no cache", before.total), Way("as measured", after.total, levers=("caching",))],
         facts={"calls": made.calls, "unpriced_calls": made.unpriced, "lines_without_usage": made.without},
     )
 

@@ -1,37 +1,51 @@
-"""The ways to pay for a model, and what stacks with what."""
+"""The levers, and what stacks with what."""
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from cachepoint.reporting.levers import Lever, Pair, levers, pairs_of
 
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """One way to pay for a model, and where that is written."""
-
-    name: str
-    price: str
-    caching: str
-    batch: str
-    geo: str
-    source: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The mode for JSON."""
-        return asdict(self)
-
-
-# pricing: aws.amazon.com/bedrock/pricing; guide: "prompt caching" in the Bedrock user guide, which names no
-# caching for batch and calls it "on-demand only"; both as of 2026-11.
-MODES: tuple[Mode, ...] = (
-    Mode("on-demand", "the list", "see next", "no", "+10 %, GovCloud +20 %", "pricing"),
-    Mode("+ caching", "reads 0.025-0.25 of input, writes 1.25, 1h 2, Nova 1", "-", "no", "same", "pricing"),
-    Mode("batch", "half of on-demand", "no", "-", "same", "guide"),
-    Mode("provisioned", "an hourly price", "no", "no", "no figure known", "guide"),
-)
-
+HEADS = ("lever", "price", "stacks with", "excludes", "geography")
 STACKS = """\
-Caching stacks with a geography's premium, with cross-region profiles and with \
-service tiers (Nova: flex 0.5, priority 1.75, reads too). It does not stack with \
-batch or provisioned throughput.
-pricing: aws.amazon.com/bedrock/pricing; guide: "Prompt caching" in the Amazon \
-Bedrock user guide; both as of 2026-11."""
+Caching also stacks with a geography's premium and with cross-region profiles; these \
+exclude provisioned throughput (guide: cross-region-inference)."""
+
+
+def cells(lever: Lever) -> tuple[str, ...]:
+    """A lever's row."""
+    stacks, excludes = (_names(lever.name, stack=stack) for stack in (True, False))
+    return lever.name, lever.price, stacks, excludes, lever.geography
+
+
+def _names(name: str, *, stack: bool) -> str:
+    return ", ".join(pair.other(name) for pair in pairs_of(name, stack=stack))
+
+
+def sources() -> list[str]:
+    """Who says so, and when that was read: each once, those of prices first."""
+    found = [(row.source, row.checked) for row in levers().values()]
+    found += [(pair.source, pair.checked) for name in levers() for pair in _pairs(name)]
+    return list(dict.fromkeys(f"{source} ({checked})" for source, checked in found))
+
+
+def _pairs(name: str) -> list[Pair]:
+    return [*pairs_of(name, stack=True), *pairs_of(name, stack=False)]
+
+
+def as_dicts() -> list[dict[str, Any]]:
+    """The levers for JSON."""
+    return [
+        {
+            "name": lever.name,
+            "price": lever.price,
+            "geo": lever.geography,
+            "source": lever.source,
+            "checked": lever.checked,
+            "stacks_with": [_pair(lever.name, pair) for pair in pairs_of(lever.name, stack=True)],
+            "excludes": [_pair(lever.name, pair) for pair in pairs_of(lever.name, stack=False)],
+        }
+        for lever in levers().values()
+    ]
+
+
+def _pair(name: str, pair: Pair) -> dict[str, str]:
+    return {"name": pair.other(name), "why": pair.why, "source": pair.source, "checked": pair.checked}

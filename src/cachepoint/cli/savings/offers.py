@@ -1,15 +1,19 @@
 """What a model costs, with what the command line says otherwise."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from cachepoint.cli.named import own_row
+from cachepoint.core.accounting.pricelists import tier_factor
 from cachepoint.core.accounting.pricing import RATES, Rates, completed, prices
 from cachepoint.core.models.rules import UNKNOWN, ModelRules, Ttl, base_model, rules_for
 from cachepoint.reporting.savings import TTLS
 
 Given = Mapping[str, Decimal | None]
+
+# Service tiers that are paid by the token; both are levers of levers.toml.
+TIERS = ("flex", "priority")
 
 # Claude's (aws.amazon.com/bedrock/pricing, 2026-11), where no model is named.
 CLAUDE = {"read": 0.1, "write_5m": 1.25, "write_1h": 2}
@@ -24,12 +28,14 @@ class Offer:
         at: Prices as of then, in seconds since 1970.
         given: Prices that replace the model's, US dollars per million tokens.
         multipliers: The same, of the input price.
+        tier: The service tier by Bedrock's names; None: the default one.
     """
 
     model: str | None
     at: float
     given: Given = field(default_factory=dict)
     multipliers: Given = field(default_factory=dict)
+    tier: str | None = None
 
     @property
     def rules(self) -> ModelRules:
@@ -42,20 +48,31 @@ class Offer:
         return self.rules.name if own_row(self.rules) else str(self.model)
 
     @property
+    def tiers(self) -> "list[Offer]":
+        """The same in the service tiers that have a price. Of prices that are given no tier is known."""
+        if self.model is None or any(price is not None for price in self.given.values()):
+            return []
+        known = [tier for tier in TIERS if tier_factor(self.model, tier) is not None]
+        return [replace(self, tier=tier) for tier in known]
+
+    @property
     def ttls(self) -> tuple[Ttl, ...]:
         """The TTLs that the model knows."""
         return TTLS if self.model is None else self.rules.ttls
 
-    def rates(self, tokens: int, model: str | None = None, at: float | None = None) -> Rates | None:
+    def rates(
+        self, tokens: int, model: str | None = None, at: float | None = None, tier: str | None = None
+    ) -> Rates | None:
         """The rates of a call with so many input tokens; None where no price is known.
 
         Args:
             tokens: Input tokens.
             model: The model that was called, where the command line names none.
             at: When it was called.
+            tier: The service tier that answered it.
         """
         model = self.model or model
-        listed = None if model is None else prices(model, self.at if at is None else at)
+        listed = None if model is None else prices(model, self.at if at is None else at, self.tier or tier)
         row = {} if listed is None else {n: getattr(listed.at(tokens), n) for n in RATES}
         given = {name: price for name, price in self.given.items() if price is not None}
         if "input" in given:

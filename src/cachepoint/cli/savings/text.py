@@ -7,11 +7,11 @@ import typer
 
 from cachepoint.cli.savings.answers import Answer
 from cachepoint.cli.savings.figures import dollars, percent, places, rate
-from cachepoint.cli.savings.modes import MODES, STACKS
+from cachepoint.cli.savings.modes import HEADS, STACKS, as_dicts, cells, sources
 from cachepoint.core.accounting.pricing import RATES, Rates
+from cachepoint.reporting.levers import levers
 
 _BEFORE = ("input", "output")
-_MODE_HEADS = ("mode", "price", "caching", "batch", "geography", "source")
 _AFTER = ("reads", "writes", "uncached", "output")
 
 
@@ -96,22 +96,22 @@ def _period(answer: Answer) -> str:
 
 
 def show_modes(as_json: bool) -> None:
-    """Print the pricing modes, and what stacks with what."""
+    """Print the levers, and what stacks with what."""
     from rich.console import Console
 
     from cachepoint.cli.fitting import Fitting
 
     if as_json:
-        typer.echo(json.dumps({"modes": [mode.as_dict() for mode in MODES]}, indent=2))
+        typer.echo(json.dumps({"modes": as_dicts()}, indent=2))
         return
-    wide, narrow = _grid(*_MODE_HEADS), _grid("", "", show_header=False)
-    for mode in MODES:
-        cells = mode.as_dict().values()
-        wide.add_row(*cells)
-        for head, cell in zip(_MODE_HEADS, cells, strict=True):
+    wide, narrow = _grid(*HEADS), _grid("", "", show_header=False)
+    for lever in levers().values():
+        wide.add_row(*cells(lever))
+        for head, cell in zip(HEADS, cells(lever), strict=True):
             narrow.add_row(head, cell)
         narrow.add_row()
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(Fitting(wide, narrow))
-    console.print()
-    console.print(STACKS, markup=False)
+    console.print(f"\n{STACKS}\n\nSources, and the day that they were read:")
+    for source in sources():
+        console.print(f"  {source}")
