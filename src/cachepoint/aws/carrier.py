@@ -18,9 +18,7 @@ from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import known_as, shown
 from cachepoint.core.placement.planner import Plan
-from cachepoint.core.policy import CachePolicy, resolved
-
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
+from cachepoint.core.policy import CachePolicy, PolicyLike, resolved
 
 PREPARING = "preparing a call"
 WAITING = "waiting for another call"
