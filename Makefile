@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format record bench long clean
+.PHONY: help demo test check format record bench long licences build clean
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
@@ -10,6 +10,8 @@ help:
 	@echo "make format  put right what ruff can by itself"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
 	@echo "make bench   what cachepoint costs, the calling thread's CPU and a memory that is late, and what it does to the first token"
+	@echo "make build   wheel and source distribution, in dist/"
+	@echo "make licences  the licence of every dependency; ends with an error where one is unknown or too strict"
 	@echo "make long    all that takes minutes, go on where one fails: make -k long [LOOSE=1] [WORKLOADS=folder]"
 
 # pip reads dependency groups from 25.1 on (2025-04).
@@ -41,12 +43,18 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement $(if $(WORKLOADS),bench-layouts)
+long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-installs $(if $(WORKLOADS),bench-layouts)
 
 bench-hostile: OPTIONS = $(if $(LOOSE),--loose)
 bench-layouts: OPTIONS = --workloads $(WORKLOADS)
 bench-%: $(VENV)/.installed
 	$(BIN)/python benchmarks/$*.py $(OPTIONS)
+
+build: $(VENV)/.installed
+	$(BIN)/uv build --out-dir dist
+
+licences: $(VENV)/.installed
+	$(BIN)/python tools/licences.py
 
 clean:
 	rm -rf $(VENV) dist
