@@ -76,10 +76,11 @@ def ours(install: tuple[str, ...], wheel: Path) -> tuple[str, ...]:
 def resolve(tool: str, requirements: tuple[str, ...]) -> tuple[float, int]:
     """Seconds, and how many packages would be installed."""
     with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=tool == "pip")
+        venv.create(folder, with_pip=False)
         python = f"{folder}/bin/python"
         if tool == "pip":
-            command = [python, "-m", "pip", "install", "--dry-run", "--no-input"]
+            # The pip of this environment, for that one.
+            command = [sys.executable, "-m", "pip", "--python", python, "install", "--dry-run", "--no-input"]
         else:
             command = [_uv(), "pip", "install", "--dry-run", "--python", python]
         began = time.perf_counter()
@@ -121,12 +122,13 @@ def offline(dist: Path) -> list[str]:
         shutil.copy(sdist, folder)
         for kind in ("wheel", "source distribution"):
             home = Path(folder, kind.split()[0])
-            venv.create(home, with_pip=True)
+            venv.create(home, with_pip=False)
             python = str(home / "bin" / "python")
             from_source = ("--no-binary", "cachepoint") if kind != "wheel" else ()
             where = ("--no-index", "--find-links", folder, *from_source, "cachepoint")
             # Not by what this machine's configuration names beside the folder.
-            _run(python, "-m", "pip", "--isolated", "install", "--quiet", *where)
+            pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
+            _run(*pip, "install", "--quiet", *where)
             _run(python, "-I", "-c", USES)
             said.append(f"installed from a folder, without an index, from the {kind}")
     return said
