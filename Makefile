@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format record bench chaos long clean
+.PHONY: help demo test check format record bench chaos long licences build clean
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
@@ -11,6 +11,8 @@ help:
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
 	@echo "make bench   what cachepoint costs, the calling thread's CPU and a memory that is late, and what it does to the first token"
 	@echo "make chaos   ten minutes in which all that can fail does, and what a user sees is held against the plain classes"
+	@echo "make build   wheel and source distribution, in dist/"
+	@echo "make licences  the licence of every dependency; ends with an error where one is unknown or too strict"
 	@echo "make long    all that takes minutes, go on where one fails: make -k long [LOOSE=1] [WORKLOADS=folder]"
 
 # pip reads dependency groups from 25.1 on (2025-04).
@@ -42,7 +44,7 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory chaos $(if $(WORKLOADS),bench-layouts)
+long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
 
 bench-hostile: OPTIONS = $(if $(LOOSE),--loose)
 bench-layouts: OPTIONS = --workloads $(WORKLOADS)
@@ -50,6 +52,12 @@ bench-%: $(VENV)/.installed
 	$(BIN)/python benchmarks/$*.py $(OPTIONS)
 
 chaos: bench-chaos
+
+build: $(VENV)/.installed
+	$(BIN)/uv build --out-dir dist
+
+licences: $(VENV)/.installed
+	$(BIN)/python benchmarks/licences.py
 
 clean:
 	rm -rf $(VENV) dist

@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cachepoint import core as core
     from cachepoint import observers
     from cachepoint.core.accounting.ahead import Outlook
     from cachepoint.core.accounting.diagnosis import Miss
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from cachepoint.core.placement.planner import Checkpoint, Plan
     from cachepoint.core.policy import CachePolicy
     from cachepoint.core.prompt.documents import documents, volatile
+    from cachepoint.reporting.prompt import show
     from cachepoint.reporting.session import Session, session
 
 # Each name is loaded when it is asked for: the pytest plugin stands in here, and whoever installs the package
@@ -37,6 +39,7 @@ _HOMES = {
     "documents": "core.prompt.documents",
     "rules_for": "core.models.rules",
     "session": "reporting.session",
+    "show": "reporting.prompt",
     "volatile": "core.prompt.documents",
 }
 _ROOMS = ("core", "observers")
@@ -59,21 +62,26 @@ __all__ = [
     "observers",
     "rules_for",
     "session",
+    "show",
     "volatile",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in _ROOMS:
-        return _import_module(f"cachepoint.{name}")
-    if name in _HOMES:
-        # Kept, so that it is looked for once.
-        return globals().setdefault(name, getattr(_import_module(f"cachepoint.{_HOMES[name]}"), name))
-    if name != "__version__":
-        raise AttributeError(f"module 'cachepoint' has no attribute {name!r}")
-    from importlib.metadata import version  # noqa: PLC0415
+if TYPE_CHECKING:
+    __version__: str
+else:
+    # Type checkers would take any name for one of ours.
+    def __getattr__(name: str) -> object:
+        if name in _ROOMS:
+            return _import_module(f"cachepoint.{name}")
+        if name in _HOMES:
+            # Kept, so that it is looked for once.
+            return globals().setdefault(name, getattr(_import_module(f"cachepoint.{_HOMES[name]}"), name))
+        if name != "__version__":
+            raise AttributeError(f"module 'cachepoint' has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415
 
-    return version("cachepoint")
+        return version("cachepoint")
 
 
 def __dir__() -> list[str]:

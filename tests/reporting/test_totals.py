@@ -18,7 +18,7 @@ def test_c2_an_unknown_share_is_none_and_is_not_printed_as_0():
 
     assert (counted.total.read_tokens, counted.hit_share) == (None, None)
     assert str(counted) == (
-        "1 calls\nmeta.llama: input 100 = read unknown + written unknown + uncached 100, output 5"
+        "1 call\nmeta.llama: input 100 = read unknown + written unknown + uncached 100, output 5"
     )
 
 
@@ -36,7 +36,7 @@ def test_c12_a_loss_has_its_sign_before_the_dollar():
     counted = UsageTotals()
     counted.add("m", Usage(1, 1, 0, 9, 9, 0), Decimal("-0.0041"))
 
-    assert str(counted).startswith("1 calls, -$0.0041 saved\n")
+    assert str(counted).startswith("1 call, -$0.0041 saved\n")
 
 
 def test_c12_money_is_taken_as_reports_have_it():

@@ -10,14 +10,21 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 from llama_index.core.base.llms.types import ChatMessage
 
+import cachepoint
 from cachepoint import CachePolicy, CallReport, Miss, Outlook, PromptCache, Usage
 from cachepoint.aws import AsyncCachingClient, CachingClient
+from cachepoint.core.policy import PolicyOptions
+from cachepoint.emulator import BedrockEmulator, Calls, EmulatedCall
 from cachepoint.langchain import (
+    CachedChatAnthropicBedrock,
+    CachedChatBedrock,
     CachedChatBedrockConverse,
+    CachepointMiddleware,
     CacheUsageCallbackHandler,
     get_cache_usage_callback,
 )
 from cachepoint.llama_index import CachedBedrockConverse
+from cachepoint.reporting.prompt import Picture
 from cachepoint.testing import CacheCall, CacheCalls, local_bedrock
 
 llm = CachedChatBedrockConverse(model="us.anthropic.claude-sonnet-4-6", cache_policy={"ttl": "1h"})
@@ -73,6 +80,38 @@ async def awaited() -> None:
     assert_type(await PromptCache().aoutlook({"messages": []}), Outlook)
     assert_type(await AsyncCachingClient(None).cache_outlook({}), Outlook)
     assert_type(await chat_engine_model.acache_outlook([ChatMessage("hi")]), Outlook)
+
+
+# What people write, in all its forms.
+Anything = CachePolicy | PolicyOptions | Literal["auto", "off"] | None
+
+
+def right(policy: Anything, memory: PromptCache | None, options: PolicyOptions) -> None:
+    CachedChatBedrockConverse(model="m", region_name="us-east-1", temperature=0.5, max_tokens=100, stop=["x"])
+    CachedChatBedrockConverse(model="m", cache_policy=policy, prompt_cache=memory)
+    CachedChatBedrock(model="m", region="us-east-1", model_kwargs={"temperature": 0.5}, streaming=True)
+    CachedChatBedrock(model="m", cache_policy={"tail": "always", "head_ttl": None}, prompt_cache=memory)
+    CachedChatAnthropicBedrock(model="m", region_name="us-east-1", max_tokens=100, timeout=1.0, stop=["x"])
+    CachedChatAnthropicBedrock(model="m", base_model_id="b", cache_policy="off", prompt_cache=memory)
+    CachedBedrockConverse("m", 0.5, region_name="us-east-1", max_tokens=100, additional_kwargs={"a": 1})
+    CachedBedrockConverse(model="m", cache_policy=CachePolicy(ttl="1h"), prompt_cache=memory)
+    CachingClient(object(), policy={"fan_out": "warm_first"}, cache=memory, base_model_id="b", control=None)
+    AsyncCachingClient(object(), policy=policy)
+    CachepointMiddleware(cache_policy=policy, prompt_cache=memory, unsupported_model_behavior="raise")
+    PromptCache(options, observers=[cachepoint.observers.log()], namespace="a").prepare(
+        {"messages": []}, "m", policy="off"
+    )
+    CachePolicy(**options).but(**options)
+    cachepoint.configure(policy, ttl="1h")
+    llm.cache_policy = {"ttl": "1h"}
+    llm.cache_policy = None
+    chat_engine_model.cache_policy = "off"
+    assert_type(chat_engine_model.cache_policy, CachePolicy | None)
+    assert_type(cachepoint.show({"messages": []}, "m", policy=policy, cache=memory), Picture)
+    with BedrockEmulator() as bedrock:
+        assert_type(bedrock.calls, Calls)
+        assert_type(bedrock.calls[0], EmulatedCall)
+        assert_type(bedrock.calls[1:], Calls)
 
 
 def test_it(cache_calls: CacheCalls) -> None:

@@ -13,7 +13,6 @@ from cachepoint.aws.carrier import (
     SENDING,
     Asked,
     Carrier,
-    PolicyLike,
     Ready,
     is_of,
     message_of,
@@ -26,6 +25,7 @@ from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
+from cachepoint.core.policy import PolicyLike
 from cachepoint.core.steps import unread
 
 

@@ -18,10 +18,8 @@ from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import known_as, shown
 from cachepoint.core.placement.planner import Plan
-from cachepoint.core.policy import CachePolicy, resolved
+from cachepoint.core.policy import CachePolicy, PolicyLike, resolved
 from cachepoint.memory import from_environment
-
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
 PREPARING = "preparing a call"
 WAITING = "waiting for another call"

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from cachepoint.core import agreeing, flights, listeners, options, steps
 from cachepoint.core.accounting.advice import advice
@@ -27,12 +27,12 @@ from cachepoint.core.memory.allowance import Allowance
 from cachepoint.core.memory.protocol import Memory
 from cachepoint.core.memory.records import Changes
 from cachepoint.core.models.rules import UNKNOWN, shown
-from cachepoint.core.once import anew
+from cachepoint.core.once import anew, deprecated
 from cachepoint.core.placement.decision import Decision, strict
 from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
-from cachepoint.core.policy import CachePolicy, resolved
+from cachepoint.core.policy import CachePolicy, PolicyLike, resolved
 from cachepoint.core.prompt.digests import Digester, Memo
 from cachepoint.core.prompt.transcripts import Transcripts
 
@@ -71,9 +71,24 @@ class PromptCache(Driven):
         ValueError: Where an option holds no valid value.
     """
 
+    @overload
     def __init__(
         self,
-        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        policy: PolicyLike = None,
+        clock: Callable[[], float] = now,
+        *,
+        memory: Memory | None = None,
+        key: bytes | None = None,
+        observers: Iterable[Observer] = (),
+        memory_timeout: float = MEMORY_TIMEOUT,
+        namespace: str = "",
+    ) -> None: ...
+    @overload
+    @deprecated("PromptCache(store=...) is memory=... now")
+    def __init__(self, *given: Any, store: Memory | None, **rest: Any) -> None: ...
+    def __init__(  # type: ignore[misc] # the old form is written loosely
+        self,
+        policy: PolicyLike = None,
         clock: Callable[[], float] = now,
         *,
         memory: Memory | None = None,
@@ -121,7 +136,7 @@ class PromptCache(Driven):
         model_id: str | None = None,
         *,
         dialect: str = "converse",
-        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        policy: PolicyLike = None,
         region: str = "",
         warm: bool = False,
     ) -> Call:
@@ -157,7 +172,7 @@ class PromptCache(Driven):
         model_id: str | None = None,
         *,
         dialect: str = "converse",
-        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        policy: PolicyLike = None,
         region: str = "",
         warm: bool = False,
     ) -> Call:
@@ -176,7 +191,7 @@ class PromptCache(Driven):
         model_id: str | None = None,
         *,
         dialect: str = "converse",
-        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        policy: PolicyLike = None,
         region: str = "",
         also: str | None = None,
         finish: steps.Finish | None = None,
@@ -209,7 +224,7 @@ class PromptCache(Driven):
         model_id: str | None = None,
         *,
         dialect: str = "converse",
-        policy: CachePolicy | Mapping[str, Any] | str | None = None,
+        policy: PolicyLike = None,
         region: str = "",
         also: str | None = None,
         finish: steps.Finish | None = None,

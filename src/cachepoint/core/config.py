@@ -3,20 +3,20 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 from cachepoint.core import policy as policies
 from cachepoint.core.accounting import pricing
 from cachepoint.core.listeners import Observer, checked, observe
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.policy import CachePolicy, PolicyLike, PolicyOptions
 
 
 def configure(
-    policy: CachePolicy | Mapping[str, Any] | str | None = None,
+    policy: PolicyLike = None,
     *,
     observers: Iterable[Observer] | None = None,
     prices: Mapping[str, Mapping[str, Any]] | None = None,
-    **options: Any,
+    **options: Unpack[PolicyOptions],
 ) -> None:
     """Set what holds for this process; what is not named stays as it is.
 

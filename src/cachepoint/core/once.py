@@ -5,7 +5,16 @@ would wait while another hashes, and a forked child for ever. Here two threads m
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+if TYPE_CHECKING:
+    from typing_extensions import deprecated as deprecated  # noqa: PLC0414 -- re-exported
+else:
+
+    def deprecated(message):  # noqa: ANN001, ANN201, ARG001
+        """For type checkers alone: what is old warns by itself."""
+        return lambda thing: thing
+
 
 T = TypeVar("T")
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
+from cachepoint.core.drawing import html
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import Ttl
 
@@ -26,6 +27,21 @@ Documents = Literal["auto", "shared", "off"]
 ENV_PREFIX = "CACHEPOINT_"
 # Variables of ours that are no options of a policy.
 _OTHERS = frozenset({"CACHEPOINT_MEMORY", "CACHEPOINT_KEY"})
+
+
+class PolicyOptions(TypedDict, total=False):
+    """The options of a `CachePolicy` as a dict, for type checkers and editors; each as there."""
+
+    mode: Mode
+    ttl: Lifetime
+    head_ttl: Lifetime | None
+    tail: Tail
+    split: Split
+    documents: Documents
+    reorder: Reorder
+    relocate: Relocate
+    fan_out: FanOut
+    explain: Explain
 
 
 class _Given:
@@ -175,14 +191,46 @@ class CachePolicy(_Given):
         """The options that were named, with their values."""
         return {name: getattr(self, name) for name in _CHOICES if name in self.given}
 
-    def but(self, **changes: Any) -> "CachePolicy":
+    def __str__(self) -> str:
+        """A line for each option; those that were named are marked."""
+        lines = (f"  {name:<11}{value}{'  (named)' if named else ''}" for name, value, named in self._listed)
+        return "\n".join(("cache policy", *lines))
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the options as a table."""
+        rows = ((name, value, "named" if named else "") for name, value, named in self._listed)
+        return html.fragment("cache policy", html.table(rows))
+
+    @property
+    def _listed(self) -> list[tuple[str, str, bool]]:
+        """Each option with its value, as people write it, and whether it was named."""
+        values = {name: getattr(self, name) for name in _CHOICES} | {"head_ttl": self.head_ttl or "as ttl"}
+        return [(name, value, name in self.given) for name, value in values.items()]
+
+    def but(self, **changes: Unpack[PolicyOptions]) -> "CachePolicy":
         """This policy with some options changed.
 
         Raises:
             ValueError: Where an option or a value is unknown.
         """
         _refuse_unknown(changes)
-        return _of_options(self.options() | changes)
+        return _of_options(self.options() | dict(changes))
+
+
+PolicyLike = CachePolicy | PolicyOptions | Mode | None
+"""What people write where a policy is asked for: a policy, its options as a dict, or a mode."""
+
+
+class PolicyField:
+    """What type checkers see of a model's `cache_policy`: what people write goes in, a policy comes out."""
+
+    def __get__(self, model: object, owner: type) -> CachePolicy | None:
+        """The policy."""
+        raise NotImplementedError
+
+    def __set__(self, model: object, value: PolicyLike) -> None:
+        """Set it."""
+        raise NotImplementedError
 
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {

@@ -24,7 +24,7 @@ from cachepoint.emulator.responders import (
     TextResponder,
     ToolResponder,
 )
-from cachepoint.emulator.service.calls import EmulatedCall
+from cachepoint.emulator.service.calls import Calls, EmulatedCall
 from cachepoint.emulator.service.faults import Cut, Delay, Fault, Garbage, Refused, Reset
 from cachepoint.emulator.service.guardrails import Guardrail
 from cachepoint.emulator.wire.server import BedrockEmulator
@@ -34,6 +34,7 @@ __all__ = [
     "BedrockEmulator",
     "Block",
     "CacheEngine",
+    "Calls",
     "Cut",
     "Delay",
     "EmulatedCall",

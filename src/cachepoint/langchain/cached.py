@@ -19,7 +19,7 @@ from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import base_model, rules_for
-from cachepoint.core.policy import CachePolicy, resolved
+from cachepoint.core.policy import CachePolicy, PolicyField, PolicyLike, resolved
 from cachepoint.langchain.binding import BoundModel
 from cachepoint.langchain.foreseeing import Foresees
 from cachepoint.langchain.options import OF_A_CALL, ByRote, read, refuse_misspelt, to_bind, told_apart
@@ -28,7 +28,6 @@ from cachepoint.shaping.relocating import Relocating
 
 logger = logging.getLogger("cachepoint")
 
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 # The model of one call, upstream's part of the options, and the messages.
 Readied = tuple["Cached", dict[str, Any], list[BaseMessage]]
 
@@ -47,11 +46,10 @@ class Cached(Warms, Foresees, BaseChatModel):
     _client_of_a_call: ClassVar[type[CachingClient]] = ClientOfACall
 
     if TYPE_CHECKING:
-        client: Any
-        model_id: str
-        base_model_id: str | None
-
-    cache_policy: CachePolicy | None = None
+        # The constructor is what pydantic makes of the fields, upstream's and ours, as of upstream's class.
+        cache_policy: PolicyField = PolicyField()
+    else:
+        cache_policy: CachePolicy | None = None
     prompt_cache: PromptCache | None = Field(default=None, exclude=True, repr=False)
 
     _binding: BoundModel | None = PrivateAttr(default=None)
@@ -60,13 +58,15 @@ class Cached(Warms, Foresees, BaseChatModel):
     # Of the copy that warms: what its one call comes to.
     _warmed: list[CallReport] | None = PrivateAttr(default=None)
 
-    def __init__(self, **values: Any) -> None:
-        # Not in a validator: pydantic would print the input, credentials among it, beside our message.
-        refuse_misspelt(values, _names(type(self)))
-        # Upstream's configurable_fields passes every field, and its validator takes no None here.
-        if values.get("base_model_id", "") is None:
-            del values["base_model_id"]
-        super().__init__(**values)
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            # Not in a validator: pydantic would print the input, credentials among it, beside our message.
+            refuse_misspelt(values, _names(type(self)))
+            # Upstream's configurable_fields passes every field, and its validator takes no None here.
+            if values.get("base_model_id", "") is None:
+                del values["base_model_id"]
+            super().__init__(**values)
 
     @field_validator("cache_policy", "prompt_cache", mode="before")
     @classmethod
@@ -189,21 +189,24 @@ class Cached(Warms, Foresees, BaseChatModel):
     def _caching(self, policy: PolicyLike, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """This model with a caching client for the length of one call, and upstream's part of the options."""
         refuse_misspelt(kwargs, OF_A_CALL)
+        # Its fields are those of the class that is cached.
+        model: Any = self
         called = self._called(kwargs)
         # Upstream has asked for it where the id hides it; it is that of this id alone.
-        behind = (self.base_model_id or self._behind) if called == self.model_id else None
+        behind = (model.base_model_id or self._behind) if called == model.model_id else None
         chosen, theirs = self._taking_over(
             CachePolicy.layered(self.cache_policy, CachePolicy.of(policy)), behind or called, kwargs
         )
         client = self._client_of_a_call(
-            self.client, policy=chosen, cache=self.prompt_cache, base_model_id=behind
+            model.client, policy=chosen, cache=self.prompt_cache, base_model_id=behind
         )
         update = self._for_a_call(client if self._warmed is None else client.warming(), theirs)
         return super().model_copy(update=update), theirs
 
     def _called(self, kwargs: Mapping[str, Any]) -> str:
         """The id that a call with these options names."""
-        return kwargs.get("model_id") or self.model_id
+        model: Any = self
+        return str(kwargs.get("model_id") or model.model_id)
 
     def _for_a_call(self, client: CachingClient, kwargs: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """The fields of the copy that makes one call."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.language_models import BaseChatModel
@@ -12,8 +12,8 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
-from cachepoint.core.policy import CachePolicy
-from cachepoint.langchain.cached import Cached, PolicyLike, Readied
+from cachepoint.core.policy import CachePolicy, PolicyLike
+from cachepoint.langchain.cached import Cached, Readied
 from cachepoint.langchain.invoking import InvokingClient, fleeting_of, ttls_of
 
 
@@ -90,10 +90,6 @@ class CachedChatBedrockConverse(Cached, ChatBedrockConverse):
         ValueError: Where an option of ours is misspelt or holds no valid value.
     """
 
-    if TYPE_CHECKING:
-
-        def __init__(self, **values: Any) -> None: ...
-
     upstream: ClassVar[type[BaseChatModel]] = ChatBedrockConverse
 
     def _lift(self, message: BaseMessage) -> CallReport | None:
@@ -142,10 +138,6 @@ class CachedChatBedrock(Cached, ChatBedrock):
     Raises:
         ValueError: Where an option of ours is misspelt or holds no valid value.
     """
-
-    if TYPE_CHECKING:
-
-        def __init__(self, **values: Any) -> None: ...
 
     upstream: ClassVar[type[BaseChatModel]] = ChatBedrock
     _client_of_a_call: ClassVar[type[CachingClient]] = InvokingClient

@@ -6,10 +6,11 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from cachepoint.aws.carrier import Operation, PolicyLike, metadata_of
+from cachepoint.aws.carrier import Operation, metadata_of
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.guard import guard
+from cachepoint.core.policy import PolicyLike
 from cachepoint.core.prompt.documents import Fleeting
 from cachepoint.shaping.relocating import Relocating
 

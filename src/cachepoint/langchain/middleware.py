@@ -12,9 +12,9 @@ from langchain_core.runnables.configurable import DynamicRunnable
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.options import OURS, refuse_misspelt
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.policy import CachePolicy, PolicyLike
 from cachepoint.langchain.binding import BoundModel
-from cachepoint.langchain.cached import Cached, PolicyLike, takes_checkpoints
+from cachepoint.langchain.cached import Cached, takes_checkpoints
 from cachepoint.langchain.chat_models import CachedChatBedrock, CachedChatBedrockConverse
 from cachepoint.langchain.options import read, to_bind
 

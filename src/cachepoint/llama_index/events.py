@@ -120,8 +120,12 @@ class CacheUsageEventHandler(_Counts, BaseEventHandler):
         elif isinstance(event, LLMChatEndEvent):
             self._totals.count(event.response, self._models.get(event.span_id or "", "unknown"))
 
+    # Pydantic's own stand before the mixin's.
     def __str__(self) -> str:
         return str(self._totals)
+
+    def __repr__(self) -> str:
+        return f"{self.class_name()}(calls={self.calls}, total={self.total!r}, saved={self.saved!r})"
 
 
 class _ScopedHandler(CacheUsageEventHandler):

@@ -12,9 +12,8 @@ from cachepoint.aws.carrier import LOOKING
 from cachepoint.aws.warming import Catching
 from cachepoint.core.accounting.ahead import Outlook
 from cachepoint.core.guard import guard
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.policy import PolicyLike
 
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 _NO_CALL: tuple[None, Sequence[ChatMessage], Mapping[str, Any]] = (None, (), {})
 
 

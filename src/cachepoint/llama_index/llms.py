@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -23,7 +23,7 @@ from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
 from cachepoint.core.models.rules import is_hidden, rules_for
 from cachepoint.core.options import refuse_misspelt
-from cachepoint.core.policy import CachePolicy, resolved
+from cachepoint.core.policy import CachePolicy, PolicyField, PolicyLike, resolved
 from cachepoint.llama_index import models
 from cachepoint.llama_index.foreseeing import Foresees
 from cachepoint.llama_index.points import copied, own_tools
@@ -36,8 +36,6 @@ from cachepoint.llama_index.seam import (
     reported,
 )
 from cachepoint.llama_index.warming import Warms
-
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
 
 _FLAGS = frozenset({"tool_caching", "system_prompt_caching"})
 _OTHERWISE = ", and upstream's system_prompt_caching and tool_caching"
@@ -89,8 +87,6 @@ class CachedBedrockConverse(Warms, Foresees, BedrockConverse):
         TypeError: Where an option is unknown.
     """
 
-    cache_policy: CachePolicy | None = Field(default=None, description="How checkpoints are placed.")
-
     _prompt_cache: PromptCache | None = PrivateAttr(default=None)
     # Of the copy that one call runs on.
     _reports: Reports | None = PrivateAttr(default=None)
@@ -98,27 +94,75 @@ class CachedBedrockConverse(Warms, Foresees, BedrockConverse):
     # Of the copy that warms: what its one call comes to.
     _warmed: list[CallReport] | None = PrivateAttr(default=None)
 
-    def __init__(
-        self,
-        *args: Any,
-        cache_policy: PolicyLike = None,
-        prompt_cache: PromptCache | None = None,
-        **kwargs: Any,
-    ) -> None:
-        policy, cache = CachePolicy.of(cache_policy), _cache(prompt_cache)
-        refuse_misspelt(kwargs, type(self).model_fields, otherwise=_OTHERWISE)
-        # They go into every request, where an option of ours would be a field of the model.
-        refuse_misspelt(kwargs.get("additional_kwargs") or (), ())
-        model = args[0] if args else kwargs.get("model")
-        if model is not None:
-            # Upstream looks the id up while it is built, and raises on new ones.
-            known = guard("looking up a model", lambda: models.stand_in(model), model)
-            args, kwargs = ((known, *args[1:]), kwargs) if args else (args, {**kwargs, "model": known})
-        super().__init__(*args, **kwargs)
-        if model is not None:
-            self.model = model
-        self.cache_policy = policy
-        self._prompt_cache = cache
+    if TYPE_CHECKING:
+        # Upstream's arguments and ours, one by one: a misspelt one is an error in the editor.
+        cache_policy: PolicyField = PolicyField()
+
+        def __init__(
+            self,
+            model: str,
+            temperature: float = ...,
+            max_tokens: int | None = ...,
+            profile_name: str | None = ...,
+            aws_access_key_id: str | None = ...,
+            aws_secret_access_key: str | None = ...,
+            aws_session_token: str | None = ...,
+            region_name: str | None = ...,
+            api_version: str | None = ...,
+            use_ssl: bool = ...,
+            verify: bool | str | None = ...,
+            endpoint_url: str | None = ...,
+            botocore_session: Any | None = ...,
+            client: Any | None = ...,
+            async_client: Any | None = ...,
+            timeout: float | None = ...,
+            max_retries: int | None = ...,
+            botocore_config: Any | None = ...,
+            additional_kwargs: dict[str, Any] | None = ...,
+            callback_manager: Any = ...,
+            system_prompt: str | None = ...,
+            system_prompt_caching: bool | None = ...,
+            tool_caching: bool | None = ...,
+            messages_to_prompt: Callable[[Sequence[ChatMessage]], str] | None = ...,
+            completion_to_prompt: Callable[[str], str] | None = ...,
+            pydantic_program_mode: Any = ...,
+            output_parser: Any = ...,
+            guardrail_identifier: str | None = ...,
+            guardrail_version: str | None = ...,
+            guardrail_stream_processing_mode: Literal["sync", "async"] | None = ...,
+            application_inference_profile_arn: str | None = ...,
+            trace: str | None = ...,
+            thinking: Any = ...,
+            supports_forced_tool_calls: bool = ...,
+            *,
+            cache_policy: PolicyLike = None,
+            prompt_cache: PromptCache | None = None,
+        ) -> None: ...
+
+    else:
+        cache_policy: CachePolicy | None = Field(default=None, description="How checkpoints are placed.")
+
+        def __init__(
+            self,
+            *args: Any,
+            cache_policy: PolicyLike = None,
+            prompt_cache: PromptCache | None = None,
+            **kwargs: Any,
+        ) -> None:
+            policy, cache = CachePolicy.of(cache_policy), _cache(prompt_cache)
+            refuse_misspelt(kwargs, type(self).model_fields, otherwise=_OTHERWISE)
+            # They go into every request, where an option of ours would be a field of the model.
+            refuse_misspelt(kwargs.get("additional_kwargs") or (), ())
+            model = args[0] if args else kwargs.get("model")
+            if model is not None:
+                # Upstream looks the id up while it is built, and raises on new ones.
+                known = guard("looking up a model", lambda: models.stand_in(model), model)
+                args, kwargs = ((known, *args[1:]), kwargs) if args else (args, {**kwargs, "model": known})
+            super().__init__(*args, **kwargs)
+            if model is not None:
+                self.model = model
+            self.cache_policy = policy
+            self._prompt_cache = cache
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, CachePolicy.of(value) if name == "cache_policy" else value)
@@ -163,7 +207,7 @@ class CachedBedrockConverse(Warms, Foresees, BedrockConverse):
         for name, value in (existing.__pydantic_private__ or {}).items():
             setattr(made, name, value)
         if cache_policy is not None:
-            made.cache_policy = cache_policy  # type: ignore[assignment]
+            made.cache_policy = cache_policy
         if prompt_cache is not None:
             made._prompt_cache = _cache(prompt_cache)  # noqa: SLF001
         return made

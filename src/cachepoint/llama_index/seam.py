@@ -8,14 +8,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cachepoint.aws.async_client import AsyncCachingClient
-from cachepoint.aws.carrier import Operation, PolicyLike, called_by
+from cachepoint.aws.carrier import Operation, called_by
 from cachepoint.aws.client import REPORT_KEY, CachingClient, Carrier
 from cachepoint.core import listeners
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call, PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import ModelRules
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.policy import CachePolicy, PolicyLike
 from cachepoint.llama_index.engines import Arranged, SystemTexts, arrange, spared
 from cachepoint.llama_index.points import with_system_point, with_tools_point, with_ttls, without_flag
 from cachepoint.shaping.relocating import Relocating

@@ -1,6 +1,6 @@
 """Writes a prefix before traffic comes, through the model itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -9,9 +9,7 @@ from llama_index.core.tools.types import BaseTool
 
 from cachepoint.aws.warming import untold
 from cachepoint.core.accounting.report import CallReport
-from cachepoint.core.policy import CachePolicy
-
-PolicyLike = CachePolicy | Mapping[str, Any] | str | None
+from cachepoint.core.policy import PolicyLike
 
 
 class Warms:

@@ -21,6 +21,7 @@ from cachepoint.reporting.pictures import (
     parts,
     percent,
     stack,
+    together,
     unsaid,
 )
 from cachepoint.reporting.rows import Row
@@ -223,16 +224,7 @@ def _cards(tally: Tally) -> Iterator[Conversation]:
             yield one
     alone.sort(key=lambda row: row.at)
     for start in range(0, min(len(alone), left), _ALONE):
-        yield _together(alone[start : start + _ALONE])
-
-
-def _together(rows: Sequence[Row]) -> Conversation:
-    one = Conversation("conversations of one call")
-    for row in rows:
-        one.calls += 1
-        one.rows.append(row)
-        one.largest = max(one.largest, row.usage.input_tokens)
-    return one
+        yield together(alone[start : start + _ALONE])
 
 
 def _card(one: Conversation) -> str:

@@ -6,7 +6,9 @@ from html import escape
 
 from cachepoint.core.accounting.money import dollars, minus, over
 from cachepoint.core.accounting.pricing import date_of
+from cachepoint.core.accounting.told import KINDS, parts, unsaid
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.html import COLOURS, fragment
 from cachepoint.reporting.bound.bound import Bound
 from cachepoint.reporting.rows import Row
 from cachepoint.reporting.tally import Conversation, Tally
@@ -26,31 +28,13 @@ __all__ = [
     "parts",
     "percent",
     "stack",
+    "together",
     "unsaid",
 ]
 
-# (class, label), in the order of the stack, which is that of the prompt: 1h stands before 5m. The colours
-# differ in lightness too, so that they stay apart for every kind of colour vision and in grey.
-KINDS = (
-    ("read", "read"),
-    ("w1", "written for 1 h"),
-    ("w5", "written for 5 min"),
-    ("fresh", "fresh"),
-)
-COLOURS = {"read": "#2f7fc1", "w5": "#f2b134", "w1": "#b84a12", "fresh": "#9aa3ad", "miss": "#d1246f"}
 _SLOTS = 12
 _NOTEBOOK = 8
-
-
-def parts(usage: Usage) -> tuple[int, int, int, int]:
-    """Input tokens by `KINDS`. Writes that the report did not split went under Bedrock's default of 5m."""
-    one_hour = usage.write_1h_tokens or 0
-    return (
-        usage.read_tokens or 0,
-        one_hour,
-        (usage.write_tokens or 0) - one_hour,
-        usage.uncached_tokens,
-    )
+_ALONE = 120
 
 
 def percent(share: float | Decimal | None) -> str:
@@ -87,13 +71,6 @@ def _kinds(usage: Usage) -> Iterable[str]:
         else:
             share = tokens / usage.input_tokens if usage.input_tokens else 0.0
             yield f"  {label:<18}{tokens:>15,}{share:>7.1%}"
-
-
-def unsaid(kind: str, usage: Usage) -> bool:
-    """Whether no report said how many tokens of that of `KINDS` there were."""
-    return {"read": usage.read_tokens, "w1": usage.write_tokens, "w5": usage.write_tokens}.get(
-        kind, 0
-    ) is None
 
 
 def _money(tally: Tally) -> Iterable[str]:
@@ -187,19 +164,21 @@ def _told(number: int, row: Row) -> str:
 
 def in_notebook(name: str, tally: Tally, bound: Bound | None = None) -> str:
     """Figures and bars as a fragment of HTML that brings its own style; the arguments as of `as_table`."""
-    variables = ";".join(f"--{k}:{v}" for k, v in COLOURS.items())
-    style = (
-        f".cachepoint{{{variables};font:13px/1.5 system-ui,sans-serif;max-width:44rem}}"
-        ".cachepoint svg{width:100%;height:64px;display:block;margin:2px 0 10px}"
-        ".cachepoint pre{margin:0 0 .8em;font:12px/1.5 ui-monospace,monospace;background:none;color:inherit}"
-        ".cachepoint i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 0}"
-        ".cachepoint span{margin-right:1em}"
-    )
-    shown = [c for c in tally.conversations if c.calls][:_NOTEBOOK]
-    return (
-        f'<div class="cachepoint"><style>{style}</style><strong>{escape(name)}</strong>'
-        f"<pre>{escape(as_table(tally, bound))}</pre><div>{legend()}</div>{''.join(map(_drawn, shown))}</div>"
-    )
+    alone = [row for c in tally.conversations if c.calls == 1 for row in c.rows][:_ALONE]
+    longer = [c for c in tally.conversations if c.calls > 1][:_NOTEBOOK]
+    shown = [*longer, *([together(sorted(alone, key=lambda row: row.at))] if alone else [])]
+    figures = f"<pre>{escape(as_table(tally, bound))}</pre><div>{legend()}</div>"
+    return fragment(name, figures, *map(_drawn, shown))
+
+
+def together(rows: Sequence[Row]) -> Conversation:
+    """Conversations of a single call each, as if they were one."""
+    one = Conversation("conversations of one call")
+    for row in rows:
+        one.calls += 1
+        one.rows.append(row)
+        one.largest = max(one.largest, row.usage.input_tokens)
+    return one
 
 
 def _drawn(one: Conversation) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from cachepoint.core.accounting.money import dollars, parsed, plus
+from cachepoint.core.accounting.told import drawn
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing import html
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import shown
 from cachepoint.reporting.metrics import FirstTokens, first_tokens
@@ -91,9 +93,21 @@ class UsageTotals:
             return first_tokens(self._timed)
 
     def __str__(self) -> str:
-        saved = "" if self.saved is None else f", {dollars(self.saved, 4)} saved"
         lines = [_line(model, usage) for model, usage in self.usage_by_model.items()]
-        return "\n".join([f"{self.calls} calls{saved}", *lines, *self.first_tokens.words()])
+        return "\n".join([self._said, *lines, *self.first_tokens.words()])
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the tokens as a bar, and a row for each model."""
+        by_model = self.usage_by_model
+        rows = (_row(model, usage) for model, usage in by_model.items())
+        total = sum(by_model.values(), Usage())
+        times = (html.line(words) for words in self.first_tokens.words())
+        return html.fragment(self._said, drawn(total), html.table(rows, _HEADS), *times)
+
+    @property
+    def _said(self) -> str:
+        saved = "" if self.saved is None else f", {dollars(self.saved, 4)} saved"
+        return f"{self.calls} call{'' if self.calls == 1 else 's'}{saved}"
 
 
 class TotalsView:
@@ -134,6 +148,10 @@ class TotalsView:
     def __str__(self) -> str:
         return str(self._totals)
 
+    def _repr_html_(self) -> str:
+        """For a notebook: the tokens as a bar, and a row for each model."""
+        return self._totals._repr_html_()
+
 
 def _line(model: str, usage: Usage) -> str:
     share = usage.hit_share
@@ -141,6 +159,22 @@ def _line(model: str, usage: Usage) -> str:
         f"{shown(model)}: input {usage.input_tokens:,} = read {_known(usage.read_tokens)}"
         f" + written {_known(usage.write_tokens)}{_split(usage)} + uncached {usage.uncached_tokens:,}"
         f"{'' if share is None else f' ({share:.0%} read)'}, output {usage.output_tokens:,}"
+    )
+
+
+_HEADS = ("model", "input", "read", "written", "fresh", "output", "hit share")
+
+
+def _row(model: str, usage: Usage) -> tuple[str, ...]:
+    share = usage.hit_share
+    return (
+        shown(model),
+        f"{usage.input_tokens:,}",
+        _known(usage.read_tokens),
+        _known(usage.write_tokens),
+        f"{usage.uncached_tokens:,}",
+        f"{usage.output_tokens:,}",
+        "unknown" if share is None else f"{share:.0%}",
     )
 
 

@@ -10,11 +10,11 @@ from operator import is_
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from cachepoint.aws.carrier import Carrier, Operation, PolicyLike
+from cachepoint.aws.carrier import Carrier, Operation
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import guard
 from cachepoint.core.models.rules import rules_for
-from cachepoint.core.policy import CachePolicy, is_named, resolved
+from cachepoint.core.policy import CachePolicy, PolicyLike, is_named, resolved
 from cachepoint.core.prompt.documents import Fleeting, changing
 from cachepoint.core.prompt.sketches import MIN_PIECE
 from cachepoint.shaping.changing import Span, labelled, parted

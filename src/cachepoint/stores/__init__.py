@@ -4,8 +4,10 @@ from warnings import warn
 
 from cachepoint.core.memory.local import LIMITS, Limit, LocalMemory
 from cachepoint.core.memory.records import Table
+from cachepoint.core.once import deprecated
 
 
+@deprecated("cachepoint.stores.MemoryStore is cachepoint.memory.LocalMemory now")
 class MemoryStore(LocalMemory):
     """`cachepoint.memory.LocalMemory` by its old name.
 

@@ -16,10 +16,12 @@ _HOMES = {"CacheCall": "calls", "CacheCalls": "cache_calls", "local_bedrock": "l
 __all__ = ["CacheCall", "CacheCalls", "local_bedrock"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cachepoint.testing' has no attribute {name!r}")
-    return getattr(_import_module(f"cachepoint.testing.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:
+    # Type checkers would take any name for one of ours.
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'cachepoint.testing' has no attribute {name!r}")
+        return getattr(_import_module(f"cachepoint.testing.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cachepoint.cli.named import model_id
 from cachepoint.core.models.rules import ModelRules, rules_for
-from cachepoint.core.prompt.dialects import DIALECTS
+from cachepoint.core.prompt.dialects import DIALECTS, dialect_of
 from cachepoint.core.prompt.dialects.reading import Reading, UnreadableError
 
 STDIN = Path("-")
@@ -65,21 +64,6 @@ def load(file: Path, model: str | None) -> Saved:
     except UnreadableError as error:
         raise NoRequestError(f"{_name(file)}: no request: {error}") from error
     return Saved(file, request, dialect, meant, rules, reading)
-
-
-def dialect_of(request: Mapping[str, Any]) -> str:
-    """The form of a request: `converse`, `messages` (Anthropic's body) or `nova`."""
-    if "anthropic_version" in request or "max_tokens" in request:
-        return "messages"
-    if "schemaVersion" in request:
-        return "nova"
-    return "messages" if any("type" in block for block in _blocks(request)) else "converse"
-
-
-def _blocks(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    contents = [m.get("content") for m in request["messages"] if isinstance(m, Mapping)]
-    lists = [c for c in (*contents, request.get("system"), request.get("tools")) if isinstance(c, list)]
-    return [block for each in lists for block in each if isinstance(block, Mapping)]
 
 
 def _text(file: Path) -> str:

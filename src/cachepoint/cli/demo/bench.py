@@ -12,6 +12,7 @@ from cachepoint.core.accounting.pricing import cost
 from cachepoint.core.accounting.report import input_units
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import rules_for
+from cachepoint.core.policy import PolicyLike
 from cachepoint.reporting.session import session
 
 # Within this share two runs count as the same prompts; a token estimate may round a text once or twice.
@@ -34,7 +35,7 @@ class Framework(Protocol):
     def plain(self, stage: Stage, model_id: str) -> Any:
         """The framework's own model."""
 
-    def cached(self, stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> Any:
+    def cached(self, stage: Stage, model_id: str, policy: PolicyLike) -> Any:
         """The same, with `cachepoint` and this policy, knowing nothing of earlier runs."""
 
 

@@ -29,6 +29,7 @@ from cachepoint.cli.demo.places import Stage
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.tools import TOOLS
 from cachepoint.core.models.rules import rules_for
+from cachepoint.core.policy import PolicyLike
 from cachepoint.langchain import CachedChatBedrock, CachedChatBedrockConverse
 
 NAME = "langchain"
@@ -43,7 +44,7 @@ def plain(stage: Stage, model_id: str) -> BaseChatModel:
     return ChatBedrockConverse(**_settings(stage, model_id))
 
 
-def cached(stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> BaseChatModel:
+def cached(stage: Stage, model_id: str, policy: PolicyLike) -> BaseChatModel:
     """The same with `cachepoint`, knowing nothing of earlier runs."""
     return CachedChatBedrockConverse(
         **_settings(stage, model_id), cache_policy=policy, prompt_cache=PromptCache()
@@ -169,7 +170,7 @@ class _Invoke:
         """LangChain's own model."""
         return ChatBedrock(**_settings(stage, model_id))
 
-    def cached(self, stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> BaseChatModel:
+    def cached(self, stage: Stage, model_id: str, policy: PolicyLike) -> BaseChatModel:
         """The same with `cachepoint`, knowing nothing of earlier runs."""
         return CachedChatBedrock(
             **_settings(stage, model_id), cache_policy=policy, prompt_cache=PromptCache()

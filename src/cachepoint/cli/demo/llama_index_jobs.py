@@ -21,6 +21,7 @@ from cachepoint.cli.demo import letters, work
 from cachepoint.cli.demo.places import Stage
 from cachepoint.cli.demo.retrieval import Search
 from cachepoint.cli.demo.tools import TOOLS
+from cachepoint.core.policy import PolicyLike
 from cachepoint.llama_index import CachedBedrockConverse
 from cachepoint.llama_index.models import is_known, stand_in
 
@@ -44,7 +45,7 @@ def plain(stage: Stage, model_id: str) -> BedrockConverse:
     return BedrockConverse(model=known, application_inference_profile_arn=profile, **_settings(stage))
 
 
-def cached(stage: Stage, model_id: str, policy: Mapping[str, Any] | None) -> BedrockConverse:
+def cached(stage: Stage, model_id: str, policy: PolicyLike) -> BedrockConverse:
     """The same with `cachepoint`, knowing nothing of earlier runs."""
     return CachedBedrockConverse(
         model=model_id, cache_policy=policy, prompt_cache=PromptCache(), **_settings(stage)

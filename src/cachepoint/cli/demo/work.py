@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from cachepoint.cli.demo.sources import glossary, section, sections
+from cachepoint.core.policy import PolicyOptions
 
 MAX_TOKENS = 1_024
 
 # By job; what is not named runs on the default. The documents are few, and the questions about them many.
 # The chat retrieves nothing: its reference is one of those documents, and whether another job of this
 # process retrieved it must not count: it is shared by all turns.
-POLICIES: Mapping[str, Mapping[str, Any]] = {
+POLICIES: Mapping[str, PolicyOptions] = {
     "chat": {"documents": "shared"},
     "documents": {"documents": "shared"},
 }

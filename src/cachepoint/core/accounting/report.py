@@ -11,7 +11,7 @@ from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.money import for_json, minus, tidy
 from cachepoint.core.accounting.plain import Plain
 from cachepoint.core.accounting.sent import Sent
-from cachepoint.core.accounting.told import told
+from cachepoint.core.accounting.told import pictured, told
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.planner import Plan
@@ -108,6 +108,10 @@ class CallReport(Plain):
     def __str__(self) -> str:
         """A few lines for people: tokens, money, checkpoints, and the miss with its remedy."""
         return "\n".join(told(self))
+
+    def _repr_html_(self) -> str:
+        """For a notebook: tokens as a bar, money, checkpoints, the miss with its remedy. No prompt text."""
+        return pictured(self)
 
     def _priced(self, usage: Usage) -> Decimal | None:
         return pricing.cost(usage, self.priced_as, self.started, self.tier)

@@ -1,13 +1,52 @@
-"""One call in a few lines for people."""
+"""One call for people: in a few lines, and as a fragment of HTML."""
 
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from cachepoint.core.accounting.money import dollars
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing import html
 
 if TYPE_CHECKING:
     from cachepoint.core.accounting.report import CallReport
+
+# (colour, label), in the order of a bar, which is that of the prompt: 1h stands before 5m.
+KINDS = (
+    ("read", "read"),
+    ("w1", "written for 1 h"),
+    ("w5", "written for 5 min"),
+    ("fresh", "fresh"),
+)
+
+
+def parts(usage: Usage) -> tuple[int, int, int, int]:
+    """Input tokens by `KINDS`. Writes that the report did not split went under Bedrock's default of 5m."""
+    one_hour = usage.write_1h_tokens or 0
+    return (
+        usage.read_tokens or 0,
+        one_hour,
+        (usage.write_tokens or 0) - one_hour,
+        usage.uncached_tokens,
+    )
+
+
+def unsaid(kind: str, usage: Usage) -> bool:
+    """Whether no report said how many tokens of that of `KINDS` there were."""
+    said = {"read": usage.read_tokens, "w1": usage.write_tokens, "w5": usage.write_tokens}
+    return said.get(kind, 0) is None
+
+
+def drawn(usage: Usage) -> str:
+    """Input tokens as a bar with its legend, in HTML."""
+    named = list(zip(KINDS, parts(usage), strict=True))
+    said = [
+        (colour, f"{label} {'unknown' if unsaid(colour, usage) else f'{n:,}'}")
+        for (colour, label), n in named
+        if n or colour != "w1"
+    ]
+    bar = html.bar(html.Part(colour, n, f"{label} {n:,}") for (colour, label), n in named)
+    return bar + html.legend(said)
 
 
 def told(report: "CallReport") -> Iterator[str]:
@@ -21,12 +60,30 @@ def told(report: "CallReport") -> Iterator[str]:
         yield f"  {report.kept_tokens:,} of the tokens read were kept alive by refreshes"
     yield f"  checkpoints: {_checkpoints(report)}"
     if report.miss is not None:
-        wasted = "" if report.wasted is None else f", {_money(report.wasted)}"
-        yield f"  miss: {report.miss}{wasted}"
+        yield f"  {_missed(report)}"
         yield f"  {report.miss.remedy}"
         for name, text in (("before", report.miss.before), ("now", report.miss.after)):
             if text is not None:
                 yield f"  {name}: {text!r}"
+
+
+def pictured(report: "CallReport") -> str:
+    """A report as HTML. Without the texts that a miss may show: a notebook is kept, and handed on."""
+    usage, cost, saved = report.usage, report.cost, report.saved
+    money = "" if cost is None or saved is None else f"{_money(cost)} for the call, {_saved(saved)}"
+    missed = () if report.miss is None else (html.line(_missed(report)), html.line(report.miss.remedy))
+    return html.fragment(
+        report.model_id,
+        html.line(_tokens(usage)),
+        "" if usage is None else drawn(usage),
+        html.line(money),
+        report.plan._repr_html_(),
+        *missed,
+    )
+
+
+def _missed(report: "CallReport") -> str:
+    return f"miss: {report.miss}{'' if report.wasted is None else f', {_money(report.wasted)}'}"
 
 
 def _tokens(usage: Usage | None) -> str:
@@ -47,4 +104,4 @@ def _saved(amount: Decimal) -> str:
 
 
 def _money(amount: Decimal) -> str:
-    return f"${amount:,.6f}"
+    return dollars(amount, 6)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from cachepoint.core.drawing import html
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, Ttl
 from cachepoint.core.placement.fan_out import IS_WRITTEN
 from cachepoint.core.placement.forecast import Chance, Prices
@@ -58,6 +59,26 @@ class Plan:
     expected_read_tokens: int | None = None
     expected_from: int | None = None
     note: str | None = None
+
+    def __str__(self) -> str:
+        """A line of what is expected, and one for each checkpoint."""
+        width = max((len(c.where) for c in self.checkpoints), default=0)
+        marks = (f"  {c.where:<{width}}  {c.ttl}  {c.reason:<12} {c.tokens:>9,}" for c in self.checkpoints)
+        return "\n".join((self._said, *marks))
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the checkpoints as a table."""
+        rows = ((c.where, c.ttl, c.reason, f"{c.tokens:,}") for c in self.checkpoints)
+        return html.fragment(self._said, html.table(rows, ("behind", "ttl", "reason", "tokens up to it")))
+
+    @property
+    def _said(self) -> str:
+        count = len(self.checkpoints)
+        if not count:
+            return f"no checkpoint: {self.note}" if self.note else "no checkpoint"
+        read = self.expected_read_tokens
+        expected = "" if read is None else f"; {read:,} tokens should be read"
+        return f"{count} checkpoint{'' if count == 1 else 's'}{expected}"
 
 
 class Candidate(NamedTuple):

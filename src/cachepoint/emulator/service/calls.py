@@ -5,13 +5,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from cachepoint.emulator.responders.strict_json import read_json
+from cachepoint.emulator.service import drawing
 from cachepoint.emulator.service.events import Event, StreamFault
 from cachepoint.emulator.service.telling import line
 
-__all__ = ["Answer", "CallLog", "EmulatedCall", "Incoming", "decoded", "parsed"]
+__all__ = ["Answer", "CallLog", "Calls", "EmulatedCall", "Incoming", "decoded", "parsed"]
 
 _RECORD_BYTES = 1_000
 
@@ -43,8 +44,35 @@ class EmulatedCall:
 
     def __str__(self) -> str:
         """One line: when, what, of which model, the tokens or why it was refused. Never prompt text."""
+        return line(self, self.said)
+
+    @property
+    def said(self) -> Any:
+        """What a refusal may repeat of the request; None where it was answered, or is no JSON."""
         request = self.request if self.error else None
-        return line(self, None if request is None else [request, _counted(request)])
+        return None if request is None else [request, _counted(request)]
+
+
+class Calls(tuple[EmulatedCall, ...]):
+    """Calls, oldest first: a tuple that prints as a line for each, and shows a table in a notebook."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> EmulatedCall: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> "Calls": ...
+    def __getitem__(self, index: Any, /) -> Any:
+        """One of them; of a slice, these."""
+        found = super().__getitem__(index)
+        return Calls(found) if isinstance(index, slice) else found
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) or "no calls"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the latest calls as a table. Never prompt text."""
+        return drawing.table(self)
 
 
 class CallLog:
@@ -73,10 +101,10 @@ class CallLog:
         """How many made room."""
         return self._dropped
 
-    def kept(self) -> tuple[EmulatedCall, ...]:
+    def kept(self) -> Calls:
         """All of them, oldest first."""
         with self._lock:
-            return tuple(self._calls)
+            return Calls(self._calls)
 
     def clear(self) -> None:
         """Forget all."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cachepoint.emulator.service.calls import EmulatedCall
 
-__all__ = ["line"]
+__all__ = ["line", "moment", "outcome", "printable"]
 
 _MOST_CHARS = 300
 _MOST_NAME = 120
@@ -29,13 +29,14 @@ _COUNTS = (
 def line(call: EmulatedCall, said: Any) -> str:
     """When, what, of which model, and the tokens or why it was refused; `said` is what the request says."""
     what = " ".join(filter(None, (call.operation, call.model_id)))
-    return f"{_moment(call.at)} {_printable(what)[:_MOST_NAME]}: {_outcome(call, said)}"
+    return f"{moment(call.at)} {printable(what)[:_MOST_NAME]}: {outcome(call, said)}"
 
 
-def _outcome(call: EmulatedCall, said: Any) -> str:
+def outcome(call: EmulatedCall, said: Any) -> str:
+    """The tokens, or why it was refused, without what the request says."""
     if call.error:
         verb = "refused" if call.status >= 400 else "broken off"  # noqa: PLR2004 -- HTTP's
-        reason = _printable(_without(call.message or "", said))[:_MOST_CHARS]
+        reason = printable(_without(call.message or "", said))[:_MOST_CHARS]
         return f"{verb}, {call.status} {call.error}: {reason}"
     usage = call.usage or {}
     if usage.keys() == {"inputTokens"}:
@@ -65,11 +66,13 @@ def _texts(said: Any) -> Iterator[str]:
             left += value
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text on one line."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _moment(at: float) -> str:
+def moment(at: float) -> str:
+    """A time in UTC."""
     try:
         return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, ValueError, OSError):

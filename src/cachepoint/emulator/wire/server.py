@@ -10,7 +10,7 @@ from cachepoint.emulator.cache.engine import CacheEngine
 from cachepoint.emulator.cache.options import Options, OptionsByModel
 from cachepoint.emulator.cache.tokens import Sizer, default_sizer
 from cachepoint.emulator.responders import AutoResponder, Responder
-from cachepoint.emulator.service.calls import CallLog, EmulatedCall
+from cachepoint.emulator.service.calls import CallLog, Calls, EmulatedCall
 from cachepoint.emulator.service.control import Control
 from cachepoint.emulator.service.faults import Faults
 from cachepoint.emulator.service.guardrails import Guardrail
@@ -140,8 +140,11 @@ class BedrockEmulator:
         return f"http://{host}:{self.port}"
 
     @property
-    def calls(self) -> tuple[EmulatedCall, ...]:
-        """The requests it answered or refused, oldest first: the newest `max_calls` in `max_bytes`."""
+    def calls(self) -> Calls:
+        """The requests it answered or refused, oldest first: the newest `max_calls` in `max_bytes`.
+
+        A tuple of `EmulatedCall`, which prints as a line for each and shows a table in a notebook.
+        """
         return self._calls.kept()
 
     @property

@@ -16,8 +16,9 @@ from cachepoint.aws.client import CachingClient
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.guard import InvalidOptionError, guard
+from cachepoint.core.policy import PolicyLike
 from cachepoint.langchain.anthropic.payloads import PayloadClient
-from cachepoint.langchain.cached import CACHING, REPORTING, Cached, PolicyLike, Untold
+from cachepoint.langchain.cached import CACHING, REPORTING, Cached, Untold
 
 
 class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
@@ -63,9 +64,11 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
     _lender: ChatAnthropicBedrock | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
-
-        def __init__(self, **values: Any) -> None: ...
-
+        # As people name them. Upstream's own are unknown to type checkers by these names, or seem required.
+        model: str
+        max_tokens: int | None = None
+        default_request_timeout: float | None = Field(default=None, alias="timeout")
+        stop_sequences: list[str] | None = Field(default=None, alias="stop")
     else:
 
         def __init__(self, **values: Any) -> None:

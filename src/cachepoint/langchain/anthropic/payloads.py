@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from anthropic.types import Message, TextBlock, Usage
 
 from cachepoint.aws.async_client import AsyncCachingClient
-from cachepoint.aws.carrier import REPORTING, SENDING, Asked, Carrier, PolicyLike, Ready
+from cachepoint.aws.carrier import REPORTING, SENDING, Asked, Carrier, Ready
 from cachepoint.aws.client import REPORT_KEY, CachingClient
 from cachepoint.aws.streams import AsyncSettlingStream, Settling, SettlingStream
 from cachepoint.aws.warming import Unsent, cheapest_body
@@ -15,7 +15,7 @@ from cachepoint.core.accounting import counts
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.cache import Call
 from cachepoint.core.guard import guard
-from cachepoint.core.policy import CachePolicy
+from cachepoint.core.policy import CachePolicy, PolicyLike
 from cachepoint.core.prompt.dialects import DIALECTS
 from cachepoint.shaping.relocating import Relocating
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from cachepoint.cli.audit.formats.decoding import decoded
 from cachepoint.cli.audit.formats.logged import Beside, Logged, UnusableError
-from cachepoint.cli.check.saved import dialect_of
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.prompt.dialects import dialect_of
 
 SCHEMA = "ModelInvocationLog"
 # Milliseconds: more is no time that an answer took.

@@ -1,0 +1,1 @@
+"""What a value shows of itself in a notebook."""
