@@ -1,6 +1,6 @@
 """The licence of every package that an install of cachepoint brings, from what is installed.
 
-    python tools/licences.py [--extra langchain] [--json]
+    python benchmarks/licences.py [--extra langchain] [--json]
 
 Without `--extra` those of all extras that are installed. It ends with an error where a package names no
 licence, or one that asks more of who uses it than a notice (GPL, AGPL).
