@@ -44,6 +44,11 @@ NOT_RUN = {
         "make demo     # an agent, a chat, documents and few-shot examples, without and with cachepoint",
     ),
     ("CONTRIBUTING.md", "make test      # makes .venv and runs the tests, on all cores"),
+    ("docs/memory.md", '$ python -c "import secrets; print(secrets.token_hex(32))"'),
+    (
+        "docs/memory.md",
+        "$ CACHEPOINT_MEMORY=redis://127.0.0.1:6379/0 CACHEPOINT_KEY=5e5e… gunicorn app:app",
+    ),
     ("docs/observability.md", "from cachepoint import observers"),
     ("docs/policy.md", "$ CACHEPOINT_MODE=off python app.py"),
     (
