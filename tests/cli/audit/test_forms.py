@@ -274,7 +274,13 @@ def test_a_role_that_bedrock_does_not_know_stops_nothing(role, records, tmp_path
     for n in range(3):
         messages = [{**m, "role": role if i == 1 else m["role"]} for i, m in enumerate(said["messages"])]
         body = {**said, "system": [{"text": f"It is 10:0{n}. " * 900}], "messages": messages}
-        rows.append({**desk, "timestamp": f"2026-10-01T10:00:0{n}Z", "input": {**desk["input"], "inputBodyJson": body}})
+        rows.append(
+            {
+                **desk,
+                "timestamp": f"2026-10-01T10:00:0{n}Z",
+                "input": {**desk["input"], "inputBodyJson": body},
+            }
+        )
     path = tmp_path / "log.json"
     path.write_text(lines(rows))
     assert audit(path).scanned.calls == 3
