@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
-	@echo "make check   ruff, mypy --strict and the import arrows"
+	@echo "make check   ruff, mypy --strict, the import arrows, and known vulnerabilities where their data can be had"
 	@echo "make format  put right what ruff can by itself"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
 	@echo "make bench   what cachepoint costs, the calling thread's CPU and a memory that is late, and what it does to the first token"
@@ -34,6 +34,7 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/vulnerabilities.py
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix-only .
@@ -44,8 +45,13 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
+long: bench bench-plugin_start bench-hostile bench-growth bench-soak bench-fuzz bench-fuzz_calls bench-fuzz_readers bench-fuzz_bytes bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
 
+# Where it has no wheel the fuzz of bytes says that it is left out.
+$(VENV)/.fuzz: $(VENV)/.installed
+	-$(BIN)/python -m pip install -q --group fuzz
+	touch $@
+bench-fuzz_bytes: $(VENV)/.fuzz
 bench-hostile: OPTIONS = $(if $(LOOSE),--loose)
 bench-layouts: OPTIONS = --workloads $(WORKLOADS)
 bench-%: $(VENV)/.installed

@@ -61,11 +61,17 @@ def corpus(folder: Path, name: str, seed: int) -> None:
 
 
 def run(name: str, inputs: int, seed: int) -> dict[str, Any]:
-    """Fuzz one reader in a process of its own: inputs, seconds, edges of code that were reached, and the fault."""
+    """Fuzz one reader in a process of its own: inputs, seconds, edges that were reached, and the fault."""
     with tempfile.TemporaryDirectory() as found:
         corpus(Path(found), name, seed)
         # A crash leaves its input there and not in the working directory.
-        options = [f"-runs={inputs}", f"-seed={seed}", "-max_len=16384", "-timeout=10", f"-artifact_prefix={found}/"]
+        options = [
+            f"-runs={inputs}",
+            f"-seed={seed}",
+            "-max_len=16384",
+            "-timeout=10",
+            f"-artifact_prefix={found}/",
+        ]
         command = [sys.executable, __file__, "--one", name, *options, found]
         started = time.monotonic()
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -72,7 +72,7 @@ class Found:
 def guarded(found: list[BaseException]) -> Iterator[None]:
     """What any guard takes, for a while."""
 
-    def fault(self: Guard, doing: str) -> None:
+    def fault(self: Guard, _: str) -> None:
         self.faults += 1
         found.append(sys.exception())
 
@@ -105,7 +105,9 @@ def asked(random: Random) -> Iterator[Asked]:
     """Inputs without end: a request that is right, grown by turns, and wronged."""
     while True:
         sent = valid(random)
-        dialect = "converse" if "converse" in sent.operation else "messages" if sent.model in CLAUDE else "nova"
+        dialect = (
+            "converse" if "converse" in sent.operation else "messages" if sent.model in CLAUDE else "nova"
+        )
         yield Asked("right", json.loads(sent.body), sent.model, dialect)
         grown = json.loads(sent.body)
         grown["messages"] = [*grown["messages"], *_turn(random, dialect)]
@@ -144,7 +146,7 @@ def answer(random: Random, dialect: str) -> Any:
     return odd.odd(random) if random.random() < 0.02 else response
 
 
-class Wrong(AssertionError):
+class WrongError(AssertionError):
     """What should not be."""
 
 
@@ -152,7 +154,7 @@ def tried(random: Random, cache: PromptCache, one: Asked, bedrock: BedrockEmulat
     """One call from its beginning to its end, in one of its ways.
 
     Raises:
-        Wrong: Where a law is broken. Whatever raises besides is wrong, too.
+        WrongError: Where a law is broken. Whatever raises besides is wrong, too.
     """
     before, says = odd.seen(one.request), odd.said(one.request)
     try:
@@ -163,7 +165,7 @@ def tried(random: Random, cache: PromptCache, one: Asked, bedrock: BedrockEmulat
         return
     finally:
         if odd.seen(one.request) != before:
-            raise Wrong("the request given is another")
+            raise WrongError("the request given is another")
     if random.random() < 0.1:
         cache.ready(call)
         call = cache.again(call, give_up=random.random() < 0.5)
@@ -181,20 +183,20 @@ def tried(random: Random, cache: PromptCache, one: Asked, bedrock: BedrockEmulat
     json.dumps(report.as_dict(), allow_nan=False)
     str(report)
     if odd.seen(one.request) != before:
-        raise Wrong("the request given is another")
+        raise WrongError("the request given is another")
 
 
 def _holds(one: Asked, call: Any, says: Any) -> None:
     if not isinstance(one.request, Mapping):
         return
     if list(call.request) != [k for k in one.request if k != "cache_control" or k in call.request]:
-        raise Wrong("what is sent has other keys")
+        raise WrongError("what is sent has other keys")
     same = all(call.request[k] is v for k, v in one.request.items() if k in call.request)
     if not same and odd.said(call.request) != says:
-        raise Wrong("what is sent says something else")
+        raise WrongError("what is sent says something else")
     ours = any(c.reason != "hand" for c in call.plan.checkpoints)
     if ours and (marked := odd.marked(call.request, one.dialect)) > 4:
-        raise Wrong(f"{marked} checkpoints")
+        raise WrongError(f"{marked} checkpoints")
 
 
 def _taken(bedrock: BedrockEmulator, one: Asked, call: Any) -> None:
@@ -204,7 +206,7 @@ def _taken(bedrock: BedrockEmulator, one: Asked, call: Any) -> None:
     )
     answered = bedrock._service.answer(incoming)
     if answered.status != 200:
-        raise Wrong(f"Bedrock refuses it: {answered.body!r}")
+        raise WrongError(f"Bedrock refuses it: {answered.body!r}")
 
 
 def run(inputs: int, seed: int) -> Found:
@@ -220,13 +222,18 @@ def run(inputs: int, seed: int) -> Found:
             found.add(one.kind)
             try:
                 tried(random, random.choice(caches), one, bedrock)
-                for fault in taken:
-                    if not isinstance(fault, UnreadableError):
-                        raise fault
+                _raised(taken)
             except Exception as error:
                 found.wrong.append(_told(n, one, error))
             taken.clear()
     return found
+
+
+def _raised(taken: list[BaseException]) -> None:
+    """Raise what a guard took, but for requests that are none."""
+    for fault in taken:
+        if not isinstance(fault, UnreadableError):
+            raise fault
 
 
 def _told(number: int, one: Asked, error: Exception) -> str:
@@ -236,7 +243,8 @@ def _told(number: int, one: Asked, error: Exception) -> str:
         shown = repr(one.request)[:1_500]
     except Exception:
         shown = "what has no repr"
-    return f"{type(error).__name__} at {at}: {str(error)[:200]!r} ({number}, {one.dialect}, {one.model!r})\n  {shown}"
+    which = f"({number}, {one.dialect}, {one.model!r})"
+    return f"{type(error).__name__} at {at}: {str(error)[:200]!r} {which}\n  {shown}"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Lines of logs as others write them, for `fuzz_readers.py`: each is read as a call. And what is done to them."""
+"""Lines of logs as others write them, each of which is a call, and what `fuzz_readers.py` does to them."""
 
 import gzip
 import json
@@ -137,7 +137,9 @@ RECORDS: tuple[Any, ...] = (
 def reports() -> tuple[Any, ...]:
     """Lines of a report: a conversation that misses now and then."""
     seconds, made = count(1_795_392_000, 200), list[Any]()
-    memory = PromptCache({"ttl": "5m"}, lambda: float(next(seconds)), observers=[lambda r: made.append(line_of(r))])
+    memory = PromptCache(
+        {"ttl": "5m"}, lambda: float(next(seconds)), observers=[lambda r: made.append(line_of(r))]
+    )
     messages = []
     for n in range(6):
         messages.append(message("user", {"text": text(f"question {n}", 3_000)}))

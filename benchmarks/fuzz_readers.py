@@ -64,7 +64,7 @@ KEY = b"k" * 32
 CACHE = PromptCache()
 
 
-class Wrong(AssertionError):
+class WrongError(AssertionError):
     """What should not be."""
 
 
@@ -103,10 +103,10 @@ def _tabled(made: Print) -> None:
         if isinstance(value, str):
             value.encode()
         if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise Wrong(f"{value} has no place in a table")
+            raise WrongError(f"{value} has no place in a table")
 
 
-def _no_body(address: str) -> bytes:
+def _no_body(_: str) -> bytes:
     raise UnusableError("its body is in a file that is not here")
 
 
@@ -202,7 +202,7 @@ def message(random: Random) -> str:
 def read_message(text: str) -> None:
     found = read_refusal(text, PLACES)
     if found is not None and not found <= {"explicit", "tools", "system", "messages", "1h"}:
-        raise Wrong(f"{found} says nothing of a row")
+        raise WrongError(f"{found} says nothing of a row")
     is_refusal(text)
     read_refusal(text, ())
 
@@ -214,21 +214,26 @@ def body(random: Random) -> Any:
 
 
 def read_body_of_ours(given: Any) -> None:
-    for model, dialect in (("us.anthropic.claude-sonnet-4-6", "messages"), ("us.amazon.nova-lite-v1:0", "nova")):
+    for model, dialect in (
+        ("us.anthropic.claude-sonnet-4-6", "messages"),
+        ("us.amazon.nova-lite-v1:0", "nova"),
+    ):
         request = {"modelId": model, "body": given}
         found = bodies.read(request, model)
         if found is None:
             continue
         text = bodies.dumped({k: v for k, v in found.items() if k not in bodies.BESIDE})
         if json.loads(text) != json.loads(given):
-            raise Wrong("a body that is written anew says something else")
+            raise WrongError("a body that is written anew says something else")
         taken: list[BaseException] = []
         with guarded(taken):
             call = CACHE.prepare(found, model, dialect=dialect)
         if fault := next((f for f in taken if not isinstance(f, NotRead)), None):
             raise fault
-        if odd.said(json.loads(bodies.written(request, call, anew=True)["body"])) != odd.said(json.loads(given)):
-            raise Wrong("a body with checkpoints says something else")
+        if odd.said(json.loads(bodies.written(request, call, anew=True)["body"])) != odd.said(
+            json.loads(given)
+        ):
+            raise WrongError("a body with checkpoints says something else")
 
 
 def word(random: Random) -> Any:
@@ -237,7 +242,19 @@ def word(random: Random) -> Any:
 
 
 def options(random: Random) -> Any:
-    names = ("mode", "ttl", "head_ttl", "tail", "split", "documents", "fan_out", "explain", "mod", 7, "\ud800")
+    names = (
+        "mode",
+        "ttl",
+        "head_ttl",
+        "tail",
+        "split",
+        "documents",
+        "fan_out",
+        "explain",
+        "mod",
+        7,
+        "\ud800",
+    )
     if random.random() < 0.1:
         return word(random)
     return {random.choice(names): word(random) for _ in range(random.randrange(4))}
@@ -254,7 +271,19 @@ def read_options(given: Any) -> None:
 
 
 def name(random: Random) -> str:
-    parts = ("us.", "anthropic.", "claude-", "sonnet-4-6", "nova", "arn:aws:bedrock:", ":", "/", "-v1:0", "\ud800", "9")
+    parts = (
+        "us.",
+        "anthropic.",
+        "claude-",
+        "sonnet-4-6",
+        "nova",
+        "arn:aws:bedrock:",
+        ":",
+        "/",
+        "-v1:0",
+        "\ud800",
+        "9",
+    )
     return "".join(random.choice(parts) for _ in range(random.randrange(8)))
 
 
@@ -298,19 +327,19 @@ class Emulated:
         incoming = Incoming("POST", f"/model/{sent.model}/{sent.operation}", "us-east-1", sent.body)
         answered = self.bedrock._service.answer(incoming)
         if answered.status not in {200, 400, 403, 404, 408, 413, 424, 429}:
-            raise Wrong(f"{answered.status}")
+            raise WrongError(f"{answered.status}")
         for event in answered.stream or ():
             encode(event)
 
     def talk(self, sent: bytes) -> None:
         """Bytes to its socket: it answers or hangs up, and goes on."""
         self.bedrock.start()._server.handle_error = self._fault
-        with socket.create_connection(("127.0.0.1", self.bedrock.port), timeout=LIMIT) as connection:
-            with suppress(ConnectionError):
-                connection.sendall(sent)
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(65_536):
-                    pass
+        connected = socket.create_connection(("127.0.0.1", self.bedrock.port), timeout=LIMIT)
+        with connected as connection, suppress(ConnectionError):
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
         if self._faults:
             raise self._faults.pop()
 
@@ -354,9 +383,9 @@ class Commands:
         if found.exception is not None and not isinstance(found.exception, SystemExit):
             raise found.exception
         if found.exit_code not in {0, 1, 2}:
-            raise Wrong(f"exit code {found.exit_code}")
+            raise WrongError(f"exit code {found.exit_code}")
         if found.exit_code == 2 and not found.output.strip():
-            raise Wrong("no word of what is wrong")
+            raise WrongError("no word of what is wrong")
 
 
 NUMBERS = ("-1", "0", "1", "1e400", "nan", "inf", "9" * 5_000, "x", "", "0.5", "10")
@@ -368,7 +397,17 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Random], 
     "savings": (
         ("--model", "claude-sonnet-4-6"),
         *(
-            ("--requests", "--prefix", "--user", "--output", "--reuse", "--rate", "--losses", "--credits", "--ttl"),
+            (
+                "--requests",
+                "--prefix",
+                "--user",
+                "--output",
+                "--reuse",
+                "--rate",
+                "--losses",
+                "--credits",
+                "--ttl",
+            ),
             report_lines,
         ),
     ),
@@ -389,7 +428,9 @@ def command(random: Random) -> tuple[str, list[str], bytes, bytes]:
     for _ in range(random.randrange(4)):
         arguments.append(random.choice(flags))
         if random.random() < 0.7:
-            arguments.append(random.choice((*NUMBERS, "json", "sarif", "github", "claude-opus-4-8", "FOLDER")))
+            arguments.append(
+                random.choice((*NUMBERS, "json", "sarif", "github", "claude-opus-4-8", "FOLDER"))
+            )
     if chosen == "savings" and random.random() < 0.5:
         arguments += ["--from", "ONE"]
     if random.random() < 0.1 and arguments:
@@ -430,11 +471,15 @@ def run(reader: Reader, inputs: int, seed: int) -> list[str]:
         started = time.monotonic()
         try:
             reader.read(given)
-            if (seconds := time.monotonic() - started) > LIMIT:
-                raise Wrong(f"took {seconds:.1f} s")
+            _in_time(time.monotonic() - started)
         except Exception as error:
             wrong.append(_told(reader, number, given, error))
     return wrong
+
+
+def _in_time(seconds: float) -> None:
+    if seconds > LIMIT:
+        raise WrongError(f"took {seconds:.1f} s")
 
 
 def _told(reader: Reader, number: int, given: Any, error: Exception) -> str:

@@ -1,13 +1,13 @@
 """Values that no reader expects, requests with such values in them, and what of a request may not change."""
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 DEEP = 60
 MARKS = ("cachePoint", "cache_control")
@@ -77,7 +77,7 @@ ODD: tuple[Callable[[], Any], ...] = (
     lambda: bytearray(b"abc"),
     lambda: memoryview(b"abc"),
     lambda: decimal.Decimal("NaN"),
-    lambda: datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC),
+    lambda: dt.datetime(2026, 11, 27, tzinfo=dt.UTC),
     lambda: Word("word"),
     lambda: Word(" "),
     lambda: Count(7),
@@ -124,7 +124,7 @@ def wronged(random: Random, request: dict[str, Any], most: int = 4) -> dict[str,
         if not (places := list(_places(request))):
             break
         parent, key = random.choice(places)
-        random.choice(_WRONGS)(random, parent, key, places)
+        random.choice(_WRONGS)(Spot(random, parent, key, places))
     return request
 
 
@@ -142,53 +142,60 @@ def _places(value: Any, most: int = 2_000) -> Iterator[tuple[Any, Any]]:
             queue.append(held[key])
 
 
-def _replaced(random: Random, parent: Any, key: Any, places: Any) -> None:
-    parent[key] = odd(random)
+class Spot(NamedTuple):
+    """A value that is changed: what holds it, under what, and all places of the request."""
+
+    random: Random
+    parent: Any
+    key: Any
+    places: list[tuple[Any, Any]]
 
 
-def _gone(random: Random, parent: Any, key: Any, places: Any) -> None:
-    if isinstance(parent, list) and key >= len(parent):
-        return
-    del parent[key]
+def _replaced(at: Spot) -> None:
+    at.parent[at.key] = odd(at.random)
 
 
-def _doubled(random: Random, parent: Any, key: Any, places: Any) -> None:
-    if isinstance(parent, list):
-        parent.insert(random.randrange(len(parent) + 1), parent[key])
+def _gone(at: Spot) -> None:
+    del at.parent[at.key]
+
+
+def _doubled(at: Spot) -> None:
+    if isinstance(at.parent, list):
+        at.parent.insert(at.random.randrange(len(at.parent) + 1), at.parent[at.key])
     else:
-        parent[f"{key}2"] = parent[key]
+        at.parent[f"{at.key}2"] = at.parent[at.key]
 
 
-def _shared(random: Random, parent: Any, key: Any, places: Any) -> None:
+def _shared(at: Spot) -> None:
     """What stands elsewhere stands here too: the same object."""
-    other, at = random.choice(places)
-    parent[key] = other[at]
+    other, key = at.random.choice(at.places)
+    at.parent[at.key] = other[key]
 
 
-def _inserted(random: Random, parent: Any, key: Any, places: Any) -> None:
-    if isinstance(parent, list):
-        parent.insert(key, odd(random))
-    else:
-        parent[random.choice(("text", "type", "content", "cachePoint", "cache_control", "ttl", 7))] = odd(
-            random
-        )
+def _inserted(at: Spot) -> None:
+    if isinstance(at.parent, list):
+        at.parent.insert(at.key, odd(at.random))
+        return
+    name = at.random.choice(("text", "type", "content", "cachePoint", "cache_control", "ttl", 7))
+    at.parent[name] = odd(at.random)
 
 
-def _another_form(random: Random, parent: Any, key: Any, places: Any) -> None:
+def _another_form(at: Spot) -> None:
     """The same in a type that stands for it."""
-    value = parent[key]
+    value = at.parent[at.key]
     if isinstance(value, dict):
-        form = random.choice((types.MappingProxyType, collections.OrderedDict, collections.UserDict))
-        parent[key] = form(value)
+        form = at.random.choice((types.MappingProxyType, collections.OrderedDict, collections.UserDict))
+        at.parent[at.key] = form(value)
     elif isinstance(value, list):
-        parent[key] = tuple(value)
+        at.parent[at.key] = tuple(value)
     elif isinstance(value, str):
-        parent[key] = random.choice((Word(value), value + random.choice(("\ud800", "\u200b", ""))))
+        more = at.random.choice(("\ud800", "\u200b", ""))
+        at.parent[at.key] = at.random.choice((Word(value), value + more))
 
 
-def _role(random: Random, parent: Any, key: Any, places: Any) -> None:
-    if isinstance(parent, dict) and "role" in parent:
-        parent["role"] = random.choice(_ROLES)
+def _role(at: Spot) -> None:
+    if isinstance(at.parent, dict) and "role" in at.parent:
+        at.parent["role"] = at.random.choice(_ROLES)
 
 
 _WRONGS = (_replaced, _replaced, _gone, _doubled, _shared, _inserted, _inserted, _another_form, _role)
@@ -284,4 +291,3 @@ def marked(request: Any, dialect: str) -> int:
     blocks = [b for each in lists if isinstance(each, list | tuple) for b in each if isinstance(b, Mapping)]
     at_top = dialect == "messages" and request.get(mark) is not None
     return at_top + sum(b.get(mark) is not None for b in blocks)
-

@@ -28,7 +28,12 @@ from prompts import MODEL, Request, answer, message, request, text
 from cachepoint import PromptCache
 
 BOUND_MB = 64.0
-MODELS = (MODEL, "us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.amazon.nova-pro-v1:0", "global.anthropic.claude-opus-4-8")
+MODELS = (
+    MODEL,
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    "us.amazon.nova-pro-v1:0",
+    "global.anthropic.claude-opus-4-8",
+)
 
 
 class Clock:

@@ -5,13 +5,10 @@ a function of ours on the stack, and whatever is in a folder that ours removes. 
 the profile that is called, is planted: it has to be found.
 """
 
-import io
 import json
 import logging
 import os
-import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -165,7 +162,12 @@ def nowhere(texts):
 def sinks(folder):
     """An observer for every sink that writes a file, and the log."""
     emf = (folder / "emf.log").open("a", encoding="utf-8")
-    return emf, [observers.jsonl(folder / "calls.jsonl"), observers.emf(emf), observers.log(), observers.alarm("warn")]
+    return emf, [
+        observers.jsonl(folder / "calls.jsonl"),
+        observers.emf(emf),
+        observers.log(),
+        observers.alarm("warn"),
+    ]
 
 
 def talk(adapter, model, n):
@@ -213,13 +215,22 @@ def test_calls_that_go_wrong(bedrock, tmp_path, monkeypatch):
     holding = []
     holding.append(holding)
     use = {"toolUse": {"toolUseId": "1", "name": said("a name"), "input": {said("a key"): holding}}}
-    unreadable = [use, {said("a kind"): said("a value")}, {"text": [said("no text")]}, {"text": said("a"), "b": 1}]
+    unreadable = [
+        use,
+        {said("a kind"): said("a value")},
+        {"text": [said("no text")]},
+        {"text": said("a"), "b": 1},
+    ]
     with watched() as (written, lines):
         cache = PromptCache(clock=bedrock.now, observers=[observers.jsonl(tmp_path / "calls.jsonl"), _broken])
         client = CachingClient(bedrock.client(), cache=cache, base_model_id=MODEL)
         refused = EmulatedError(REFUSED, code="ValidationException", status=400)
         bedrock.emulator._service._responder = ScriptedResponder([refused, said("words")])
-        for content in ({"text": said("a question") + FILLER}, {"text": said("another") + FILLER}, *unreadable):
+        for content in (
+            {"text": said("a question") + FILLER},
+            {"text": said("another") + FILLER},
+            *unreadable,
+        ):
             try:
                 client.converse(modelId=PROFILE, messages=[{"role": "user", "content": [content]}])
             except Exception as error:
@@ -244,7 +255,10 @@ def request(n):
     """A request as it is saved."""
     return {
         "modelId": MODEL,
-        "system": [{"text": f"{said('the system prompt')} {n}\n{FILLER}"}, {"cachePoint": {"type": "default"}}],
+        "system": [
+            {"text": f"{said('the system prompt')} {n}\n{FILLER}"},
+            {"cachePoint": {"type": "default"}},
+        ],
         "messages": [{"role": "user", "content": [{"text": said("a question")}]}],
         "requestMetadata": {"user": said("metadata")},
     }
@@ -278,7 +292,9 @@ def test_commands(bedrock, tmp_path, monkeypatch):
     (inputs / "bad.json").write_text(f'{{"messages": [{{"role": "{CANARY}", "content": 7}}]}}')
     log = inputs / "log.json"
     broken = json.dumps({**invocation(0), "input": {"inputBodyJson": {"messages": CANARY}}})
-    log.write_text("\n".join([*(json.dumps(invocation(n)) for n in range(4)), broken, CANARY, f'{{"{CANARY}": 1}}']))
+    log.write_text(
+        "\n".join([*(json.dumps(invocation(n)) for n in range(4)), broken, CANARY, f'{{"{CANARY}": 1}}'])
+    )
     calls = made / "calls.jsonl"
     with watched() as (written, lines):
         cache = PromptCache(clock=bedrock.now, observers=[observers.jsonl(calls)])

@@ -20,7 +20,16 @@ UNPICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "
 RUNNING = {"eval", "exec", "compile", "execfile"}
 READING = {
     *("marshal.load", "marshal.loads", "pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load"),
-    *("os.system", "os.popen", "os.execv", "os.execvp", "os.spawnv", "torch.load", "numpy.load", "runpy.run_path"),
+    *(
+        "os.system",
+        "os.popen",
+        "os.execv",
+        "os.execvp",
+        "os.spawnv",
+        "torch.load",
+        "numpy.load",
+        "runpy.run_path",
+    ),
     *("tempfile.mktemp", "code.interact", "builtins.eval", "builtins.exec"),
 }
 
@@ -29,7 +38,9 @@ def found(tree):
     """(line, what) of all that reads or runs what it should not."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            )
             yield from ((node.lineno, name) for name in names if name.split(".")[0] in UNPICKLING)
             if isinstance(node, ast.ImportFrom):
                 whole = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -82,7 +93,9 @@ def test_the_look_finds_what_it_looks_for(code):
     assert list(found(ast.parse(code)))
 
 
-@pytest.mark.parametrize("code", ["re.compile('a')", "marshal.dumps(1, 2)", "json.loads('1')", "run(shell=False)"])
+@pytest.mark.parametrize(
+    "code", ["re.compile('a')", "marshal.dumps(1, 2)", "json.loads('1')", "run(shell=False)"]
+)
 def test_the_look_passes_over_the_rest(code):
     assert not list(found(ast.parse(code)))
 
@@ -104,7 +117,7 @@ def test_the_emulator_listens_on_loopback_alone(start):
         for family, address in ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET6, "::1")):
             with socket.socket(family) as probe:
                 probe.settimeout(5)
-                with pytest.raises(OSError, match="refused|[Aa]ddress|[Nn]etwork|[Uu]nreachable"):
+                with pytest.raises(OSError, match=r"refused|[Aa]ddress|[Nn]etwork|[Uu]nreachable"):
                     probe.connect((address, port))
     assert listening() == before
 

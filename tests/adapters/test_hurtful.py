@@ -35,7 +35,11 @@ MESSAGES = {
     "a system alone": lambda a: [a.system(MANUAL)],
     "1,000 messages": lambda a: [a.assistant(f"{n}.") if n % 2 else a.user(f"{n}?") for n in range(1_001)],
     "a message twice": lambda a: [a.user(MANUAL)] * 3,
-    "the same turn twice": lambda a: [a.system(MANUAL), *([a.user("hi"), a.assistant("ho")] * 3), a.user("hi")],
+    "the same turn twice": lambda a: [
+        a.system(MANUAL),
+        *([a.user("hi"), a.assistant("ho")] * 3),
+        a.user("hi"),
+    ],
     "a result of nothing that was asked": lambda a: [
         a.user("hi"),
         a.result(ToolCall("1", "a", {}), "\u200b"),
@@ -187,7 +191,12 @@ def test_a_tools_input_as_the_base_class(adapter, bedrock, cache, name):
 def langchain_file(data):
     from langchain_core.messages import HumanMessage
 
-    held = {"type": "file", "mime_type": "application/pdf", "name": "a", "base64": base64.b64encode(data).decode()}
+    held = {
+        "type": "file",
+        "mime_type": "application/pdf",
+        "name": "a",
+        "base64": base64.b64encode(data).decode(),
+    }
     return [HumanMessage([{"type": "text", "text": "hi"}, held])]
 
 
@@ -243,6 +252,8 @@ def test_a_content_of_langchains_as_the_base_class(name, number, bedrock, cache)
 
 def test_the_inputs_are_of_use():
     """Some Bedrock takes, some it does not: a list of either alone would prove less."""
-    taken = [name for name, make in INPUTS.items() if name not in ("20,000 deep", "itself", "a list in itself")]
+    taken = [
+        name for name, make in INPUTS.items() if name not in ("20,000 deep", "itself", "a list in itself")
+    ]
     assert json.dumps(INPUTS["100 deep"]())
     assert len(taken) > 10

@@ -78,7 +78,9 @@ class TestCached:
             pytest.param(
                 converse(
                     {"text": "hi"},
-                    additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1_024, 7: 1}},
+                    additionalModelRequestFields={
+                        "thinking": {"type": "enabled", "budget_tokens": 1_024, 7: 1}
+                    },
                 ),
                 id="thinking with a number among its names",
             ),
@@ -101,7 +103,10 @@ class TestCached:
     def test_a_text_in_base64_with_half_a_surrogate_pair(self, taken):
         source = {"type": "base64", "media_type": "image/png", "data": "\ud800"}
         blocks = [{"type": "image", "source": source}]
-        body = {"system": [{"type": "text", "text": MANUAL}], "messages": [{"role": "user", "content": blocks}]}
+        body = {
+            "system": [{"type": "text", "text": MANUAL}],
+            "messages": [{"role": "user", "content": blocks}],
+        }
         assert sent(body, dialect="messages").plan.checkpoints
         assert taken == []
 
@@ -161,7 +166,7 @@ class TestAsItCame:
             ),
             pytest.param(converse({"text": {"a": 1}}), id="a dict for a text"),
             pytest.param(converse({"text": []}), id="a list for a text"),
-            pytest.param(converse({"text": "a"}, use(**{"a": {(): 1}})), id="a name that is a tuple"),
+            pytest.param(converse({"text": "a"}, use(a={(): 1})), id="a name that is a tuple"),
             pytest.param(converse({"toolResult": []}), id="a list for a result"),
             pytest.param(converse({"toolResult": {"content": [None]}}), id="a result of None"),
             pytest.param(converse({"toolResult": {"content": [[{}]]}}), id="a list in a result"),

@@ -45,7 +45,7 @@ def refuse_no_request(given: Any) -> None:
     """
     if not isinstance(given, Mapping):
         raise InvalidOptionError(
-            f"a request is of {type(given)!r}; give the keyword arguments of client.converse, or a body, as a dict"
+            f"a request is of {type(given)!r}; give the arguments of client.converse, or a body, as a dict"
         )
 
 

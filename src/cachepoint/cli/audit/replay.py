@@ -162,7 +162,9 @@ class _Player:
         self.settle(call.at)
         self.now = call.at
         planned = self._planned(call, model)
-        outcome = None if planned is None else self._met(call, planned.request, rules, call.usage.input_tokens)
+        outcome = (
+            None if planned is None else self._met(call, planned.request, rules, call.usage.input_tokens)
+        )
         if planned is None or outcome is None:
             self._skip(planned)
             return
