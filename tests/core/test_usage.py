@@ -447,3 +447,25 @@ def test_first_tokens_of_hits_and_misses():
         0.30000000000000004, 1.0
     )
     assert first_tokens([(hit, None)]) == FirstTokens(None, None)
+
+
+def test_first_tokens_lays_hits_beside_fresh_streams():
+    """With how many there were and how large: medians of large and of small prompts say little together."""
+    hit, miss = Usage(10, read_tokens=90), Usage(300, read_tokens=0)
+    found = first_tokens([(hit, 0.2), (hit, 0.4), (hit, 0.3), (miss, 1.0), (miss, None)])
+    assert (found.hit_streams, found.miss_streams) == (3, 1)
+    assert (found.hit_tokens, found.miss_tokens) == (100, 300)
+    assert found.sooner == pytest.approx(0.7)
+    assert list(found.words()) == [
+        "3 streams that read began after 0.30 s, of 100 input tokens (medians)",
+        "1 stream that did not read began after 1.00 s, of 300 input tokens; those that read 70% sooner",
+    ]
+
+
+def test_first_tokens_say_it_where_reading_was_slower_and_where_nothing_is_to_be_compared():
+    hit, miss = Usage(10, read_tokens=90), Usage(300, read_tokens=0)
+    assert list(first_tokens([(hit, 2.0), (miss, 1.0)]).words())[1].endswith("; those that read 100% later")
+    assert first_tokens([(hit, 2.0)]).sooner is None
+    assert first_tokens([(hit, 2.0), (miss, 0.0)]).sooner is None
+    (alone,) = first_tokens([(miss, 1.0)]).words()
+    assert alone == "1 stream that did not read began after 1.00 s, of 300 input tokens"

@@ -24,9 +24,7 @@ def environment(setup: Setup) -> Iterator[Finding]:
             good.append(name if value is None else f"{name}={value}")
         else:
             yield finding
-    yield Finding(
-        "ok", f"variables that hold: {', '.join(good)}" if good else "no variable of ours or of AWS is set"
-    )
+    yield Finding("ok", f"variables that hold: {', '.join(good) or 'none'}")
     yield from _endpoint(setup)
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +11,8 @@ from importlib import metadata
 from typing import Any
 
 from cachepoint.cli.doctor.boto import TRACERS
+from cachepoint.cli.doctor.hiding import hidden, place, shown
 from cachepoint.cli.doctor.installed import SHOWN, requirements
-from cachepoint.cli.doctor.secrets import hidden, place, shown
 from cachepoint.cli.doctor.setup import Asked, Boto, Refusal, Remembering, Service, Setup
 from cachepoint.cli.doctor.wrapping import wrappers
 from cachepoint.core.models.rules import base_model, is_hidden
@@ -19,6 +20,7 @@ from cachepoint.core.policy import resolved, variables
 
 # Seconds that the memory may take to answer.
 _PATIENCE = 2.0
+_BRACKETED = re.compile(r"\((.+)\)")
 
 
 def gathered(asked: Asked | None, *, ask_aws: bool, region: str | None, endpoint_url: str | None) -> Setup:
@@ -138,10 +140,16 @@ def _memory(environ: Mapping[str, str], said: list[str]) -> Remembering:
 def _asked(made: Any, where: str, said: list[str]) -> Remembering:
     """Twice: the first answer takes as long as a connection does."""
     if not made.open(_PATIENCE):
-        return Remembering("gone", where, hidden("; ".join(said), os.environ))
+        return Remembering("gone", where, hidden(_reason(said), os.environ))
     began = time.perf_counter()
     answers = made.open(_PATIENCE)
     return Remembering("answers" if answers else "gone", where, "", time.perf_counter() - began)
+
+
+def _reason(said: list[str]) -> str:
+    """Why the memory is not used, of what our logger said of it: that stands in brackets."""
+    found = _BRACKETED.search(said[-1]) if said else None
+    return said[-1] if said and found is None else "" if found is None else found[1]
 
 
 def _service(asked: Asked | None, region: str | None, endpoint_url: str | None) -> Service:

@@ -26,7 +26,7 @@ def memory(setup: Setup) -> Iterator[Finding]:
     elif seen.state == "gone":
         yield Finding(
             "fault",
-            f"the memory at {seen.where} does not answer: {seen.why or _FOR_ITSELF}",
+            f"the memory at {seen.where} does not answer ({seen.why or 'no reason told'}): {_FOR_ITSELF}",
             "start it, and see that host, port, user and password in CACHEPOINT_MEMORY are right",
         )
     else:

@@ -69,4 +69,5 @@ def _of_url(url: str) -> list[str]:
     """What a URL may hold of secrets: the password, what stands in front of the host, its options."""
     rest, _, query = url.partition("://")[2].partition("?")
     login = rest.rpartition("@")[0]
-    return [url, login, login.partition(":")[2], *(option.partition("=")[2] for option in query.split("&"))]
+    inside = [login, login.partition(":")[2], *(option.partition("=")[2] for option in query.split("&"))]
+    return [url, *inside] if any(inside) else []
