@@ -7,7 +7,7 @@ the wheel, and from the source distribution.
 
     python benchmarks/installs.py [--only langchain] [--json]
 
-It ends with an error where one does not resolve in five minutes, or does not install from the folder.
+It ends with an error where one of ours does not resolve in five minutes, or does not install from the folder.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import venv
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ STOCK = {
 }
 SECONDS = 300
 USES = "import cachepoint; print(cachepoint.PromptCache(), cachepoint.__version__)"
+
+
+class UnresolvedError(Exception):
+    """A tool finds no set of packages that fit together, or not in time."""
 
 
 def named(text: str) -> set[tuple[str, ...]]:
@@ -84,12 +89,15 @@ def resolve(tool: str, requirements: tuple[str, ...]) -> tuple[float, int]:
         else:
             command = [_uv(), "pip", "install", "--dry-run", "--python", python]
         began = time.perf_counter()
-        done = subprocess.run(
-            [*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        try:
+            done = subprocess.run(
+                [*command, *requirements], capture_output=True, text=True, timeout=SECONDS, check=True
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UnresolvedError(f"{tool}: {' '.join(requirements)}: not in {SECONDS} s") from error
+        except subprocess.CalledProcessError as error:
+            raise UnresolvedError(f"{tool}: {' '.join(requirements)}:\n{error.stderr}") from error
         took = time.perf_counter() - began
-    if done.returncode:
-        raise SystemExit(f"{tool} does not resolve {' '.join(requirements)}:\n{done.stderr}")
     return took, _count(done.stdout + done.stderr)
 
 
@@ -104,12 +112,26 @@ def _uv() -> str:
 
 
 def measure(requirements: tuple[str, ...]) -> dict[str, Any]:
-    """Both tools, the second time each."""
+    """Both tools, the second time each.
+
+    Raises:
+        UnresolvedError: Where one of them does not resolve it.
+    """
     found = {}
     for tool in ("pip", "uv"):
         resolve(tool, requirements)
         found[tool], found["packages"] = resolve(tool, requirements)
     return found
+
+
+def measured(requirements: tuple[str, ...]) -> dict[str, Any] | str | None:
+    """That of the stock integration; None where there is none, and why where it does not resolve."""
+    if not requirements:
+        return None
+    try:
+        return measure(requirements)
+    except UnresolvedError as error:
+        return str(error)
 
 
 def offline(dist: Path) -> list[str]:
@@ -143,8 +165,13 @@ def _run(*command: str) -> None:
 def told(row: dict[str, Any]) -> str:
     """A line of the table."""
     mine, theirs = row["ours"], row["stock"]
-    beside = "" if theirs is None else f"{theirs['pip']:8.1f}{theirs['uv']:7.1f}{theirs['packages']:6}"
-    return f"{row['install']:<76}{mine['pip']:6.1f}{mine['uv']:7.1f}{mine['packages']:6}{beside}"
+    return f"{row['install']:<54}{_figures(mine)}{'' if theirs is None else _figures(theirs)}"
+
+
+def _figures(found: dict[str, Any] | str) -> str:
+    if isinstance(found, str):
+        return "  does not resolve"
+    return f"{found['pip']:9.1f}{found['uv']:7.1f}{found['packages']:9}"
 
 
 def main() -> None:
@@ -157,23 +184,19 @@ def main() -> None:
         dist = Path(folder)
         _run(_uv(), "build", "--quiet", "--out-dir", folder, str(ROOT))
         wheel = next(dist.glob("*.whl"))
-        known: dict[tuple[str, ...], dict[str, Any]] = {}
+        stocks, heads = cache(measured), f"{'pip':>9}{'uv':>7}{'packages':>9}"
         rows = []
         if not options.json:
-            print(f"{'':<76}{'ours':>6}{'':>13}{'stock':>8}")
-            print(f"{'seconds to resolve, and packages':<76}{'pip':>6}{'uv':>7}{'':>6}{'pip':>8}{'uv':>7}")
+            print(f"{'':<54}{'ours':>25}{'stock':>25}")
+            print(f"{'seconds to resolve, and packages':<54}{heads}{heads}")
         for install, page in pages().items():
             written = shlex.join(install)
-            if options.only not in written:
-                continue
-            base = stock(install)
-            if base and base not in known:
-                known[base] = measure(base)
-            mine = measure(ours(install, wheel))
-            row = {"install": written, "page": page, "ours": mine, "stock": known.get(base)}
-            rows.append(row)
-            if not options.json:
-                print(told(row), flush=True)
+            if options.only in written:
+                mine = measure(ours(install, wheel))
+                row = {"install": written, "page": page, "ours": mine, "stock": stocks(stock(install))}
+                rows.append(row)
+                if not options.json:
+                    print(told(row), flush=True)
         said = offline(dist)
     print(json.dumps({"installs": rows, "offline": said}, indent=2) if options.json else "\n".join(said))
 
