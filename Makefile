@@ -2,13 +2,15 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format record bench long clean
+.PHONY: help demo test check format record bench long docs compare clean
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
 	@echo "make check   ruff, mypy --strict and the import arrows"
 	@echo "make format  put right what ruff can by itself"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
+	@echo "make docs    build the site into site/; mkdocs serve shows it while it is written"
+	@echo "make compare run the libraries that docs/compare.md speaks of, each in an environment of its own"
 	@echo "make bench   what cachepoint costs, the calling thread's CPU and a memory that is late, and what it does to the first token"
 	@echo "make long    all that takes minutes, go on where one fails: make -k long [LOOSE=1] [WORKLOADS=folder]"
 
@@ -41,7 +43,18 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement $(if $(WORKLOADS),bench-layouts)
+long: docs compare bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement $(if $(WORKLOADS),bench-layouts)
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --group docs
+	touch $@
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+compare: $(VENV)/.installed
+	PATH=$(BIN):$$PATH $(BIN)/python tests/compare/environments.py
+	$(BIN)/python -m pytest tests/compare
 
 bench-hostile: OPTIONS = $(if $(LOOSE),--loose)
 bench-layouts: OPTIONS = --workloads $(WORKLOADS)
@@ -49,4 +62,4 @@ bench-%: $(VENV)/.installed
 	$(BIN)/python benchmarks/$*.py $(OPTIONS)
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) dist site .compare

@@ -12,7 +12,8 @@ from cachepoint import Usage
 from cachepoint.cli import build
 from cachepoint.core.accounting import pricing
 
-DOCS = Path(__file__).parents[2] / "docs" / "savings.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / name for name in ("savings.md", "savings-published.md")]
 CHATBOT = shlex.split(
     "--requests 200000 --prefix 4000 --user 500 --output 400 --input-price 3 --output-price 15"
 )
@@ -74,9 +75,8 @@ def test_the_worked_example_as_json():
 
 def commands():
     """The commands of the docs, and what stands below each."""
-    blocks = re.findall(
-        r"```console\n\$ cachepoint savings (.*?)\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL
-    )
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    blocks = re.findall(r"```console\n\$ cachepoint savings (.*?)\n(.*?)```", text, re.DOTALL)
     return [pytest.param(shlex.split(args), output, id=str(n)) for n, (args, output) in enumerate(blocks)]
 
 
@@ -87,7 +87,7 @@ def test_every_figure_of_the_docs_is_printed(args, expected):
 
 
 def test_the_python_of_the_docs():
-    done = doctest.testfile(str(DOCS), module_relative=False)
+    done = doctest.testfile(str(DOCS / "savings-published.md"), module_relative=False)
     assert (done.failed, done.attempted) == (0, 3)
 
 
@@ -276,7 +276,7 @@ def test_the_pricing_modes():
             "--ttl is 1h, and us.amazon.nova-pro-v1:0 has no price for 1h writes",
         ),
         (["--from", "/nowhere.jsonl"], "/nowhere.jsonl: No such file or directory"),
-        (["--from", DOCS, "--requests", 0], "requests is 0; give a number from 1"),
+        (["--from", PAGES[0], "--requests", 0], "requests is 0; give a number from 1"),
     ],
 )
 def test_errors_name_the_value_and_what_to_do(args, message):
