@@ -2,13 +2,15 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format record bench chaos long licences build clean
+.PHONY: help demo test check format record bench chaos long docs compare licences build clean
 help:
 	@echo "make demo    run the main job on a local Bedrock and print what it cost"
 	@echo "make test    run the tests"
 	@echo "make check   ruff, mypy --strict, the import arrows, and known vulnerabilities where their data can be had"
 	@echo "make format  put right what ruff can by itself"
 	@echo "make record  make the cassettes anew (AWS=1: against AWS, with your credentials)"
+	@echo "make docs    build the site into site/; mkdocs serve shows it while it is written"
+	@echo "make compare run the libraries that docs/compare.md speaks of, each in an environment of its own"
 	@echo "make bench   what cachepoint costs, the calling thread's CPU and a memory that is late, and what it does to the first token"
 	@echo "make chaos   ten minutes in which all that can fail does, and what a user sees is held against the plain classes"
 	@echo "make build   wheel and source distribution, in dist/"
@@ -45,7 +47,19 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: bench bench-plugin_start bench-hostile bench-growth bench-soak bench-fuzz bench-fuzz_calls bench-fuzz_readers bench-fuzz_bytes bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
+long: docs compare bench bench-plugin_start bench-hostile bench-growth bench-soak bench-fuzz bench-fuzz_calls bench-fuzz_readers bench-fuzz_bytes bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
+
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --group docs
+	touch $@
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+compare: $(VENV)/.installed
+	PATH=$(BIN):$$PATH $(BIN)/python tests/compare/environments.py
+	$(BIN)/python -m pytest tests/compare
 
 # Where it has no wheel the fuzz of bytes says that it is left out.
 $(VENV)/.fuzz: $(VENV)/.installed
@@ -66,4 +80,4 @@ licences: $(VENV)/.installed
 	$(BIN)/python benchmarks/licences.py
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) dist site .compare

@@ -17,10 +17,10 @@ from simulate import MODEL, Bedrock, Request
 from cachepoint import PromptCache, Usage
 from cachepoint.core.prompt.documents import changing
 
-WIDTH, LEFT, BAR, HEAD = 720, 10, 34, 30
+WIDTH, LEFT, BAR, HEAD = 460, 6, 30, 30
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
-.small { font-size: 11px } .full { fill: #d0d7de } .write { fill: #f2cc60 } .read { fill: #7ee2a8 }
+.small { font-size: 12px } .full { fill: #d0d7de } .write { fill: #f2cc60 } .read { fill: #7ee2a8 }
 .changes { fill: #ff8a80 } .line { stroke: #57606a; stroke-width: 1; fill: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .full { fill: #484f58 } .write { fill: #9e7700 } .read { fill: #238f57 }
@@ -112,14 +112,14 @@ def bar(title: str, one: Sent, top: int) -> str:
         f"{tokens:,} {word}"
         for word, tokens in zip(("read", "written", "in full"), (t for _, t in stretches), strict=True)
     )
-    out.append(f'<text class="small" x="{LEFT + 60}" y="{top + HEAD + 18 + BAR + 16}">{said}</text>')
+    out.append(f'<text class="small" x="{LEFT + 46}" y="{top + HEAD + 18 + BAR + 16}">{said}</text>')
     return "\n".join(out)
 
 
 def drawn() -> str:
     before, after = sent("unmoved"), sent("kept")
     rows = [
-        bar("The clock at the start of the system prompt: nothing behind it can be read", before, 6),
+        bar("The clock at the start: nothing behind it is read", before, 6),
         bar("The same clock behind the newest message", after, 126),
     ]
     legend = [
@@ -129,13 +129,13 @@ def drawn() -> str:
         ("changes", "changes by the call"),
     ]
     keys = [
-        f'<rect class="{kind}" x="{LEFT + 175 * n}" y="250" width="12" height="12"/>'
-        f'<text class="small" x="{LEFT + 17 + 175 * n}" y="260">{words}</text>'
+        f'<rect class="{kind}" x="{LEFT + 180 * (n % 2)}" y="{246 + 20 * (n // 2)}" width="12" height="12"/>'
+        f'<text class="small" x="{LEFT + 17 + 180 * (n % 2)}" y="{256 + 20 * (n // 2)}">{words}</text>'
         for n, (kind, words) in enumerate(legend)
     ]
     body = "\n".join([*rows, *keys])
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 272" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="290" viewBox="0 0 {WIDTH} 290" role="img">\n'
         f"<title>A prompt before and after its clock was moved</title>\n"
         f"<style>{STYLE}</style>\n{body}\n</svg>\n"
     )

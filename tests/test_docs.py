@@ -1,9 +1,11 @@
 """README and docs hold: their snippets run, their commands answer, what they name is there."""
 
 import doctest
+import json
 import pkgutil
 import re
 import shlex
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ PAGES = {
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / "SECURITY.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
     )
 }
 pytest_plugins = ["pytester"]
@@ -63,12 +65,22 @@ NOT_RUN = {
         "$ cachepoint probe --model us.anthropic.claude-sonnet-4-6 --budget 5 --state probe.jsonl",
     ),
     ("docs/reports.md", "$ python benchmarks/report.py --run calls.jsonl"),
+    ("docs/start.md", "python -m venv .venv && . .venv/bin/activate"),
+    ("docs/start-agents.md", "from deepagents import create_deep_agent"),
 }
-# tests/cli/test_savings.py holds every figure of this page to the command above it.
-FIGURES = ("docs/savings.md", "console")
+# Run by tests of their own: tests/cli/test_savings.py holds every figure of these pages to the command above it,
+# tests/test_start.py does what that page says in an empty folder.
+ELSEWHERE = {
+    ("docs/savings.md", "console"),
+    ("docs/savings-published.md", "console"),
+    ("docs/start.md", "python"),
+    ("docs/start.md", "sh"),
+}
+# What a page shows of a program that another block is, or of what it prints.
+SHOWN = {"text", "diff"}
 
 FENCE = re.compile(
-    r"(?:^<!-- not run: (?P<why>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<body>.*?)^```$",
+    r"(?:^<!-- not run: (?P<why>[^\n]+) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -163,12 +175,38 @@ def run_pycon(page, block, names):
 def run_commands(page, block, _):
     for line in block.body.splitlines():
         program, *arguments = shlex.split(line.removeprefix("$ "), comments=True)
+        if program == "pip":
+            assert_installs(arguments)
+            continue
         assert program == "cachepoint", f"{page}: {line}: not one of ours"
         answer = CliRunner().invoke(build(), arguments)
         assert answer.exit_code == 0, f"{page}: {line}: {answer.output}"
 
 
-RUN = {"python": run_python, "pycon": run_pycon, "console": run_commands, "sh": run_commands}
+def assert_installs(arguments):
+    """Nothing is installed here: `make long` resolves it. The extras are there."""
+    command, *packages = arguments
+    assert command == "install"
+    ours = [re.fullmatch(r"cachepoint(?:\[(.+)\])?", package) for package in packages]
+    named = {extra for found in ours if found and found[1] for extra in found[1].split(",")}
+    assert any(ours)
+    assert named <= EXTRAS.keys()
+
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+
+
+def read_json(page, block, _):
+    json.loads(block.body)
+
+
+RUN = {
+    "python": run_python,
+    "pycon": run_pycon,
+    "console": run_commands,
+    "sh": run_commands,
+    "json": read_json,
+}
 
 
 # An agent of LlamaIndex looks through all its members, deprecated ones of pydantic among them.
@@ -178,7 +216,7 @@ RUN = {"python": run_python, "pycon": run_pycon, "console": run_commands, "sh": 
 def test_the_snippets_of_a_page_run_in_order(page, reader):
     """In one program, as a reader would type them."""
     for block in blocks(page):
-        if block.why is None and block.language in RUN and (page, block.language) != FIGURES:
+        if block.why is None and block.language in RUN and (page, block.language) not in ELSEWHERE:
             RUN[block.language](page, block, reader)
 
 
@@ -190,7 +228,7 @@ def test_what_is_not_run_says_why():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_snippet_names_its_language(page):
     """What is neither run nor marked would be passed over."""
-    assert {b.language for b in blocks(page)} <= {*RUN, "text"}
+    assert {b.language for b in blocks(page)} <= {*RUN, *SHOWN}
     outside = FENCE.sub("", PAGES[page])
     assert "```" not in outside
     assert not re.search(r"\n\n {4}\S", outside), "an indented block is not run"
@@ -206,7 +244,7 @@ def test_what_a_page_links_to_is_there(page):
             assert anchor in anchors(path.read_text("utf-8")), f"{page} links to {target}#{anchor}"
 
 
-LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+LINK = re.compile(r"""(?:\]\((?!https?:)|src="|srcset=")([^)"#]*)(?:#([^)"]*))?[)"]""")
 
 
 def anchors(text):
@@ -232,7 +270,7 @@ EXPORTED |= {"cost_usd", "saved_usd", "ttl_downgraded", "waste_tokens"}
 @pytest.mark.parametrize("page", PAGES)
 def test_the_names_that_a_page_gives_are_there(page):
     """Dotted names of ours, in prose too."""
-    for name in set(re.findall(r"\bcachepoint\.([A-Za-z_][\w.]*\w)", PAGES[page])):
+    for name in set(re.findall(r"(?<![\w/])cachepoint\.([A-Za-z_][\w.]*\w)", PAGES[page])):
         if name.split(".")[0] not in EXPORTED:
             assert pkgutil.resolve_name(f"cachepoint.{name}")
 
@@ -240,6 +278,14 @@ def test_the_names_that_a_page_gives_are_there(page):
 CITED = re.compile(
     r"bedrock-facts|placement-theory|knowledge/|peers\.md|conventions\.md|\bissue \d", re.IGNORECASE
 )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_one_reading(page):
+    """What a command prints and what a table of names has is looked at, not read."""
+    most = 900 if page == "README.md" else 1_250
+    text = PAGES[page] if page == "README.md" else FENCE.sub("", PAGES[page])
+    assert len(text.split()) <= most
 
 
 def test_nothing_is_cited_that_a_reader_does_not_have():

@@ -15,7 +15,8 @@ from cachepoint.cli import build
 from cachepoint.core.accounting import pricing
 from cachepoint.reporting.levers import first_token
 
-DOCS = Path(__file__).parents[2] / "docs" / "savings.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / name for name in ("savings.md", "savings-published.md")]
 CHATBOT = shlex.split(
     "--requests 200000 --prefix 4000 --user 500 --output 400 --input-price 3 --output-price 15"
 )
@@ -77,9 +78,8 @@ def test_the_worked_example_as_json():
 
 def commands():
     """The commands of the docs, and what stands below each."""
-    blocks = re.findall(
-        r"```console\n\$ cachepoint savings (.*?)\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL
-    )
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    blocks = re.findall(r"```console\n\$ cachepoint savings (.*?)\n(.*?)```", text, re.DOTALL)
     return [pytest.param(shlex.split(args), output, id=str(n)) for n, (args, output) in enumerate(blocks)]
 
 
@@ -90,7 +90,7 @@ def test_every_figure_of_the_docs_is_printed(args, expected):
 
 
 def test_the_python_of_the_docs():
-    done = doctest.testfile(str(DOCS), module_relative=False)
+    done = doctest.testfile(str(DOCS / "savings-published.md"), module_relative=False)
     assert (done.failed, done.attempted) == (0, 3)
 
 
@@ -378,7 +378,7 @@ def test_a_measured_call_in_a_tier_is_priced_by_it(tmp_path):
             "--ttl is 1h, and us.amazon.nova-pro-v1:0 has no price for 1h writes",
         ),
         (["--from", "/nowhere.jsonl"], "/nowhere.jsonl: No such file or directory"),
-        (["--from", DOCS, "--requests", 0], "requests is 0; give a number from 1"),
+        (["--from", PAGES[0], "--requests", 0], "requests is 0; give a number from 1"),
     ],
 )
 def test_errors_name_the_value_and_what_to_do(args, message):
