@@ -62,8 +62,6 @@ CLIENTS = (
     "cachepoint.aws.inside:_parsed",
     "cachepoint.aws.ttl:_put_right",
     "cachepoint.aws.carrier:Carrier.__getattr__",
-    "cachepoint.core.forks:ForkSafeLock.__enter__",
-    "cachepoint.core.forks:ForkSafeLock.__exit__",
     "cachepoint.core.guard:Guard.__call__",
     "cachepoint.core.guard:Guard.awaited",
 )

@@ -253,7 +253,7 @@ def test_a6_the_error_of_a_stream_comes_through():
             list(response["stream"])
         finally:
             response["stream"].close()
-    assert cache.told == ["began", "abandoned"]
+    assert cache.told == ["began", "settled"]
 
 
 @pytest.mark.parametrize("event", [None, 7, "metadata", MagicMock(), MappingProxyType({"x": 1})], ids=type)
@@ -274,11 +274,13 @@ def test_a_read_only_event_reports_too():
 @pytest.mark.parametrize("name", ["began", "settle", "abandon", "now"])
 def test_a5_a_stream_goes_on_over_a_fault_of_ours(name, monkeypatch, faults):
     cache = PromptCache()
-    client = CachingClient(Answering(streamed(events()), streamed(iter(events()[:2]))), cache=cache)
-    whole, half = (client.converse_stream(**chat("a"))["stream"] for _ in range(2))
+    ends = (events(), iter(events()[:2]), iter(()))
+    client = CachingClient(Answering(*map(streamed, ends)), cache=cache)
+    whole, half, none = (client.converse_stream(**chat("a"))["stream"] for _ in range(3))
     monkeypatch.setattr(cache, name, broken)
     assert list(whole) == events()
     assert list(half) == events()[:2]
+    assert list(none) == []
     assert faults() > 0
 
 

@@ -155,13 +155,13 @@ class AsyncCachingClient(Carrier):
 
     async def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = await guard.awaited(PREPARING, lambda: self._prepared(asked), Ready(None, asked[0]))
-        with heard(self._client, partial(hear, call), awaited=True):
-            try:
+        try:
+            with heard(self._client, partial(hear, call), awaited=True):
                 return call, await send(**arguments)
-            except BaseException as error:
-                plain = await guard.awaited(FAILING, partial(self._plain, asked, call, error), None)
-                if plain is None:
-                    raise
+        except BaseException as error:
+            plain = await guard.awaited(FAILING, partial(self._plain, asked, call, error), None)
+            if plain is None:
+                raise
         with heard(self._client, partial(hear, plain.call), awaited=True):
             return plain.call, await send(**plain.arguments)
 
@@ -170,7 +170,12 @@ class AsyncCachingClient(Carrier):
         checks.refuse_fields(self._client, request, operation)
         if not self._is_planned(asked):
             return Ready(None, request)
-        return self._sent(asked, await self._aprepare(request, policy, operation))
+        call = await self._aprepare(request, policy, operation)
+        try:
+            return self._sent(asked, call)
+        except BaseException:
+            await self._cache.aabandon(call)
+            raise
 
     async def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Ready | None:
         if call is None:

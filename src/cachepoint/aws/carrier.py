@@ -121,17 +121,27 @@ class Carrier:
         """The call with its checkpoints."""
         base = self._base_model_id or self._profiles.base_model(str(request["modelId"]))
         call = self._cache.prepare(**self._question(request, policy, base, operation))
-        if call.wait_for is not None:
-            call = guard(WAITING, partial(self._waited, call), call)
-        return self._finish(call)
+        try:
+            self._cache.attend(call)
+            if call.wait_for is not None:
+                call = guard(WAITING, partial(self._waited, call), call)
+            return self._finish(call)
+        except BaseException:
+            self._cache.abandon(call)
+            raise
 
     async def _aprepare(self, request: dict[str, Any], policy: PolicyLike, operation: Operation) -> Call:
         """As `_prepare`, with an awaited memory."""
         base = self._base_model_id or await self._profiles.abase_model(str(request["modelId"]))
         call = await self._cache.aprepare(**self._question(request, policy, base, operation))
-        if call.wait_for is not None:
-            call = await guard.awaited(WAITING, partial(self._awaited, call), call)
-        return self._finish(call)
+        try:
+            self._cache.attend(call)
+            if call.wait_for is not None:
+                call = await guard.awaited(WAITING, partial(self._awaited, call), call)
+            return self._finish(call)
+        except BaseException:
+            await self._cache.aabandon(call)
+            raise
 
     def _waited(self, call: Call) -> Call:
         return waited(self._cache, call, longest(self._client))

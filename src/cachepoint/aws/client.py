@@ -169,13 +169,13 @@ class CachingClient(Carrier):
 
     def _send(self, send: Any, asked: Asked, hear: Any) -> tuple[Call | None, Any]:
         call, arguments = guard(PREPARING, partial(self._prepared, asked), Ready(None, asked.request))
-        with heard(self._client, partial(hear, call)):
-            try:
+        try:
+            with heard(self._client, partial(hear, call)):
                 return call, send(**arguments)
-            except BaseException as error:
-                plain = guard(FAILING, partial(self._plain, asked, call, error), None)
-                if plain is None:
-                    raise
+        except BaseException as error:
+            plain = guard(FAILING, partial(self._plain, asked, call, error), None)
+            if plain is None:
+                raise
         with heard(self._client, partial(hear, plain.call)):
             return plain.call, send(**plain.arguments)
 
@@ -184,7 +184,12 @@ class CachingClient(Carrier):
         checks.refuse_fields(self._client, request, operation)
         if not self._is_planned(asked):
             return Ready(None, request)
-        return self._sent(asked, self._prepare(request, policy, operation))
+        call = self._prepare(request, policy, operation)
+        try:
+            return self._sent(asked, call)
+        except BaseException:
+            self._cache.abandon(call)
+            raise
 
     def _plain(self, asked: Asked, call: Call | None, error: BaseException) -> Ready | None:
         """The call without checkpoints of ours, where these are what Bedrock refused; None otherwise."""

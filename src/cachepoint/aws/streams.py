@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from cachepoint.aws.inside import listen
@@ -13,10 +14,14 @@ REPORT_KEY = "cachepoint"
 _SEEING = "looking at an event"
 _LEAVING = "leaving a stream"
 _METRICS = counts.METRICS
+# What a call is settled with of which nobody said what it used.
+_UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 
 
 class Settling:
-    """Settles its call when the usage comes by, and abandons it when the stream breaks or is left.
+    """Settles its call when the usage comes by.
+
+    Where the stream breaks or is left before, what it used is unknown; where nothing came, it was no call.
 
     Args:
         stream: What the client answered.
@@ -52,11 +57,15 @@ class Settling:
         return call
 
     def _leave(self) -> None:
-        if (call := self._left()) is not None:
+        if (call := self._left()) is None:
+            return
+        if self._new:
             self._cache.abandon(call)
+        else:
+            self._metadata[REPORT_KEY] = self._cache.settle(call, _UNKNOWN, first_token=self._began)
 
     def close(self) -> Any:
-        """Close the connection, where the stream has one; a call whose usage never came is abandoned."""
+        """Close the connection, where the stream has one; what a call used that is not over is unknown."""
         guard(_LEAVING, self._leave, None)
         close = getattr(self._stream, "close", None)
         return None if close is None else close()
@@ -128,8 +137,12 @@ class AsyncSettlingStream(Settling):
             self._metadata[REPORT_KEY] = report
 
     async def _aleave(self) -> None:
-        if (call := self._left()) is not None:
+        if (call := self._left()) is None:
+            return
+        if self._new:
             await self._cache.aabandon(call)
+        else:
+            self._metadata[REPORT_KEY] = await self._cache.asettle(call, _UNKNOWN, first_token=self._began)
 
 
 class _Chunks(Settling):

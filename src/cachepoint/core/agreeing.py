@@ -37,21 +37,22 @@ def again(call: Call, now: float, *, give_up: bool = False) -> Asking:
     decision = decide(asked, {**call.found, Table.PLACES: places, Table.COUNTS: counts})
     given = _given(call.writing, case.prefix, decision)
     leaving = moved(asked, decision, call.token, given, now)
-    return (yield from agreed(asked, decision, leaving, call.token, waited))
+    return (yield from agreed(asked, decision, leaving, call, waited))
 
 
-def agreed(
-    asked: Question, decision: Decision, leaving: Changes, token: bytes, waited: float = 0.0
-) -> Asking:
+def agreed(asked: Question, decision: Decision, leaving: Changes, call: Call, waited: float = 0.0) -> Asking:
     """Record a decision; where others were first with a cut or a claim, decide once more with that.
 
     Args:
         asked: The request, the rules, the policy and the time it came.
         decision: What was decided.
         leaving: What that leaves in the memory.
-        token: The call's.
+        call: The call.
         waited: Seconds since it came.
     """
+    token, digests = call.token, decision.prefix.digests
+    # Before it is recorded: whatever ends the call from here on, it is given back.
+    call.flight.places |= {digests[i] for i in decision.claims}
     held = yield leaving
     cuts, theirs = _lost(decision, held, token)
     if cuts or theirs:

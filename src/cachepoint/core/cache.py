@@ -21,7 +21,7 @@ from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.call import Call
 from cachepoint.core.config import now
 from cachepoint.core.driving import Driven, Steps
-from cachepoint.core.guard import CacheAlarm, Guard, guard
+from cachepoint.core.guard import Guard, guard
 from cachepoint.core.listeners import Observer
 from cachepoint.core.memory.allowance import Allowance
 from cachepoint.core.memory.protocol import Memory
@@ -41,7 +41,6 @@ __all__ = ["MEMORY_TIMEOUT", "Call", "PromptCache"]
 logger = logging.getLogger("cachepoint")
 
 Follower = Callable[[Call, CallReport], None]
-
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
 # Of the texts that are kept where the policy asks for them: so many in each of two generations.
@@ -106,6 +105,7 @@ class PromptCache(Driven):
         self.guard = Guard(within=guard)
         self.namespace = namespace
         self._clock = clock
+        super().__init__()
         self._key = options.key_of(key, self.memory)
         self._timeout = options.timeout_of(memory_timeout)
         self._digester = Digester(self._key)
@@ -161,9 +161,11 @@ class PromptCache(Driven):
         """
         plain = self._plain(request, model_id, dialect)
         call = self._run("planning", plain, self._preparing(plain, model_id, policy, region, warm), plain)
-        if (alarm := self._objection(call)) is not None:
+        try:
+            self._ask_observers(call)
+        except BaseException:
             self.abandon(call)
-            raise alarm
+            raise
         return call
 
     async def aprepare(
@@ -180,9 +182,11 @@ class PromptCache(Driven):
         plain = self._plain(request, model_id, dialect)
         preparing = self._preparing(plain, model_id, policy, region, warm)
         call = await self._arun("planning", plain, preparing, plain)
-        if (alarm := self._objection(call)) is not None:
+        try:
+            self._ask_observers(call)
+        except BaseException:
             await self.aabandon(call)
-            raise alarm
+            raise
         return call
 
     def outlook(
@@ -386,7 +390,7 @@ class PromptCache(Driven):
                 return replace(call, plan=Plan(note=why))
         # Before anyone can see its claims: what is in no hands is taken over.
         flights.depart(call.token, call.flight)
-        decision, held = yield from steps.decided(question, found, call.token, counted=not warm)
+        decision, held = yield from steps.decided(question, found, call, counted=not warm)
         self._advise(call, decision)
         return steps.written(call, question, decision, held)
 
@@ -447,6 +451,7 @@ class PromptCache(Driven):
         learned = self.guard("learning", lambda: steps.learned(call, usage), None)
         if learned is not None:
             yield learned
+        call.flight.places = frozenset()
         call.flight.land()
         seconds = self.guard("reading the clock", lambda: steps.since(call, self._clock()), None)
         tier = self.guard("reading the service tier", lambda: tier_of(response, call.original), None)
@@ -465,20 +470,21 @@ class PromptCache(Driven):
     def _observers(self, call: Call) -> tuple[Observer, ...]:
         return (*self.observers, *listeners.of_process(), *call.sessions)
 
-    def _objection(self, call: Call) -> CacheAlarm | None:
-        """What an observer has against sending a call; only where a checkpoint was considered."""
+    def _ask_observers(self, call: Call) -> None:
+        """Raise what an observer has against sending a call; only where a checkpoint was considered."""
         observers = self._observers(call)
-        if call.case is None or not observers:
-            return None
-        named = call.model_id, steps.conversation(call)
-        ask = partial(listeners.objection, observers, *named, self.guard)
-        return self.guard("asking observers before a call", ask, None)
+        if call.case is not None and observers:
+            named = call.model_id, steps.conversation(call)
+            ask = partial(listeners.objection, observers, *named, self.guard)
+            if (alarm := self.guard("asking observers before a call", ask, None)) is not None:
+                raise alarm
 
     def _recording(self, changes: Callable[[Call], Changes | None], call: Call) -> Steps[None]:
         try:
             asked = changes(call)
             if asked is not None:
                 yield asked
+            call.flight.places = frozenset()
         finally:
             call.flight.land()
 
@@ -490,6 +496,7 @@ class PromptCache(Driven):
             "Bedrock refused a checkpoint on %s; the call is sent again without", shown(call.model_id)
         )
         yield steps.refused(call, facts)
+        call.flight.places = frozenset()
         call.flight.land()
         return steps.without_ours(call)
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from asyncio.events import _get_running_loop
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from random import getrandbits
@@ -12,6 +13,8 @@ from weakref import WeakValueDictionary
 from cachepoint.core.forks import at_fork
 
 Wake = Callable[[], None]
+# The token of each call that was dropped, and what it had claimed.
+Dropped = deque[tuple[bytes, frozenset[bytes]]]
 _BITS = 64
 _OURS = 4
 
@@ -20,15 +23,35 @@ class Flight:
     """One call, from where it was prepared until what it writes can be read or never will be.
 
     Held by its call: one that is dropped is forgotten.
+
+    Attributes:
+        places: What is claimed in its name and was not given back yet.
     """
 
-    __slots__ = ("__weakref__", "_landed", "_task", "_thread", "_wakes")
+    __slots__ = ("__weakref__", "_dropped", "_landed", "_task", "_thread", "_token", "_wakes", "places")
 
     def __init__(self) -> None:
         self._thread = get_ident()
         self._task = _task()
         self._landed = False
         self._wakes: list[Wake] = []
+        self._dropped: Dropped | None = None
+        self._token = b""
+        self.places: frozenset[bytes] = frozenset()
+
+    def attended(self, token: bytes, dropped: "Dropped") -> None:
+        """Should it be dropped while it holds anything, that is noted.
+
+        Args:
+            token: Its call's.
+            dropped: Where.
+        """
+        self._token, self._dropped = token, dropped
+
+    def __del__(self) -> None:
+        # It may run in the middle of anything, under any lock: no more than this.
+        if self.places and self._dropped is not None:
+            self._dropped.append((self._token, self.places))
 
     def stands_behind(self, *, awaited: bool) -> bool:
         """Whether it can't go on while the caller waits: it is of the same task, or of the same thread.

@@ -1,9 +1,9 @@
 """What a fork leaves in the child: a lock that another thread held then is held there for ever."""
 
 import os
+from _thread import RLock
 from collections.abc import Callable
 from functools import partial
-from threading import Lock
 from types import MethodType
 from weakref import WeakValueDictionary
 
@@ -32,25 +32,27 @@ def at_fork(reset: Reset) -> None:
         _functions.append(reset)
 
 
-class ForkSafeLock:
-    """A lock that is free in a forked child, whoever held it in the parent; `with` takes it."""
+class ForkSafeLock(RLock):
+    """A lock that is free in a forked child, whoever held it in the parent; `with` takes it.
+
+    `with` runs no function of ours, so that a Ctrl-C that meets its end does not leave it held for ever: who
+    is interrupted in a notebook goes on in the same process.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
         at_fork(self._anew)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
     def locked(self) -> bool:
         """Whether somebody holds it."""
-        return self._lock.locked()
+        if self._is_owned():
+            return True
+        free = self.acquire(blocking=False)
+        if free:
+            self.release()
+        return not free
 
     def _anew(self) -> None:
-        self._lock = Lock()
+        self._at_fork_reinit()
 
     def __reduce__(self) -> tuple[type["ForkSafeLock"], tuple[()]]:
         """Elsewhere it is another lock."""

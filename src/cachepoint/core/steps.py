@@ -92,18 +92,19 @@ def question(
     )
 
 
-def decided(asked: Question, found: Recollection, token: bytes, *, counted: bool = True) -> Asking:
+def decided(asked: Question, found: Recollection, call: Call, *, counted: bool = True) -> Asking:
     """Decide, and leave in the memory what is to be remembered.
 
     Args:
         asked: The request, the rules, the policy and the time.
         found: What is remembered of it.
-        token: The call's.
+        call: The call.
         counted: Whether it tells what such calls come to.
     """
     decision = decide(asked, found)
+    token = call.token
     leaving = changes(asked, decision, token) if counted else moved(asked, decision, token, (), asked.now)
-    return (yield from agreed(asked, decision, leaving, token))
+    return (yield from agreed(asked, decision, leaving, call))
 
 
 def written(call: Call, asked: Question, decision: Decision, held: Recollection) -> Call:
@@ -396,9 +397,12 @@ def _on_places(call: Call, deeds: Iterable[tuple[int, Deed]]) -> Iterator[Change
 
 
 def _releases(call: Call) -> Iterator[Change]:
-    if call.case is None:
-        return iter(())
-    return _on_places(call, ((i, Release(call.token)) for i in call.writing))
+    return given_back(call.token, call.flight.places)
+
+
+def given_back(token: bytes, places: Iterable[bytes]) -> Iterator[Change]:
+    """What a call had claimed is free."""
+    return (Change(Table.PLACES, place, Release(token)) for place in places)
 
 
 def _proved(call: Call, reported: Usage) -> Iterator[tuple[int, Deed]]:

@@ -102,6 +102,7 @@ class Keeper(Driven):
     """
 
     def __init__(self, cache: PromptCache, region: str, budget: Decimal, shape: Shape) -> None:
+        super().__init__()
         self.memory, self.guard = cache.memory, cache.guard
         self.kept = Kept()
         self._cache = cache

@@ -112,10 +112,15 @@ class LocalMemory:
         """Make these changes, in order. It waits for others that do so, some microseconds each."""
         held: dict[Table, dict[bytes, Any]] = {table: {} for table in _CONTESTED}
         with self._lock:
-            for change in changes.all:
-                self._change(change, changes.now, held)
-            for rows in self._tables.values():
-                rows.trim(changes.now)
+            try:
+                for change in changes.all:
+                    self._change(change, changes.now, held)
+                for rows in self._tables.values():
+                    rows.trim(changes.now)
+            except BaseException:
+                # A record may be in its table and not in the sum.
+                self._weigh()
+                raise
         return held
 
     async def arecall(self, question: Question, timeout: float) -> Recollection:
@@ -137,6 +142,9 @@ class LocalMemory:
     def _after_fork(self) -> None:
         """The thread that held the lock is not in this process; what it was doing is at most one record."""
         self._lock = Lock()
+        self._weigh()
+
+    def _weigh(self) -> None:
         for rows in self._tables.values():
             rows.weigh()
 
