@@ -32,7 +32,7 @@ def at_fork(reset: Reset) -> None:
         _functions.append(reset)
 
 
-class ForkSafeLock(RLock):
+class ForkSafeLock(RLock):  # type: ignore[misc]
     """A lock that is free in a forked child, whoever held it in the parent; `with` takes it.
 
     `with` runs no function of ours, so that a Ctrl-C that meets its end does not leave it held for ever: who
@@ -44,7 +44,7 @@ class ForkSafeLock(RLock):
 
     def locked(self) -> bool:
         """Whether somebody holds it."""
-        if self._is_owned():
+        if self._is_owned():  # type: ignore[attr-defined]
             return True
         free = self.acquire(blocking=False)
         if free:
@@ -52,7 +52,7 @@ class ForkSafeLock(RLock):
         return not free
 
     def _anew(self) -> None:
-        self._at_fork_reinit()
+        self._at_fork_reinit()  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[type["ForkSafeLock"], tuple[()]]:
         """Elsewhere it is another lock."""
