@@ -78,7 +78,7 @@ class Id:
 
     @property
     def tag(self) -> str:
-        return f"#{self.number}.{self.again}.{self.side}#"
+        return f"#{self.number}.{self.again:03}.{self.side}#"
 
     @property
     def app(self) -> int:
