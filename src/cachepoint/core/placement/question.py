@@ -119,13 +119,29 @@ class Question:
     def cut(self, found: Recollection) -> CutPrompt:
         """The prompt, cut as what was found says."""
         cuts, texts = (found.get(table, {}) for table in _CUT_BY)
-        # Where all is decided, it does not matter what texts there were: not a second cut for the same.
+        # Where all is decided, it does not matter what texts there were.
         known = cuts, {place: texts[place] for place in self._scissors.undecided(cuts) if place in texts}
-        last = self._last.get("cut")
-        if last is None or last[0] != known:
-            last = self._last["cut"] = (known, self._cut(*known))
-        cut: CutPrompt = last[1]
-        return cut
+        before, cut = self._last.get("cut", (None, None))
+        if before is None or before != known:
+            cut = self._still(cut, before, known) or self._cut(*known)
+            self._last["cut"] = known, cut
+        made: CutPrompt = cut
+        return made
+
+    def _still(self, cut: CutPrompt | None, before: Any, known: Any) -> CutPrompt | None:
+        """The same cut, where what is known now is what was decided before it was; None where it is not."""
+        if cut is None:
+            return None
+        (cuts_before, texts_before), (cuts, texts), decided = before, known, cut.split.decided
+        undecided = self._scissors.undecided(cuts)
+        same = all(
+            cuts[key] == decided.get(key) if key in cuts else key not in cuts_before
+            for key in self._scissors.texts.values()
+        )
+        if not same or texts != {place: texts_before[place] for place in undecided if place in texts_before}:
+            return None
+        sketches = {place: sketch for place, sketch in cut.split.sketches.items() if place in undecided}
+        return replace(cut, split=replace(cut.split, sketches=sketches))
 
     def replaced(self, found: Recollection) -> Mapping[Table, Mapping[bytes, bytes]]:
         """By the key of a text or a place: the one that it has by the key which is being replaced."""
