@@ -43,7 +43,7 @@ logger = logging.getLogger("cachepoint")
 Follower = Callable[[Call, CallReport], None]
 MEMORY_TIMEOUT = 0.025
 _TOPICS = 1_024
-# Of the texts that are kept where the policy asks for them: so many in each of two generations.
+# Of texts that are kept where the policy asks for them: so many in each of two generations.
 _TEXT_BYTES = 8 << 20
 
 
@@ -113,7 +113,7 @@ class PromptCache(Driven):
         self._transcripts = Transcripts()
         self._texts = Memo(_TEXT_BYTES)
         self._said: dict[object, None] = {}
-        # Replaced, never changed: who keeps alive what calls wrote, and is told of each with its report.
+        # Replaced, never changed: who is told of each call with its report.
         self.followers: tuple[Follower, ...] = ()
 
     @property
@@ -446,7 +446,7 @@ class PromptCache(Driven):
     def _settling(
         self, call: Call, response: Mapping[str, Any], first_token: float | None
     ) -> Steps[CallReport]:
-        usage = self.guard("reading usage", lambda: steps.usage(call, response), None)
+        usage = self.guard("reading usage", partial(steps.usage, call, response), None)
         miss = self.guard("finding out why a call missed", lambda: self._miss(call, usage), None)
         learned = self.guard("learning", lambda: steps.learned(call, usage), None)
         if learned is not None:
