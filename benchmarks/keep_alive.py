@@ -1,8 +1,8 @@
 """Keeping alive: what it costs beside not doing so, refreshes included, on arrivals of several kinds.
 
 Calls go through the emulator's engine, on its own clock, and what is due is refreshed every 20 seconds. A
-figure is the cost of input with refreshes over that without, one for each seed; below 1 it pays. `ttl` is what
-entries are written for: with "auto" the library takes the hour where it learned that calls pause so long.
+figure is the cost of input with refreshes over that without, one for each seed; below 1 it pays. `ttl` is
+what entries are written for: with "auto" the library takes the hour where it learned of such pauses.
 Nothing in the library was fitted to these streams or seeds.
 
     python benchmarks/keep_alive.py [--json] [--seeds 3] [--model us.anthropic.claude-sonnet-4-6]
@@ -27,7 +27,7 @@ TICK = 20.0
 Calls = Iterator[tuple[float, Request]]
 
 
-def conversation(chosen: random.Random, name: str, turns: int, gap: Callable[[], float]) -> Calls:
+def conversation(name: str, turns: int, gap: Callable[[], float]) -> Calls:
     messages: list[Request] = []
     for n in range(turns):
         messages.append(message("user", {"text": text(f"question {name} {n}", TURN)}))
@@ -38,26 +38,26 @@ def conversation(chosen: random.Random, name: str, turns: int, gap: Callable[[],
 def steady(chosen: random.Random) -> Calls:
     """Conversations without pauses."""
     for number in range(8):
-        yield from conversation(chosen, f"{number}", 8, lambda: chosen.uniform(20, 150))
+        yield from conversation(f"{number}", 8, lambda: chosen.uniform(20, 150))
 
 
 def pauses(chosen: random.Random) -> Calls:
     """People who answer after about seven minutes."""
     for number in range(8):
-        yield from conversation(chosen, f"{number}", 8, lambda: chosen.gauss(420, 40))
+        yield from conversation(f"{number}", 8, lambda: chosen.gauss(420, 40))
 
 
 def spread(chosen: random.Random) -> Calls:
     """People who answer after 6 to 20 minutes."""
     for number in range(8):
-        yield from conversation(chosen, f"{number}", 8, lambda: chosen.uniform(360, 1_200))
+        yield from conversation(f"{number}", 8, lambda: chosen.uniform(360, 1_200))
 
 
 def mixed(chosen: random.Random) -> Calls:
     """Half of the pauses short, the others of 1 to 40 minutes."""
     for number in range(8):
         gap = lambda: chosen.uniform(20, 120) if chosen.random() < 0.5 else chosen.uniform(60, 2_400)  # noqa: E731
-        yield from conversation(chosen, f"{number}", 8, gap)
+        yield from conversation(f"{number}", 8, gap)
 
 
 def dead(chosen: random.Random) -> Calls:
@@ -73,9 +73,9 @@ def dead(chosen: random.Random) -> Calls:
 def turncoat(chosen: random.Random) -> Calls:
     """Conversations with pauses of seven minutes, and then such as end with their first question."""
     for number in range(6):
-        yield from conversation(chosen, f"{number}", 8, lambda: chosen.gauss(420, 40))
+        yield from conversation(f"{number}", 8, lambda: chosen.gauss(420, 40))
     for number in range(40):
-        yield from conversation(chosen, f"last {number}", 1, lambda: chosen.uniform(4_000, 9_000))
+        yield from conversation(f"last {number}", 1, lambda: chosen.uniform(4_000, 9_000))
 
 
 def nightly(chosen: random.Random) -> Calls:

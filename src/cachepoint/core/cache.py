@@ -113,8 +113,7 @@ class PromptCache(Driven):
         self._transcripts = Transcripts()
         self._texts = Memo(_TEXT_BYTES)
         self._said: dict[object, None] = {}
-        # Replaced, never changed: who is told of each call with its report.
-        self.followers: tuple[Follower, ...] = ()
+        self.followers: tuple[Follower, ...] = ()  # replaced, never changed
 
     @property
     def faults(self) -> int:

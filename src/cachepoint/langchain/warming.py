@@ -1,11 +1,13 @@
 """Writes a prefix before traffic comes, through the model itself."""
 
+from decimal import Decimal
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import RunnableConfig
 
 from cachepoint.aws.client import shared_cache
+from cachepoint.aws.keeping import KeepAlive
 from cachepoint.aws.warming import untold
 from cachepoint.core.accounting.report import CallReport
 
@@ -37,6 +39,20 @@ class Warms:
         model, reports = warming(self)
         model.invoke(messages, config, **kwargs)
         return _told(self, reports)
+
+    def keep_alive(self: Any, *, budget: float | Decimal | str) -> KeepAlive:
+        """What keeps alive what calls wrote, through this model's client: `with model.keep_alive(budget=2.5):`.
+
+        It holds for all calls through the same `PromptCache` to the same endpoint and Region, and does nothing
+        before it is started.
+
+        Args:
+            budget: US dollars a day, of all workers that share the memory.
+
+        Raises:
+            ValueError: Where the budget is none, or the model has no client of boto3.
+        """
+        return KeepAlive(self.client, budget=budget, cache=self.prompt_cache)
 
     async def awarm(
         self: Any, messages: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any

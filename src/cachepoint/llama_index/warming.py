@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from copy import copy
+from decimal import Decimal
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools.types import BaseTool
 
+from cachepoint.aws.keeping import KeepAlive
 from cachepoint.aws.warming import untold
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.policy import PolicyLike
@@ -45,6 +47,20 @@ class Warms:
         model, said, options, reports = _warming(self, messages, tools, kwargs)
         model.chat(said, cache_policy=cache_policy, **options)
         return _told(self, reports)
+
+    def keep_alive(self: Any, *, budget: float | Decimal | str) -> KeepAlive:
+        """What keeps alive what calls wrote, through this model's client: `with model.keep_alive(budget=2.5):`.
+
+        It holds for all calls through the same `PromptCache` to the same endpoint and Region, and does nothing
+        before it is started.
+
+        Args:
+            budget: US dollars a day, of all workers that share the memory.
+
+        Raises:
+            ValueError: Where the budget is none, or the model has no client of boto3.
+        """
+        return KeepAlive(self._client, budget=budget, cache=self.prompt_cache)
 
     async def awarm(
         self: Any,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Self
 
 from langchain_aws.chat_models.anthropic import ChatAnthropicBedrock
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -96,6 +96,17 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
         model = super().from_model(existing, cache_policy=cache_policy, prompt_cache=prompt_cache)
         model._lender = existing  # type: ignore[assignment]  # noqa: SLF001
         return model
+
+    def keep_alive(self, **_: Any) -> Never:
+        """Refuse: a refresh goes through a client of boto3.
+
+        Raises:
+            InvalidOptionError: Always.
+        """
+        raise InvalidOptionError(
+            "the SDK of Anthropic is no client of boto3: use cachepoint.langchain.CachedChatBedrock, or call "
+            "warm; KeepAlive(boto3_client, ...) keeps alive what calls through boto3 to its endpoint wrote"
+        )
 
     @cached_property
     def _client(self) -> Any:
