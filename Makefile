@@ -41,7 +41,7 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement $(if $(WORKLOADS),bench-layouts)
+long: bench bench-plugin_start bench-hostile bench-growth bench-fuzz bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-keep_alive bench-audit bench-fan_out bench-placement $(if $(WORKLOADS),bench-layouts)
 
 bench-hostile: OPTIONS = $(if $(LOOSE),--loose)
 bench-layouts: OPTIONS = --workloads $(WORKLOADS)

@@ -170,3 +170,15 @@ def test_a_machine_that_changes_its_speed_moves_no_median_of_the_start():
     found = {"with": [(0.31, 0), (0.61, 0), (0.62, 0)], "without": [(0.3, 0), (0.3, 0), (0.6, 0)]}
 
     assert plugin_start.later(found) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("ttl", ["5m", "auto"])
+def test_keeping_alive_is_measured(ttl):
+    import random
+    from itertools import islice
+
+    import keep_alive
+
+    for stream in keep_alive.STREAMS.values():
+        kept, _ = keep_alive.run(islice(stream(random.Random(1)), 3), ttl, keep_alive.MODEL, keeping=True)
+        assert math.isfinite(kept)
