@@ -47,7 +47,7 @@ record: $(VENV)/.installed
 
 bench: bench-overhead bench-deadline bench-latency
 
-long: docs compare bench bench-plugin_start bench-hostile bench-growth bench-soak bench-fuzz bench-fuzz_calls bench-fuzz_readers bench-fuzz_bytes bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
+long: docs compare bench bench-plugin_start bench-hostile bench-growth bench-soak bench-fuzz bench-fuzz_calls bench-fuzz_readers bench-fuzz_bytes bench-documents bench-rag bench-trimming bench-shaping bench-summaries bench-pauses bench-keep_alive bench-audit bench-fan_out bench-placement bench-fleet bench-fleet_faults bench-fleet_cpu bench-fleet_memory bench-installs chaos $(if $(WORKLOADS),bench-layouts)
 
 
 $(VENV)/.docs: $(VENV)/.installed

@@ -140,19 +140,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--model", default=MODEL)
     options = parser.parse_args()
-    seeds = range(31, 31 + options.seeds)
-    found = {
-        (stream, ttl): [measured(stream, ttl, seed, options.model) for seed in seeds]
-        for stream in STREAMS
-        for ttl in ("5m", "auto")
-    }
+    seeds, found = range(31, 31 + options.seeds), {}
+    for stream in STREAMS:
+        for ttl in ("5m", "auto"):
+            values = [measured(stream, ttl, seed, options.model) for seed in seeds]
+            found[f"{stream} {ttl}"] = values
+            if not options.json:
+                ratios = "".join(f"{ratio:8.3f}" for ratio, _ in values)
+                refreshes = ", ".join(str(n) for _, n in values)
+                print(f"{stream:<9}{ttl:<5}{ratios}   {refreshes} refreshes", flush=True)
     if options.json:
-        print(json.dumps({f"{stream} {ttl}": value for (stream, ttl), value in found.items()}))
-        return 0
-    print(f"{'':<10}{'ttl':<6}{'with : without, by seed':<{9 * len(seeds)}}  refreshes")
-    for (stream, ttl), values in found.items():
-        ratios = "".join(f"{ratio:8.3f} " for ratio, _ in values)
-        print(f"{stream:<10}{ttl:<6}{ratios}  {', '.join(str(n) for _, n in values)}")
+        print(json.dumps(found))
     return 0
 
 

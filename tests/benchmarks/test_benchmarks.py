@@ -235,3 +235,15 @@ def test_what_entries_take_is_measured(redis):
     assert found["entries"]["a million"] < fleet_memory.MOST
     assert found["records"]["chat last"]["median"] > 100
     assert found["a call"]["turn of a chat"]["commands"] > 0
+
+
+@pytest.mark.parametrize("ttl", ["5m", "auto"])
+def test_keeping_alive_is_measured(ttl):
+    import random
+    from itertools import islice
+
+    import keep_alive
+
+    for stream in keep_alive.STREAMS.values():
+        kept, _ = keep_alive.run(islice(stream(random.Random(1)), 3), ttl, keep_alive.MODEL, keeping=True)
+        assert math.isfinite(kept)

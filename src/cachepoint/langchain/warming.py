@@ -41,10 +41,10 @@ class Warms:
         return _told(self, reports)
 
     def keep_alive(self: Any, *, budget: float | Decimal | str) -> KeepAlive:
-        """What keeps alive what calls wrote, through this model's client: `with model.keep_alive(budget=2.5):`.
+        """What keeps alive what calls wrote, through this model's client: `with model.keep_alive(budget=5):`.
 
-        It holds for all calls through the same `PromptCache` to the same endpoint and Region, and does nothing
-        before it is started.
+        It holds for all calls through the same `PromptCache` to the same endpoint and Region, and does
+        nothing before it is started.
 
         Args:
             budget: US dollars a day, of all workers that share the memory.
