@@ -135,7 +135,8 @@ def drawn() -> str:
     ]
     body = "\n".join([*rows, *keys])
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="290" viewBox="0 0 {WIDTH} 290" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="290" '
+        f'viewBox="0 0 {WIDTH} 290" role="img">\n'
         f"<title>A prompt before and after its clock was moved</title>\n"
         f"<style>{STYLE}</style>\n{body}\n</svg>\n"
     )

@@ -49,7 +49,8 @@ DARK: Mapping[str, str] = {
 }
 _SHAPES = (
     "text { font: 13px system-ui, sans-serif; fill: var(--ink) } .small { font-size: 12px } "
-    ".faint { fill: var(--faint) } .strong { font-weight: 600 } .rule { stroke: var(--rule); fill: none } .strongrule { stroke: var(--ink); stroke-width: 1.5 }"
+    ".faint { fill: var(--faint) } .strong { font-weight: 600 } .rule { stroke: var(--rule); fill: none } "
+    ".strongrule { stroke: var(--ink); stroke-width: 1.5 }"
 )
 
 
