@@ -51,9 +51,8 @@ def clock(chosen: random.Random) -> Calls:
     at = 9.0 * 3_600
     for gap, asked in chat(chosen):
         at += gap
-        clock = f"{int(at // 3600):02}:{int(at // 60 % 60):02}:{int(at % 60):02}"
-        now = f"{asked['system'][0]['text']}\n\nIt is {clock}."
-        yield gap, {**asked, "system": [{"text": now}]}
+        shown = f"{int(at // 3_600):02}:{int(at // 60 % 60):02}:{int(at % 60):02}"
+        yield gap, {**asked, "system": [{"text": f"{asked['system'][0]['text']}\n\nIt is {shown}."}]}
 
 
 KINDS: Mapping[str, tuple[str, Callable[[random.Random], Calls]]] = {

@@ -37,7 +37,7 @@ def llama_index(request: Request) -> Request:
 
 
 def pydantic_ai(request: Request) -> Request:
-    """Tools, system, the last message of the user, and where the last request ended, once it is far."""
+    """Tools, system, the newest message, and where the last request ended once that is far."""
     messages = request["messages"]
     places = [len(messages) - 1]
     if len(messages) > 2:

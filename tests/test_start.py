@@ -65,7 +65,7 @@ class Reader:
     def _serve(self, words):
         """On a free port in place of the page's, which may be taken."""
         at = words.index("--port") + 1
-        self.port, words = words[at], [*words[:at], "0", *words[at + 1 :], "--for", "60"]
+        self.port, words = words[at], [*words[:at], "0", *words[at + 1 :], "--for", "300"]
         self.second = subprocess.Popen(
             words, env=self.env | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
         )
