@@ -8,9 +8,9 @@ from threading import Lock
 from typing import Any, SupportsIndex, overload
 
 from cachepoint.emulator.responders.strict_json import read_json
-from cachepoint.emulator.service import drawing
 from cachepoint.emulator.service.events import Event, StreamFault
-from cachepoint.emulator.service.telling import line
+from cachepoint.emulator.telling import table
+from cachepoint.emulator.telling.lines import line
 
 __all__ = ["Answer", "CallLog", "Calls", "EmulatedCall", "Incoming", "decoded", "parsed"]
 
@@ -72,7 +72,7 @@ class Calls(tuple[EmulatedCall, ...]):
 
     def _repr_html_(self) -> str:
         """For a notebook: the latest calls as a table. Never prompt text."""
-        return drawing.table(self)
+        return table.table(self)
 
 
 class CallLog:

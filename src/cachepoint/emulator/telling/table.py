@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from cachepoint.emulator.service.telling import moment, outcome, printable
+from cachepoint.emulator.telling.lines import moment, outcome, printable
 
 if TYPE_CHECKING:
     from cachepoint.emulator.service.calls import EmulatedCall

@@ -1,0 +1,1 @@
+"""How calls are told to people: as lines, and as a table for a notebook."""
