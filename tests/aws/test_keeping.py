@@ -533,6 +533,18 @@ def test_it_is_bounded(bedrock):
     assert watched.size == 0
 
 
+def test_what_nobody_looks_at_is_forgotten(bedrock):
+    """Who follows and never ticks holds no request for ever."""
+    traffic = Traffic(bedrock, policy={"ttl": "5m", "tail": "always"})
+    traffic.call([user(text(300, "first"))])
+    watched = traffic.keeps[0]._keeper._watched
+    first = set(watched._targets)
+    bedrock.advance(2 * 3_600)
+    traffic.call([user(text(300, "second"))], system=[text(9_000, "other")])
+    assert first
+    assert not first & set(watched._targets)
+
+
 def test_no_text_leaves_the_process(bedrock):
     """Neither the memory nor the reports hold what was said."""
     traffic = Traffic(bedrock)

@@ -146,6 +146,7 @@ class Keeper(Driven):
                 self._watched.drop(target)
             for target in new:
                 self._watched.put(target)
+            self._watched.age(call.at)
 
     @property
     def next(self) -> float | None:

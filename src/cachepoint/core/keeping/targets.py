@@ -8,7 +8,7 @@ from typing import Any
 from cachepoint.core.accounting.report import CallReport
 from cachepoint.core.call import Call
 from cachepoint.core.keeping.worth import due
-from cachepoint.core.models.rules import Ttl
+from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 from cachepoint.core.once import anew
 from cachepoint.core.placement.forecast import KNOWN_HEAD, Kind
 from cachepoint.core.placement.planner import Checkpoint, Plan
@@ -210,6 +210,11 @@ class Watched:
                 break
             self._bytes -= old.weight
             self._targets[old.place] = old.bare
+
+    def age(self, now: float) -> None:
+        """Drop what nobody has looked at for an hour after it was due, as where nobody looks at all."""
+        while self._targets and (first := next(iter(self._targets.values()))).due < now - TTL_SECONDS["1h"]:
+            self.drop(first)
 
     def drop(self, target: Target) -> None:
         """Watch it no longer, unless a later call used it."""
