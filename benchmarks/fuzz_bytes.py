@@ -36,8 +36,6 @@ def fuzz(name: str, arguments: list[str]) -> None:
     with atheris.instrument_imports(include=["cachepoint"]):
         import fuzz_readers
 
-    reader = next(r for r in fuzz_readers.readers() if r.name == name)
-
     def one(data: bytes) -> None:
         try:
             reader.read(data)
@@ -45,15 +43,18 @@ def fuzz(name: str, arguments: list[str]) -> None:
             print(f"{name} fails of {data!r}", file=sys.stderr)
             raise
 
-    atheris.Setup([name, *arguments], one)
-    atheris.Fuzz()
+    with fuzz_readers.readers() as every:
+        reader = next(each for each in every if each.name == name)
+        atheris.Setup([name, *arguments], one)
+        atheris.Fuzz()
 
 
 def corpus(folder: Path, name: str, seed: int) -> None:
     """Some inputs to begin with."""
     import fuzz_readers
 
-    make: Callable[[Random], Any] = next(r.make for r in fuzz_readers.readers() if r.name == name)
+    with fuzz_readers.readers() as every:
+        make: Callable[[Random], Any] = next(each.make for each in every if each.name == name)
     random = Random(seed)
     for number in range(SEEDS):
         made = make(random)

@@ -2,7 +2,10 @@
 
 All kinds of calls of `growth.py`, and such that fill every table there is: conversations that go on and come
 back, prompts of one kind in great number, pauses, retries and calls that wait, models and profiles without
-end, files, and a tenth of all with `explain="text"`. Resident memory is told after each tenth.
+end, and a tenth of all with `explain="text"`. Resident memory is told after each tenth.
+
+Files are a few that come again and again: where they are many, up to 64 MB of them are kept besides
+(docs/security.md), and that memo would be all that is seen.
 
     python benchmarks/soak.py [--calls 1000000] [--from 10000] [--json]
 
@@ -28,6 +31,7 @@ from prompts import MODEL, Request, answer, message, request, text
 from cachepoint import PromptCache
 
 BOUND_MB = 64.0
+FILES = 8
 MODELS = (
     MODEL,
     "us.anthropic.claude-haiku-4-5-20251001-v1:0",
@@ -68,7 +72,7 @@ def talk(random: Random, number: int) -> Iterator[Request]:
     for n in range(random.choice((2, 5, 30))):
         asked: list[dict[str, Any]] = [{"text": text(f"question {number} {n}", random.choice((60, 900)))}]
         if n == 0 and number % 20 == 0:
-            source = {"bytes": b"%PDF" + random.randbytes(90_000)}
+            source = {"bytes": b"%PDF" + bytes([number // 20 % FILES]) * 90_000}
             asked.insert(0, {"document": {"format": "pdf", "name": "manual", "source": source}})
         messages.append(message("user", *asked))
         # A line that changes, in every tenth kind.
@@ -97,20 +101,19 @@ def made(cache: PromptCache, random: Random, asked: Request, number: int) -> Non
         cache.settle(call, answer(call) if kind != 3 else {})
 
 
-def run(number: int, start: int, seed: int = 0) -> list[tuple[int, float]]:
+def run(number: int, start: int, seed: int = 0) -> Iterator[tuple[int, float]]:
     """(calls, MB that are resident) after the first `start` calls, and after each tenth of all."""
     random = Random(seed)
     clock = Clock(random)
     cache = PromptCache(clock=clock)
-    marks, found = {start, *(number * n // 10 for n in range(1, 11))}, list[tuple[int, float]]()
+    marks = {start, *(number * n // 10 for n in range(1, 11))}
     for n, asked in enumerate(itertools.islice(calls(random), number), 1):
         clock.step()
         made(cache, random, asked, n)
         if n in marks and n >= start:
             gc.collect()
-            found.append((n, resident()))
+            yield n, resident()
     assert cache.faults == 0
-    return found
 
 
 def main() -> None:
@@ -121,15 +124,17 @@ def main() -> None:
     chosen = options.parse_args()
     logging.disable(logging.WARNING)
     started = time.monotonic()
-    found = run(chosen.calls, chosen.start)
+    found = []
+    for n, mb in run(chosen.calls, chosen.start):
+        found.append((n, mb))
+        if not chosen.json:
+            print(f"{n:>10,} calls {mb:>8.1f} MB {mb - found[0][1]:>+8.1f}", flush=True)
     grown = max(mb for _, mb in found) - found[0][1]
     figures = {"resident_mb": {n: round(mb, 1) for n, mb in found}, "grown_mb": round(grown, 1)}
     figures |= {"seconds": round(time.monotonic() - started)}
     if chosen.json:
         print(json.dumps(figures))
     else:
-        for n, mb in found:
-            print(f"{n:>10,} calls {mb:>8.1f} MB {mb - found[0][1]:>+8.1f}")
         print(f"{figures['seconds']} s")
     if grown > BOUND_MB:
         sys.exit(f"grew by {grown:.1f} MB; {BOUND_MB:.0f} are allowed")

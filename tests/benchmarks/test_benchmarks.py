@@ -247,3 +247,81 @@ def test_keeping_alive_is_measured(ttl):
     for stream in keep_alive.STREAMS.values():
         kept, _ = keep_alive.run(islice(stream(random.Random(1)), 3), ttl, keep_alive.MODEL, keeping=True)
         assert math.isfinite(kept)
+
+
+def test_a_part_of_the_fuzz_of_calls_finds_nothing():
+    """300,000 inputs in `make long`."""
+    import fuzz_calls
+
+    found = fuzz_calls.run(1_000, seed=7)
+
+    assert found.wrong == []
+    assert found.inputs == 1_000
+    assert found.kinds.keys() == {"right", "grown", "wrong", "alien"}
+
+
+def test_the_fuzz_of_calls_sees_what_is_wrong(monkeypatch):
+    """A dialect that loses a block; one that raises, behind a guard; and one that changes what it is given."""
+    import fuzz_calls
+
+    from cachepoint.core.prompt.dialects import converse
+
+    written, read, head = converse.write, converse.read, converse.head
+    lost = lambda *args: {**written(*args), "messages": []}  # noqa: E731
+    raising = lambda *args: read(*args) and 1 / 0  # noqa: E731
+
+    def changing(request):
+        request["messages"].append({"role": "user", "content": []})
+        return head(request)
+
+    for name, broken, says in (
+        ("write", lost, "says something else"),
+        ("read", raising, "ZeroDivisionError"),
+        ("head", changing, "the request given is another"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(converse, name, broken)
+            wrong = fuzz_calls.run(60, seed=7).wrong
+        assert any(says in one for one in wrong), name
+
+
+def test_a_part_of_the_fuzz_of_readers_finds_nothing():
+    """600,000 inputs in `make long`."""
+    pytest.importorskip("orjson", reason="the audit extra is not installed")
+    import fuzz_readers
+
+    found = fuzz_readers.all_of((), 3_000, seed=7)
+
+    with fuzz_readers.readers() as every:
+        assert found.keys() == {reader.name for reader in every}
+    assert [wrong for _, _, of_one in found.values() for wrong in of_one] == []
+
+
+def test_the_fuzz_of_readers_sees_what_is_wrong():
+    pytest.importorskip("orjson", reason="the audit extra is not installed")
+    import fuzz_readers
+
+    def fails(_):
+        raise KeyError("x")
+
+    reader = fuzz_readers.Reader("broken", 1, fuzz_readers.message, fails)
+    assert len(fuzz_readers.run(reader, 3, seed=1)) == 3
+
+
+def test_the_readers_shares_are_all_inputs():
+    pytest.importorskip("orjson", reason="the audit extra is not installed")
+    import fuzz_bytes
+    import fuzz_readers
+
+    with fuzz_readers.readers() as every:
+        assert sum(reader.share for reader in every) == 1_000
+        assert fuzz_bytes.SHARES.keys() <= {reader.name for reader in every}
+
+
+def test_the_soak_runs():
+    import soak
+
+    found = list(soak.run(300, 100))
+
+    assert [n for n, _ in found] == [100, 120, 150, 180, 210, 240, 270, 300]
+    assert all(mb > 0 for _, mb in found)
