@@ -249,17 +249,21 @@ def collected_aside() -> Iterator[None]:
     ended = threading.Event()
 
     def collect() -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(2):
             gc.collect()
 
     collecting = threading.Thread(target=collect, daemon=True)
     gc.disable()
+    # What was imported is not looked through each time.
+    gc.collect()
+    gc.freeze()
     collecting.start()
     try:
         yield
     finally:
         ended.set()
         collecting.join()
+        gc.unfreeze()
         gc.enable()
 
 

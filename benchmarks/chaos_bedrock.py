@@ -13,7 +13,7 @@ import time
 from bisect import bisect
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from itertools import accumulate
 from multiprocessing.connection import Connection
@@ -146,6 +146,7 @@ def bedrock() -> Iterator[Bedrock]:
         ours.send(None)
         process.join(10)
         process.kill()
+        process.join()
 
 
 def _serve(pipe: Connection) -> None:
@@ -154,9 +155,11 @@ def _serve(pipe: Connection) -> None:
     port = emulator.port
     emulator._address = ("127.0.0.1", port)
     pipe.send(port)
-    while (gone := pipe.recv()) is not None:
-        emulator.stop()
-        time.sleep(gone)
-        emulator.start()
-        pipe.send(port)
+    # Its parent may end without a word.
+    with suppress(EOFError):
+        while (gone := pipe.recv()) is not None:
+            emulator.stop()
+            time.sleep(gone)
+            emulator.start()
+            pipe.send(port)
     emulator.stop()
