@@ -105,7 +105,7 @@ def bar(title: str, one: Sent, top: int) -> str:
         at, side = (min(x + width, WIDTH - LEFT), "end") if end and part.changes else (x + 3, "start")
         if end and not part.changes:
             at, side = x - 3 + width, "end"
-        level = y + BAR + 16 if part.changes else y - 6
+        level = y + BAR + 16 if part.changes or part.name == "history" else y - 6
         out.append(f'<text class="small" text-anchor="{side}" x="{at:.1f}" y="{level}">{part.name}</text>')
         x += width
     said = ", ".join(

@@ -27,6 +27,9 @@ FROM_ROOT: Mapping[str, str] = {
     "project/LICENSE": "LICENSE",
 }
 _HOMES = {source: name for name, source in FROM_ROOT.items()}
+_PICTURE = re.compile(
+    r'<picture>.*?alt="(?P<alt>[^"]*)" src="(?P<path>[^"]*)-light\.svg">\s*</picture>', re.DOTALL
+)
 _LINK = re.compile(r"""(\]\(|src="|srcset=")([^)"\s#:]+)(?=[#)"])""")
 
 
@@ -41,7 +44,12 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put tables where a comment asks for one, and lead links to where their targets are on the site."""
-    return led(filled(markdown), page.file.src_uri)
+    return led(filled(_PICTURE.sub(_one_picture, markdown)), page.file.src_uri)
+
+
+def _one_picture(found: re.Match[str]) -> str:
+    """On the site a picture goes by the reader's choice there, so one file has both colours."""
+    return f"![{found['alt']}]({found['path']}.svg)"
 
 
 def filled(markdown: str) -> str:
@@ -74,7 +82,7 @@ def _target(link: str, here: str, there: str) -> str:
 def options() -> str:
     """The options of a `CachePolicy` as one table, from its docstring and its fields."""
     rows = "\n".join(_rows())
-    return f"| option, environment | choices | |\n|---|---|---|\n{rows}"
+    return f"| option, environment, choices | |\n|---|---|\n{rows}"
 
 
 def _rows() -> Iterator[str]:
@@ -86,7 +94,7 @@ def _rows() -> Iterator[str]:
         choices = " · ".join(
             f"**`{_shown(c)}`**" if c == field.default else f"`{_shown(c)}`" for c in _CHOICES[name]
         )
-        yield f"| `{name}`<br>`{ENV_PREFIX}{name.upper()}` | {choices} | {said[name].replace('|', '/')} |"
+        yield f"| **{name}**<br>`{ENV_PREFIX}{name.upper()}`<br>{choices} | {said[name].replace('|', '/')} |"
 
 
 def _shown(choice: str | None) -> str:

@@ -69,13 +69,13 @@ def test_the_table_of_options_has_each_with_its_variable_choices_and_docstring()
     rows = hooks.filled(page("options.md"))
     said = hooks.arguments(CachePolicy.__doc__)
     for name in CachePolicy.__dataclass_fields__:
-        row = next(line for line in rows.splitlines() if line.startswith(f"| `{name}`<br>"))
+        row = next(line for line in rows.splitlines() if line.startswith(f"| **{name}**<br>"))
         assert f"`CACHEPOINT_{name.upper()}`" in row
         assert said[name] in row
         with pytest.raises(ValueError, match="use one of") as refused:
             CachePolicy(**{name: "no such choice"})
         choices = str(refused.value).partition("use one of ")[2].replace("'", "").split(", ")
-        assert re.findall(r"`(\w+)`", row.split(" | ")[1]) == choices
+        assert re.findall(r"`(\w+)`", row.split(" | ")[0])[1:] == choices
         default = CachePolicy.__dataclass_fields__[name].default
         assert f"**`{default}`**" in row
 
@@ -132,11 +132,13 @@ def test_the_table_of_costs_is_what_the_command_prints(measured):
 
 
 def test_the_readme_s_picture_shows_these_figures(measured):
-    from costs import JOBS, SHOWN, drawn
+    from costs import FILES, JOBS, SHOWN, drawn
 
-    for theme in ("light", "dark"):
-        assert (DOCS / f"images/costs-{theme}.svg").read_text("utf-8") == drawn(measured, theme)
+    for file, theme in FILES.items():
+        assert (DOCS / "images" / file).read_text("utf-8") == drawn(measured, theme)
     told = (ROOT / "README.md").read_text("utf-8")
+    shown = SimpleNamespace(file=SimpleNamespace(src_uri="index.md"))
+    assert "](images/costs.svg)" in hooks.on_page_markdown(told, page=shown)
     for name in SHOWN:
         figures = [f"{measured[job][name]:.2f}" for job in JOBS]
         assert f"{', '.join(figures[:-1])} and {figures[-1]}" in told

@@ -24,12 +24,12 @@ class CacheUsageCallbackHandler(TotalsView, BaseCallbackHandler):
     LangChain's response cache replayed cost nothing and are not counted.
 
     Example:
-        .. code-block:: python
-
-            usage = CacheUsageCallbackHandler()
-            chain.invoke(question, config={"callbacks": [usage]})
-            usage.total.read_tokens, usage.hit_share, usage.saved
-            print(usage)
+        ```python
+        usage = CacheUsageCallbackHandler()
+        chain.invoke(question, config={"callbacks": [usage]})
+        usage.total.read_tokens, usage.hit_share, usage.saved
+        print(usage)
+        ```
     """
 
     def __init__(self) -> None:
@@ -93,11 +93,11 @@ def get_cache_usage_callback(
         The handler.
 
     Example:
-        .. code-block:: python
-
-            with get_cache_usage_callback() as usage:
-                agent.invoke({"messages": "Plan my trip"})
-            print(usage)
+        ```python
+        with get_cache_usage_callback() as usage:
+            agent.invoke({"messages": "Plan my trip"})
+        print(usage)
+        ```
     """
     variable = _free_variable()
     handler = CacheUsageCallbackHandler()

@@ -25,54 +25,54 @@ class CachedChatBedrockConverse(Cached, ChatBedrockConverse):
     fill what remains of the four checkpoints.
 
     Setup:
-        .. code-block:: bash
-
-            pip install "cachepoint[langchain]"
+        ```bash
+        pip install "cachepoint[langchain]"
+        ```
 
     Instantiate:
-        .. code-block:: python
+        ```python
+        from cachepoint.langchain import CachedChatBedrockConverse
 
-            from cachepoint.langchain import CachedChatBedrockConverse
-
-            llm = CachedChatBedrockConverse(
-                model="us.anthropic.claude-sonnet-4-6",
-                region_name="us-east-1",
-                cache_policy={"ttl": "1h"},
-            )
+        llm = CachedChatBedrockConverse(
+            model="us.anthropic.claude-sonnet-4-6",
+            region_name="us-east-1",
+            cache_policy={"ttl": "1h"},
+        )
+        ```
 
         or, from a model that was built elsewhere: `CachedChatBedrockConverse.from_model(llm)`.
 
     Invoke:
-        .. code-block:: python
-
-            answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
-            answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
-            answer.response_metadata["cachepoint"]["saved_usd"]
-            llm.invoke("A question that nothing follows", cache_policy="off")
+        ```python
+        answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
+        answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
+        answer.response_metadata["cachepoint"]["saved_usd"]
+        llm.invoke("A question that nothing follows", cache_policy="off")
+        ```
 
     Stream:
-        .. code-block:: python
-
-            for chunk in llm.stream("Tell me more"):
-                print(chunk.text, end="")
+        ```python
+        for chunk in llm.stream("Tell me more"):
+            print(chunk.text, end="")
+        ```
 
         The last chunk that carries `usage_metadata` carries the report.
 
     Tool calling:
-        .. code-block:: python
-
-            agent_step = llm.bind(cache_policy={"tail": "always"}).bind_tools([search, book])
-            agent_step.invoke("Book a table for two")
+        ```python
+        agent_step = llm.bind(cache_policy={"tail": "always"}).bind_tools([search, book])
+        agent_step.invoke("Book a table for two")
+        ```
 
         What was bound before stays bound, in whatever order. `with_config` takes no `cache_policy`.
 
     Serialize:
-        .. code-block:: python
+        ```python
+        from cachepoint.langchain import LOAD_OPTIONS
+        from langchain_core.load import dumps, loads
 
-            from cachepoint.langchain import LOAD_OPTIONS
-            from langchain_core.load import dumps, loads
-
-            loads(dumps(prompt | llm), allowed_objects="all", **LOAD_OPTIONS)
+        loads(dumps(prompt | llm), allowed_objects="all", **LOAD_OPTIONS)
+        ```
 
         `allowed_objects="all"` alone means the classes that langchain-core lists. Where only some are to
         be loaded, name them: `allowed_objects=[CachedChatBedrockConverse, ...],
@@ -123,13 +123,13 @@ class CachedChatBedrock(Cached, ChatBedrock):
     `cache_control` in the content of messages is honoured, with its ttl, which upstream drops.
 
     Example:
-        .. code-block:: python
+        ```python
+        from cachepoint.langchain import CachedChatBedrock
 
-            from cachepoint.langchain import CachedChatBedrock
-
-            llm = CachedChatBedrock(model="us.anthropic.claude-sonnet-4-6", region_name="us-east-1")
-            answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
-            answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
+        llm = CachedChatBedrock(model="us.anthropic.claude-sonnet-4-6", region_name="us-east-1")
+        answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
+        answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
+        ```
 
     Args:
         cache_policy: As of `CachedChatBedrockConverse`.

@@ -42,12 +42,12 @@ class Session:
     count, the latest ones; one that nobody holds any more counts no longer.
 
     Example:
-        .. code-block:: python
-
-            with cachepoint.session("nightly") as s:
-                chain.batch(questions)
-            print(s)
-            s.saved, s.hit_share, s.cost_over_bound, s.waste
+        ```python
+        with cachepoint.session("nightly") as s:
+            chain.batch(questions)
+        print(s)
+        s.saved, s.hit_share, s.cost_over_bound, s.waste
+        ```
 
     Args:
         name: What the table and the picture are called.

@@ -30,18 +30,18 @@ class CachedChatAnthropicBedrock(Cached, ChatAnthropicBedrock):
     `cache_control` in the content of messages, on tools and among the options of a call is honoured.
 
     Setup:
-        .. code-block:: bash
-
-            pip install "cachepoint[anthropic]"
+        ```bash
+        pip install "cachepoint[anthropic]"
+        ```
 
     Example:
-        .. code-block:: python
+        ```python
+        from cachepoint.langchain import CachedChatAnthropicBedrock
 
-            from cachepoint.langchain import CachedChatAnthropicBedrock
-
-            llm = CachedChatAnthropicBedrock(model="us.anthropic.claude-sonnet-4-6", region_name="us-east-1")
-            answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
-            answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
+        llm = CachedChatAnthropicBedrock(model="us.anthropic.claude-sonnet-4-6", region_name="us-east-1")
+        answer = llm.invoke([("system", manual), ("human", "How do I reset it?")])
+        answer.response_metadata["cachepoint"]["usage"]["read_tokens"]
+        ```
 
     Args:
         base_model_id: The model behind an inference profile's ARN, or another id that hides it: nobody is
