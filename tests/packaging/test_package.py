@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 UV = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 KEPT = {"README.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml"}
-FOLDERS = {"src", "tests", "examples", "benchmarks", "cassettes", "docs", "tools"}
+FOLDERS = {"src", "tests", "examples", "benchmarks", "cassettes", "docs"}
 USES = """
 import cachepoint
 cache = cachepoint.PromptCache()

@@ -50,7 +50,7 @@ class Flight:
 
     def __del__(self) -> None:
         # It may run in the middle of anything, under any lock: no more than this.
-        if self.places and self._dropped is not None:
+        if getattr(self, "places", None) and self._dropped is not None:
             self._dropped.append((self._token, self.places))
 
     def stands_behind(self, *, awaited: bool) -> bool:

@@ -52,7 +52,9 @@ class ForkSafeLock(RLock):  # type: ignore[misc]
         return not free
 
     def _anew(self) -> None:
-        self._at_fork_reinit()  # type: ignore[attr-defined]
+        # The thread that forked goes on in the child: what it holds it gives back itself.
+        if not self._is_owned():  # type: ignore[attr-defined]
+            self._at_fork_reinit()  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[type["ForkSafeLock"], tuple[()]]:
         """Elsewhere it is another lock."""
