@@ -220,7 +220,7 @@ def test_the_files_that_a_page_names_are_there(page):
 
 # A log, and what is exported under our name, are no names in Python.
 EXPORTED = {"calls", "checkpoints", "conversation", "cost", "miss", "missed_calls", "rewrite_factor", "saved"}
-EXPORTED |= {"cost_usd", "saved_usd", "ttl_downgraded", "waste_tokens"}
+EXPORTED |= {"cost_usd", "kind", "saved_usd", "ttl_downgraded", "waste_tokens"}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -81,4 +81,5 @@ def test_a8_a_lock_is_free_in_the_child_whoever_held_it():
         _in_child()
         with lock:
             pass
-        lock._lock.acquire()
+        # What the end of this block gives back.
+        lock.acquire()

@@ -5,12 +5,15 @@ from _thread import RLock
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
+from typing import Any
 from weakref import WeakValueDictionary
 
 from cachepoint.core.guard import guard
 
 Reset = Callable[[], None]
 
+# A class of C, that can be inherited from whatever typeshed says; so are its methods.
+_Lock: Any = RLock
 # By the owner's id, as an owner need not be hashable; it goes with its owner.
 _methods: WeakValueDictionary[tuple[int, Callable[..., None]], object] = WeakValueDictionary()
 _functions: list[Reset] = []
@@ -32,7 +35,7 @@ def at_fork(reset: Reset) -> None:
         _functions.append(reset)
 
 
-class ForkSafeLock(RLock):
+class ForkSafeLock(_Lock):  # type: ignore[misc]
     """A lock that is free in a forked child, whoever held it in the parent; `with` takes it.
 
     `with` runs no function of ours, so that a Ctrl-C that meets its end does not leave it held for ever: who
