@@ -20,6 +20,7 @@ from simulate import MODEL, Bedrock
 
 from cachepoint import PromptCache
 from cachepoint.aws import KeepAlive
+from cachepoint.aws.carrier import called_by
 
 HEAD, TURN = 24_000, 2_000
 TICK = 20.0
@@ -122,7 +123,7 @@ def run(calls: Calls, ttl: str, model: str, *, keeping: bool) -> tuple[float, in
             engine.emulator.advance(TICK)
             keep.tick()
         engine.emulator.advance(max(0.0, ends - engine.emulator.now()))
-        call = cache.prepare(request, model_id=model)
+        call = cache.prepare(request, model_id=model, region=called_by(engine))
         cache.settle(call, engine.send(call.request))
     return engine.units, keep.kept.refreshes
 

@@ -14,6 +14,7 @@ from tests.adapters.contract import MANUAL
 
 # botocore and the SDKs leave the sockets of broken streams to the garbage collector.
 pytestmark = [
+    pytest.mark.usefixtures("collected"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -163,12 +164,12 @@ def test_retries_of_the_framework_are_undisturbed(adapter, bedrock, cache, monke
 
     said = TextResponder()
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
-    own = {"max_retries": 4} if adapter.name == "llama_index" else {}
     seen = []
-    for model in (adapter.base(bedrock, **own), adapter.cached(bedrock, cache=cache, **own)):
+    for model in (adapter.base(bedrock), adapter.cached(bedrock, cache=cache)):
         before = len(bedrock.calls)
         bedrock.say(busy_twice)
-        if own:
+        if adapter.name == "llama_index":
+            model.max_retries = 4
             assert model.chat(ask(adapter)).message.content
         else:
             retried = model.with_retry(stop_after_attempt=4, wait_exponential_jitter=False)

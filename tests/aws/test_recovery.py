@@ -5,6 +5,7 @@ import gc
 import json
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, suppress
 
@@ -28,6 +29,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """Nothing is left of a test: the warning of it would fail one of another module."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
 
 KEY = b"k" * 32
 ASK = chat("a")

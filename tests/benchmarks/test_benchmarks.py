@@ -247,6 +247,9 @@ def test_keeping_alive_is_measured(ttl):
     for stream in keep_alive.STREAMS.values():
         kept, _ = keep_alive.run(islice(stream(random.Random(1)), 3), ttl, keep_alive.MODEL, keeping=True)
         assert math.isfinite(kept)
+    calls = islice(keep_alive.pauses(random.Random(1)), 14)
+    _, refreshes = keep_alive.run(calls, "5m", keep_alive.MODEL, keeping=True)
+    assert refreshes
 
 
 def test_a_part_of_the_fuzz_of_calls_finds_nothing():
