@@ -14,6 +14,7 @@ something else, or where more than four checkpoints leave. The inputs that did s
 import argparse
 import itertools
 import json
+import logging
 import sys
 import time
 import traceback
@@ -253,6 +254,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
+    logging.disable(logging.WARNING)
     started = time.monotonic()
     found = run(chosen.inputs, chosen.seed)
     figures = {
