@@ -1,7 +1,6 @@
-import logging
-
 """The benchmarks run, with the smallest of inputs; what they find is not looked at."""
 
+import logging
 import math
 
 import pytest
