@@ -36,6 +36,8 @@ from cachepoint.emulator import (
 
 TAG = re.compile(r"#(\d+)\.(\d+)\.([po])#")
 ALWAYS = 1_000
+# So many seconds are far more than a loop of 200 tasks lags: whoever gives up does so on both sides.
+LATE = 2.0
 _INTERNAL = Refused("The system encountered an unexpected error.", "InternalServerException", 500)
 _BUSY = Refused("Bedrock is unable to process your request.", "ServiceUnavailableException", 503)
 # Of a hundred requests: how many, what befalls them, and in how many attempts.
@@ -53,7 +55,7 @@ FATES: Sequence[tuple[int, Fault | None, int]] = (
     (3, Cut(1), ALWAYS),
     (4, Cut(4), ALWAYS),
     (4, Reset(after=3), ALWAYS),
-    (6, Delay(0.4), ALWAYS),
+    (6, Delay(LATE), ALWAYS),
 )
 _BOUNDS = [*accumulate(share for share, *_ in FATES)]
 _MOST_TAGS = 50_000

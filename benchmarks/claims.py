@@ -18,9 +18,11 @@ def claims_left(memories: Iterable[Any], server: RedisServer | None) -> tuple[in
 
     The workers have ended: what they owe the store is sent.
     """
-    for memory in memories if server is not None else ():
-        memory.close()
     until = time.monotonic() + _SAID_WITHIN
+    for memory in memories if server is not None else ():
+        while not memory.is_shared and time.monotonic() < until:
+            time.sleep(0.1)
+        memory.close()
     while (left := _held(memories, server)) and server is not None and time.monotonic() < until:
         time.sleep(0.5)
     return len(left), sum(not flights.is_lost(holder) for holder in left)

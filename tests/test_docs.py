@@ -1,7 +1,6 @@
 """README and docs hold: their snippets run, their commands answer, what they name is there."""
 
 import doctest
-import gc
 import json
 import pkgutil
 import re
@@ -160,8 +159,6 @@ def reader(bedrock, monkeypatch, pytester):
     monkeypatch.setattr(carrier, "_SHARED", PromptCache())
     with retrieved.for_a_while(), changing.for_a_while():
         yield readers_own(bedrock) | {"pytester": pytester}
-    # What a snippet leaves open, such as a loop of asyncio, ends here and not in another file's test.
-    gc.collect()
 
 
 def run_python(page, block, names):
@@ -221,7 +218,6 @@ RUN = {
 # An agent of LlamaIndex looks through all its members, deprecated ones of pydantic among them.
 @pytest.mark.filterwarnings("ignore:The `(__fields__|__fields_set__|model_fields|model_computed_fields)`")
 @pytest.mark.filterwarnings("ignore:Accessing the 'model_")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_snippets_of_a_page_run_in_order(page, reader):
     """In one program, as a reader would type them."""

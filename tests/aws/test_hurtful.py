@@ -5,7 +5,6 @@ import copy
 import datetime as dt
 import decimal
 import enum
-import gc
 import io
 import json
 import math
@@ -24,15 +23,6 @@ from tests.core.converse_requests import bare, joined
 POINT = {"cachePoint": {"type": "default"}}
 MANUAL = "The pump holds four litres; the valve is on its left side. " * 200
 DEEP = 10_000
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left():
-    """What others' clients leave open after such inputs ends here and not in another file's test."""
-    yield
-    gc.collect()
 
 
 class Colour(enum.IntEnum):

@@ -257,6 +257,23 @@ class TestClosing:
         assert memory.recall(Asked(Table.PLACES, PLACE), PATIENT)[Table.PLACES]
         assert memory.record(step([Change(Table.PLACES, b"q", Seen(NOW))]), PATIENT)
 
+    def test_what_is_owed_is_sent_though_nobody_saw_yet_that_the_store_is_back(self, own_server, memory):
+        record(memory, on(PLACE, Claim(b"x", NOW)))
+        own_server.fill()
+        for _ in range(3):
+            memory.record(step([on(b"q", Seen(NOW))]), DEADLINE)
+        assert not memory.is_shared
+        memory.record(step([on(PLACE, Release(b"x"))]), DEADLINE)
+        # It looked once, in vain, and looks again after a second.
+        time.sleep(0.3)
+        own_server.empty()
+        memory.close()
+
+        other = connect(own_server.url, key=KEY)
+        place = recall(other, Table.PLACES, PLACE).get(PLACE)
+        other.close()
+        assert place is None or not place.holder
+
     def test_one_that_nobody_holds_any_more_looks_for_no_server(self, own_server):
         memory = connect(own_server.url, key=KEY)
         own_server.kill()

@@ -150,7 +150,7 @@ class SharedMemory:
 
     def close(self) -> None:
         """Send what is owed, and close the connections. From here on the memory of this process answers."""
-        if self.is_shared:
+        if not self._closed:
             try:
                 self._flush()
             except Exception as error:
