@@ -4,8 +4,7 @@ All kinds of calls of `growth.py`, and such that fill every table there is: conv
 back, prompts of one kind in great number, pauses, retries and calls that wait, models and profiles without
 end, and a tenth of all with `explain="text"`. Resident memory is told after each tenth.
 
-Files are a few that come again and again: where they are many, up to 64 MB of them are kept besides
-(docs/security.md), and that memo would be all that is seen.
+Files are more than are kept at a time (32 MB), each of them in some conversations.
 
     python benchmarks/soak.py [--calls 1000000] [--from 10000] [--json]
 
@@ -31,7 +30,7 @@ from prompts import MODEL, Request, answer, message, request, text
 from cachepoint import PromptCache
 
 BOUND_MB = 64.0
-FILES = 8
+FILES = 1_000
 MODELS = (
     MODEL,
     "us.anthropic.claude-haiku-4-5-20251001-v1:0",
@@ -72,7 +71,7 @@ def talk(random: Random, number: int) -> Iterator[Request]:
     for n in range(random.choice((2, 5, 30))):
         asked: list[dict[str, Any]] = [{"text": text(f"question {number} {n}", random.choice((60, 900)))}]
         if n == 0 and number % 20 == 0:
-            source = {"bytes": b"%PDF" + bytes([number // 20 % FILES]) * 90_000}
+            source = {"bytes": b"%PDF" + (number // 20 % FILES).to_bytes(2) * 45_000}
             asked.insert(0, {"document": {"format": "pdf", "name": "manual", "source": source}})
         messages.append(message("user", *asked))
         # A line that changes, in every tenth kind.

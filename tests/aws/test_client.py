@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import gc
 import logging
 import pickle
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -46,6 +48,22 @@ def test_a_stream_reports_with_its_last_event(client):
     report = response["ResponseMetadata"]["cachepoint"]
     assert report.usage.read_tokens == events[-1]["metadata"]["usage"]["cacheReadInputTokens"] > 0
     assert report.miss is None
+
+
+def test_a_stream_that_was_read_goes_with_its_last_holder(client):
+    """As boto3's own does; one that waits for the collector may be ended in the middle of anything."""
+    gc.collect()
+    gc.disable()
+    try:
+        response = client.converse_stream(**chat("a"))
+        raw = weakref.ref(response["stream"]._stream)
+        for _ in response["stream"]:
+            pass
+        assert response["ResponseMetadata"]["cachepoint"].usage
+        del response, _
+        assert raw() is None
+    finally:
+        gc.enable()
 
 
 def test_a_stream_left_before_it_began_is_abandoned(client, cache):

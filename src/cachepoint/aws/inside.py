@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from inspect import isawaitable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakMethod, WeakSet
 
 from cachepoint.aws.kinds import is_botocores, service_model
 from cachepoint.core.guard import guard
@@ -33,7 +33,7 @@ class _Ear:
 
     def __init__(self, answered: Hear) -> None:
         self._answered = answered
-        self.see: Hear | None = None
+        self.see: Callable[[], Hear | None] = _nobody
         self.member = ""
 
     def hear(self, parsed: Mapping[str, Any]) -> Any:
@@ -46,15 +46,25 @@ class _Ear:
 
     def _attach(self, stream: Any) -> None:
         """Between botocore's parsing of an event and whoever takes it; OpenLLMetry does the same."""
-        stream._parse_event = partial(_parsed, self, stream._parse_event, copy_context())  # noqa: SLF001
+        parse = _weakly(stream._parse_event)  # noqa: SLF001
+        stream._parse_event = partial(_parsed, self, parse, copy_context())  # noqa: SLF001
         setattr(stream, _EAR, self)
 
 
-def _parsed(ear: _Ear, parse: Hear, inside: Context, raw: Any) -> Any:
-    event = parse(raw)
-    if ear.see is not None and event and ear.member in event:
-        guard(_HEARING, partial(inside.run, ear.see, event), None)
+def _parsed(ear: _Ear, parse: Callable[[], Any], inside: Context, raw: Any) -> Any:
+    event = parse()(raw)
+    if event and ear.member in event and (see := ear.see()) is not None:
+        guard(_HEARING, partial(inside.run, see, event), None)
     return event
+
+
+def _nobody() -> None:
+    return None
+
+
+def _weakly(method: Hear) -> Callable[[], Any]:
+    """What gives it: a stream that held its own method would stay until the garbage is collected."""
+    return WeakMethod(method) if hasattr(method, "__func__") else lambda: method
 
 
 @contextmanager
@@ -85,7 +95,7 @@ def listen(stream: Any, see: Hear, member: str = "metadata") -> None:
     """
     ear = getattr(stream, _EAR, None)
     if isinstance(ear, _Ear):
-        ear.see, ear.member = see, member
+        ear.see, ear.member = _weakly(see), member
 
 
 def _ear(client: Any, answered: Hear, *, awaited: bool) -> _Ear | None:

@@ -25,7 +25,7 @@ DIGEST_SIZE = 16
 # A transcript of 100,000 tokens is about 400 kB; both generations together hold some ten of them. Files
 # have a memo of their own: one may be larger than all texts.
 _MEMO_BYTES = 2 << 20
-_FILES_BYTES = 32 << 20
+_FILES_BYTES = 16 << 20
 _MEMO_SECONDS = 900.0
 _MEMO_ROW = 300
 # Bytes from here on are told apart by their ends and compared in full, which is far cheaper than hashing.
