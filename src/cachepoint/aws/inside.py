@@ -33,7 +33,7 @@ class _Ear:
 
     def __init__(self, answered: Hear) -> None:
         self._answered = answered
-        self.see: Callable[[], Hear | None] = _nobody
+        self.see: Callable[[], Hear | None] | None = None
         self.member = ""
 
     def hear(self, parsed: Mapping[str, Any]) -> Any:
@@ -53,13 +53,9 @@ class _Ear:
 
 def _parsed(ear: _Ear, parse: Callable[[], Any], inside: Context, raw: Any) -> Any:
     event = parse()(raw)
-    if event and ear.member in event and (see := ear.see()) is not None:
+    if ear.see is not None and event and ear.member in event and (see := ear.see()) is not None:
         guard(_HEARING, partial(inside.run, see, event), None)
     return event
-
-
-def _nobody() -> None:
-    return None
 
 
 def _weakly(method: Hear) -> Callable[[], Any]:
