@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Self, overload
 
 from cachepoint.core import agreeing, flights, listeners, options, steps
-from cachepoint.core.accounting.advice import advice
+from cachepoint.core.accounting.advice import Adviser, advice, uncached
 from cachepoint.core.accounting.ahead import Outlook, refuse_also, with_also
 from cachepoint.core.accounting.diagnosis import Miss
 from cachepoint.core.accounting.pricing import tier_of
@@ -28,7 +28,7 @@ from cachepoint.core.memory.protocol import Memory
 from cachepoint.core.memory.records import Changes
 from cachepoint.core.models.rules import UNKNOWN, shown
 from cachepoint.core.once import anew, deprecated
-from cachepoint.core.placement.decision import Decision, strict
+from cachepoint.core.placement.decision import strict
 from cachepoint.core.placement.fan_out import Standing
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import Question
@@ -42,7 +42,6 @@ logger = logging.getLogger("cachepoint")
 
 Follower = Callable[[Call, CallReport], None]
 MEMORY_TIMEOUT = 0.025
-_TOPICS = 1_024
 # Of texts that are kept where the policy asks for them: so many in each of two generations.
 _TEXT_BYTES = 8 << 20
 
@@ -112,7 +111,7 @@ class PromptCache(Driven):
         self._older = options.older_of(self.memory)
         self._transcripts = Transcripts()
         self._texts = Memo(_TEXT_BYTES)
-        self._said: dict[object, None] = {}
+        self._advise = Adviser()
         self.followers: tuple[Follower, ...] = ()  # replaced, never changed
 
     @property
@@ -349,7 +348,7 @@ class PromptCache(Driven):
             "memory_timeout": self._timeout,
             "namespace": self.namespace,
         }
-        return _restored, (type(self), self.policy, self._clock, options)
+        return partial(type(self), self.policy, self._clock, **options), ()
 
     def _plain(self, request: Mapping[str, Any], model_id: str | None, dialect: str) -> Call:
         """The call as it came."""
@@ -376,7 +375,7 @@ class PromptCache(Driven):
         call = anew(call, priced_as=priced_as, rules=rules, sessions=listeners.of_context())
         chosen = resolved(self.policy, CachePolicy.of(policy))
         if (why := steps.stands_aside(call, chosen)) is not None:
-            self._advise_model(call)
+            self._advise(uncached(call.model_id, call.rules))
             return replace(call, plan=Plan(note=why))
         chosen = chosen.but(tail="always") if warm else chosen
         question = self._question(call, chosen, region)
@@ -390,7 +389,7 @@ class PromptCache(Driven):
         # Before anyone can see its claims: what is in no hands is taken over.
         flights.depart(call.token, call.flight)
         decision, held = yield from steps.decided(question, found, call, counted=not warm)
-        self._advise(call, decision)
+        self._advise(advice(call.model_id, call.rules, decision))
         return steps.written(call, question, decision, held)
 
     def _foreseeing(
@@ -498,24 +497,3 @@ class PromptCache(Driven):
         call.flight.places = frozenset()
         call.flight.land()
         return steps.without_ours(call)
-
-    def _advise(self, call: Call, decision: Decision) -> None:
-        for said in advice(call.model_id, call.rules, decision):
-            self._say(said.topic, logging.WARNING, said.message, *said.values)
-
-    def _advise_model(self, call: Call) -> None:
-        if not call.rules.caches:
-            message = "%s: no explicit prompt caching is known; no checkpoint is placed"
-            self._say(call.model_id, logging.WARNING, message, shown(call.model_id))
-
-    def _say(self, topic: object, level: int, message: str, *values: object) -> None:
-        if topic in self._said:
-            return
-        self._said[topic] = None
-        while len(self._said) > _TOPICS:
-            self._said.pop(next(iter(self._said)), None)
-        logger.log(level, message, *values)
-
-
-def _restored(cls: type[PromptCache], policy: Any, clock: Any, options: Mapping[str, Any]) -> PromptCache:
-    return cls(policy, clock, **options)

@@ -1,17 +1,21 @@
 """What stands in the way of more, and what its remedy would save."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cachepoint.core.models.rules import ModelRules, shown
 from cachepoint.core.placement.decision import Decision
+
+logger = logging.getLogger("cachepoint")
+_TOPICS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
     """One thing to say once: `topic` tells whether it was said; `message` and `values` are for a log."""
 
-    topic: tuple[str, str]
+    topic: object
     message: str
     values: tuple[object, ...]
 
@@ -37,3 +41,26 @@ def advice(model_id: str, rules: ModelRules, decision: Decision) -> Iterator[Adv
             "about %d tokens a call are not cached. cachepoint's stable trimming keeps them in place",
             (shown(model_id), behind),
         )
+
+
+def uncached(model_id: str, rules: ModelRules) -> Iterator[Advice]:
+    """What to say where nothing is placed."""
+    if not rules.caches:
+        message = "%s: no explicit prompt caching is known; no checkpoint is placed"
+        yield Advice(model_id, message, (shown(model_id),))
+
+
+class Adviser:
+    """Says each thing once; of a great many topics, those of late."""
+
+    def __init__(self) -> None:
+        self._said: dict[object, None] = {}
+
+    def __call__(self, found: Iterable[Advice]) -> None:
+        """Log what was not said yet."""
+        for advice in found:
+            if advice.topic not in self._said:
+                self._said[advice.topic] = None
+                while len(self._said) > _TOPICS:
+                    self._said.pop(next(iter(self._said)), None)
+                logger.warning(advice.message, *advice.values)
