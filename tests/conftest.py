@@ -1,5 +1,6 @@
 """What every test stands on: no credentials but dummies, no metadata service, a Bedrock on 127.0.0.1."""
 
+import gc
 import os
 
 import boto3
@@ -33,6 +34,12 @@ LEAKS = (
     "LANGSMITH_",
     "CACHEPOINT_",
 )
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: no collection looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

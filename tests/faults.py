@@ -155,6 +155,13 @@ def cold(within="cachepoint"):
 
 def ours():
     """All functions of ours that are alive."""
+    gc.unfreeze()
+    found = _unfrozen()
+    gc.freeze()
+    return found
+
+
+def _unfrozen():
     return [o for o in gc.get_objects() if isinstance(o, FunctionType) and _place(o.__code__)]
 
 
@@ -164,16 +171,20 @@ def _aside():
     known = defaultdict(WeakSet)
 
     def functions(module):
-        for function in ours():
+        for function in _unfrozen():
             known[_module(function.__code__.co_filename)].add(function)
         gc.freeze()
         return list(known[module])
 
+    gc.unfreeze()
     functions("")
     try:
         yield functions
     finally:
+        # What the runs left goes, what is imported stays.
         gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 def _failure(run, plain, make, place, functions):

@@ -239,6 +239,7 @@ def shown(error):
 @pytest.fixture
 def _no_backoff(monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_, **__: True)
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
 
 
