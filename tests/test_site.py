@@ -47,7 +47,7 @@ def test_every_page_has_one_place_in_the_navigation():
 @pytest.mark.parametrize(
     ("link", "on", "led"),
     [
-        ("](docs/memory.md#workers)", "index.md", "](memory.md#workers)"),
+        ("](docs/memory.md#the-clock)", "index.md", "](memory.md#the-clock)"),
         ("](SECURITY.md)", "index.md", "](project/security.md)"),
         ('src="docs/images/costs-light.svg"', "index.md", 'src="images/costs-light.svg"'),
         ("](../README.md)", "memory.md", "](index.md)"),
