@@ -32,7 +32,7 @@ _PICTURE = re.compile(
 )
 _CELL = re.compile(r"<td.*?</td>", re.DOTALL)
 _NAME = re.compile(r"(?<=<code>)[^<]+")
-_WORD = re.compile(r'(?<=[\w)][_./=(])(?=[\w&"(])|(?<=[a-z])(?=[A-Z])')
+_WORD = re.compile(r'(?<=[\w)\]][_./=(])(?=[\w&"(])|(?<=[a-z])(?=[A-Z])')
 _LINK = re.compile(r"""(\]\(|src="|srcset=")([^)"\s#:]+)(?=[#)"])""")
 
 
