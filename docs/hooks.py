@@ -33,6 +33,7 @@ _PICTURE = re.compile(
 _CELL = re.compile(r"<td.*?</td>", re.DOTALL)
 _NAME = re.compile(r"(?<=<code>)[^<]+")
 _WORD = re.compile(r'(?<=[\w)\]][_./=(])(?=[\w&"(])|(?<=[a-z])(?=[A-Z])')
+_CUT = re.compile(r"^(\* `(\w+)`): .*\.\.\.$", re.MULTILINE)
 _LINK = re.compile(r"""(\]\(|src="|srcset=")([^)"\s#:]+)(?=[#)"])""")
 
 
@@ -128,6 +129,8 @@ def command_line() -> str:
 
     app = typer.main.get_command(build())
     told = get_docs_for_click(obj=app, ctx=typer.Context(app), name="cachepoint")
+    # typer cuts what a command does after some words.
+    told = _CUT.sub(lambda cut: f"{cut[1]}: {app.commands[cut[2]].get_short_help_str(200)}", told)
     # The page has its title already, and options of a table's width stay in one line.
     return told.partition("\n")[2].replace("**Usage**:\n\n", "")
 

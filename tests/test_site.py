@@ -97,6 +97,7 @@ def test_the_page_of_the_command_line_has_every_command():
     told = hooks.filled(page("reference/cli.md"))
     assert set(re.findall(r"^## `cachepoint (\w+)`$", told, re.MULTILINE)) == set(COMMANDS)
     assert "--provisioned-hourly" in told
+    assert not re.search(r"^\* .*\.\.\.$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "reference").glob("*.md")), ids=lambda path: path.stem)
