@@ -1,6 +1,6 @@
 """What the site has that is not written twice: files of the repository's root, the options, the command line.
 
-mkdocs calls `on_files` and `on_page_markdown`; the tables are printed by themselves, too:
+mkdocs calls `on_files`, `on_page_markdown` and `on_page_content`; the tables are printed by themselves, too:
 
     python docs/hooks.py options
     python docs/hooks.py cli
@@ -30,6 +30,10 @@ _HOMES = {source: name for name, source in FROM_ROOT.items()}
 _PICTURE = re.compile(
     r'<picture>.*?alt="(?P<alt>[^"]*)" src="(?P<path>[^"]*)-light\.svg">\s*</picture>', re.DOTALL
 )
+_CELL = re.compile(r"<td.*?</td>", re.DOTALL)
+_NAME = re.compile(r"(?<=<code>)[^<]+")
+_WORD = re.compile(r'(?<=[\w)\]][_./=(])(?=[\w&"(])|(?<=[a-z])(?=[A-Z])')
+_CUT = re.compile(r"^(\* `(\w+)`): .*\.\.\.$", re.MULTILINE)
 _LINK = re.compile(r"""(\]\(|src="|srcset=")([^)"\s#:]+)(?=[#)"])""")
 
 
@@ -44,7 +48,15 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Put tables where a comment asks for one, and lead links to where their targets are on the site."""
+    if not page.parent:
+        # It would list this page alone, in a third of the room.
+        page.meta["hide"] = ["navigation"]
     return led(filled(_PICTURE.sub(_one_picture, markdown)), page.file.src_uri)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Let long names in tables break where their words end, so that they are read on a phone, too."""
+    return _CELL.sub(lambda cell: _NAME.sub(lambda name: _WORD.sub("<wbr>", name[0]), cell[0]), html)
 
 
 def _one_picture(found: re.Match[str]) -> str:
@@ -117,6 +129,8 @@ def command_line() -> str:
 
     app = typer.main.get_command(build())
     told = get_docs_for_click(obj=app, ctx=typer.Context(app), name="cachepoint")
+    # typer cuts what a command does after some words.
+    told = _CUT.sub(lambda cut: f"{cut[1]}: {app.commands[cut[2]].get_short_help_str(200)}", told)
     # The page has its title already, and options of a table's width stay in one line.
     return told.partition("\n")[2].replace("**Usage**:\n\n", "")
 

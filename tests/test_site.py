@@ -47,7 +47,7 @@ def test_every_page_has_one_place_in_the_navigation():
 @pytest.mark.parametrize(
     ("link", "on", "led"),
     [
-        ("](docs/memory.md#workers)", "index.md", "](memory.md#workers)"),
+        ("](docs/memory.md#the-clock)", "index.md", "](memory.md#the-clock)"),
         ("](SECURITY.md)", "index.md", "](project/security.md)"),
         ('src="docs/images/costs-light.svg"', "index.md", 'src="images/costs-light.svg"'),
         ("](../README.md)", "memory.md", "](index.md)"),
@@ -61,8 +61,21 @@ def test_every_page_has_one_place_in_the_navigation():
 )
 def test_a_link_leads_to_the_same_page_on_the_site(link, on, led):
     assert hooks.led(link, on) == led
-    shown = SimpleNamespace(file=SimpleNamespace(src_uri=on))
+    shown = SimpleNamespace(file=SimpleNamespace(src_uri=on), parent="a section")
     assert hooks.on_page_markdown(link, page=shown) == led
+
+
+def test_a_page_without_a_section_has_the_room_of_the_navigation():
+    shown = SimpleNamespace(file=SimpleNamespace(src_uri="misses.md"), parent=None, meta={})
+    hooks.on_page_markdown("", page=shown)
+    assert shown.meta == {"hide": ["navigation"]}
+
+
+def test_a_long_name_in_a_table_breaks_where_its_words_end():
+    cell = '<td><code>fan_out="warm_first"</code> of <code>CachedClient</code></td>'
+    broken = '<td><code>fan_<wbr>out=<wbr>"warm_<wbr>first"</code> of <code>Cached<wbr>Client</code></td>'
+    assert hooks.on_page_content(cell) == broken
+    assert hooks.on_page_content("<p><code>fan_out</code></p>") == "<p><code>fan_out</code></p>"
 
 
 def test_the_table_of_options_has_each_with_its_variable_choices_and_docstring():
@@ -84,6 +97,7 @@ def test_the_page_of_the_command_line_has_every_command():
     told = hooks.filled(page("reference/cli.md"))
     assert set(re.findall(r"^## `cachepoint (\w+)`$", told, re.MULTILINE)) == set(COMMANDS)
     assert "--provisioned-hourly" in told
+    assert not re.search(r"^\* .*\.\.\.$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "reference").glob("*.md")), ids=lambda path: path.stem)
@@ -137,7 +151,7 @@ def test_the_readme_s_picture_shows_these_figures(measured):
     for file, theme in FILES.items():
         assert (DOCS / "images" / file).read_text("utf-8") == drawn(measured, theme)
     told = (ROOT / "README.md").read_text("utf-8")
-    shown = SimpleNamespace(file=SimpleNamespace(src_uri="index.md"))
+    shown = SimpleNamespace(file=SimpleNamespace(src_uri="index.md"), parent=None, meta={})
     assert "](images/costs.svg)" in hooks.on_page_markdown(told, page=shown)
     for name in SHOWN:
         figures = [f"{measured[job][name]:.2f}" for job in JOBS]

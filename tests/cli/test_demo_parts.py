@@ -78,13 +78,13 @@ def test_ratio_is_input_cost_with_over_without():
 
 def test_runs_that_differ_are_noted():
     result = Result("chat", "x", SONNET, run(Usage(2_000)), run(Usage(1_500), Usage(400)))
-    assert "1 calls and 2,000 input tokens without, 2 calls and 1,900 with" in result.notes[0]
+    assert "1 call and 2,000 input tokens without, 2 calls and 1,900 with" in result.notes[0]
 
 
 def test_refusals_are_noted():
     refused = Run((Usage(2_000),), 1_793_000_000.0, refused=2)
     assert Result("chat", "x", SONNET, run(Usage(2_000)), refused).notes == (
-        "2 calls were refused by the service",
+        "2 calls refused by the service",
     )
 
 

@@ -107,7 +107,7 @@ def test_quiet_leaves_the_lines_out():
     with running("--quiet") as (process, _, url):
         call(url)
         out, _ = ended(process)
-    assert out.splitlines()[0].startswith("1 calls answered")
+    assert out.splitlines()[0].startswith("1 call answered")
 
 
 @posix

@@ -192,6 +192,7 @@ MAIN = "sys.argv = ['cachepoint', *{arguments!r}]; from cachepoint.cli import ma
         (["audit", "calls.jsonl"], ["duckdb"], "audit"),
         (["audit", "calls.jsonl"], ["orjson"], "audit"),
         (["audit", "calls.jsonl"], ["pyarrow"], "audit"),
+        (["audit", "calls.jsonl"], ["isal"], "audit"),
         (["audit", "calls.jsonl", "--dask", "local"], ["distributed"], "audit-dask"),
         (["demo", "--aws", "--yes"], ["boto3", "botocore"], "demo"),
         (["demo"], ["langchain_aws", "llama_index.llms.bedrock_converse"], "demo"),
@@ -208,3 +209,4 @@ def test_a_missing_extra_is_named(arguments, names, extra, tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f'pip install "cachepoint[{extra}]"' in done.stderr
+    assert extra != "audit" or f"cachepoint audit needs {names[0]}: " in done.stderr

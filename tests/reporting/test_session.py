@@ -76,7 +76,7 @@ def test_it_prints_as_a_table_a_picture_and_json(ask):
     with cachepoint.session("nightly") as s:
         ask()
 
-    assert str(s).startswith("nightly: 1 calls, 2,010 input tokens\n")
+    assert str(s).startswith("nightly: 1 call, 2,010 input tokens\n")
     assert "<svg" in s._repr_html_()
     assert "nightly" in s._repr_html_()
     figures = json.loads(s.to_json())

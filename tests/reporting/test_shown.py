@@ -128,6 +128,36 @@ def test_what_is_printed_are_a_few_lines(name):
     assert not [line for line in lines if len(line) > 240]
 
 
+def single():
+    s = cachepoint.session("nightly")
+    s(report(1, 0, 0, miss=Miss("expired", tokens=1)))
+    return s
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (
+            single,
+            ("nightly: 1 call, 1 input token", "expired: 1 call, 1 token lost"),
+        ),
+        (
+            lambda: report(1, 0, 0, miss=Miss("expired", tokens=1)),
+            ("1 token in (1 read", "expired, 1 token lost"),
+        ),
+        (lambda: Plan(report().plan.checkpoints, expected_read_tokens=1), ("1 checkpoint; 1 token should",)),
+        (counted, ("1 call, $0.0100 saved",)),
+        (lambda: handler(CacheUsageCallbackHandler), ("1 call, $0.0100 saved",)),
+    ],
+)
+def test_of_one_no_plural_is_said(value, said):
+    shown = value()
+
+    for words in (str(shown), looked_at(shown).said):
+        assert not re.search(r"\b1 (?!input)\w+s\b", words)
+    assert [words for words in said if words not in str(shown)] == []
+
+
 def test_a_report_shows_its_tokens_money_checkpoints_and_miss():
     shown = looked_at(
         report(900, 100, miss=Miss("expired", where="system[0]", tokens=700, remedy="Ask sooner."))
@@ -206,7 +236,7 @@ def test_of_many_calls_the_latest_are_shown():
     shown = looked_at(Calls([call(at=float(n)) for n in range(60)]))
 
     assert shown.said.count("Converse") == 50
-    assert "10 earlier ones" in shown.said
+    assert "not shown: 10 earlier" in shown.said
 
 
 def test_single_calls_share_a_row_of_bars_in_a_notebook():

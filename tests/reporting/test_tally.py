@@ -219,7 +219,7 @@ def test_the_table_says_it_all():
 
     assert "7 calls" in shown
     assert "expired: 1 call, 3,500 tokens lost" in shown
-    assert "1 calls are not in the money" in shown
+    assert "not in the money: 1 call of unknown price" in shown
     assert "re-write factor" in shown
     assert "stream that did not read began after 0.50 s" in shown
     assert as_table(tally()) == "no calls"

@@ -87,8 +87,8 @@ def test_another_prompt_is_told_apart_by_choosing(client, cache_calls):
 
 @pytest.mark.parametrize(("calls", "options", "says"), [
     (0, {}, "No call reached the local Bedrock"),
-    (1, {}, "No call is left to look at: there were 1, and after=1"),
-    (2, {"after": 2}, "No call is left to look at: there were 2, and after=2"),
+    (1, {}, "No call is left to look at, of 1 call with after=1"),
+    (2, {"after": 2}, "No call is left to look at, of 2 calls with after=2"),
 ])  # fmt: skip
 def test_nothing_to_look_at_is_no_success(calls, options, says, client, cache_calls):
     for _ in range(calls):

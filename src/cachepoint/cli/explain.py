@@ -16,6 +16,7 @@ from cachepoint.cli.named import complete
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.prompt.differences import Difference, difference
 from cachepoint.core.prompt.parts import same
 from cachepoint.core.prompt.prefix import place
@@ -127,7 +128,8 @@ def _unreachable(before: Saved, after: Saved, tokens: tuple[int, ...]) -> Told |
         return _told(
             "messages_changed", _where(after, len(after.reading.raw) - 1), detail, lost, after, "truncated"
         )
-    detail = f"{behind - last} blocks behind the last checkpoint of the first; {LOOKBACK} are looked back"
+    far = counted(behind - last, "block")
+    detail = f"{far} behind the last checkpoint of the first; {LOOKBACK} are looked back"
     return _told("lookback_exceeded", _where(after, behind), detail, tokens[last], after)
 
 
@@ -182,7 +184,7 @@ def _lines(found: Told | None) -> list[str]:
     money = "" if found.dollars is None else f", ${found.dollars:,.6f}"
     lines = [
         f"{found.cause} at {found.where}{at}: {found.detail}",
-        f"  about {found.lost:,} tokens are written anew instead of read{money}",
+        f"  written anew instead of read: about {counted(found.lost, 'token')}{money}",
         f"  {found.remedy}",
     ]
     shown = () if apart is None else (("before", apart.before), ("now", apart.after))

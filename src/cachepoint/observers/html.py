@@ -9,17 +9,18 @@ from itertools import islice
 from string import Template
 
 from cachepoint.core.accounting.money import dollars, minus, over
+from cachepoint.core.drawing.words import counted
 from cachepoint.observers import charts
 from cachepoint.reporting.pictures import (
     KINDS,
     broke,
     called,
-    counted,
     legend,
     moment,
     nearness,
     parts,
     percent,
+    size,
     stack,
     together,
     unsaid,
@@ -80,11 +81,11 @@ def _template() -> Template:
 
 def _head(tally: Tally, title: str) -> str:
     if tally.first is None or tally.last is None:
-        calls = f"{tally.sums.calls:,} calls at unknown times" if tally.sums.calls else "No calls."
+        calls = f"{counted(tally.sums.calls, 'call')} at unknown times" if tally.sums.calls else "No calls."
         return f"<h1>{escape(title)}</h1><p class=soft>{calls}</p>"
     began, ended = moment(tally.first)[:-3], moment(tally.last)[:-3]
     same = began[:_DAY] == ended[:_DAY]
-    calls = f"{tally.sums.calls:,} calls, {began} to {ended[_DAY:].strip() if same else ended} UTC"
+    calls = f"{counted(tally.sums.calls, 'call')}, {began} to {ended[_DAY:].strip() if same else ended} UTC"
     return f'<h1>{escape(title)}</h1><p class="soft">{calls}</p>'
 
 
@@ -120,7 +121,7 @@ def _of_bill(share: Decimal | None) -> str:
 
 def _priced(sums: Sums) -> str:
     missing = sums.calls - sums.priced
-    return "input and output" if not missing else f"without {missing:,} calls of unknown price"
+    return "input and output" if not missing else f"without {counted(missing, 'call')} of unknown price"
 
 
 def _tokens(tally: Tally) -> str:
@@ -181,7 +182,7 @@ def _loss(loss: Loss, amount: Decimal | None) -> str:
     place = "" if row.conversation is None else f", conversation <code>{escape(row.conversation)}</code>"
     money = "" if amount is None else f" <b>{dollars(amount)}</b>"
     return (
-        f"<li><div>{loss.tokens:,} tokens{money}</div><div><b>{escape(row.cause or '')}</b>{where}: "
+        f"<li><div>{counted(loss.tokens, 'token')}{money}</div><div><b>{escape(row.cause or '')}</b>{where}: "
         f"{_WORDS.get(row.cause or '', 'no cause is known')}<br><small>{moment(row.at)}{place}, "
         f"{escape(row.model)}</small></div></li>"
     )
@@ -229,10 +230,10 @@ def _cards(tally: Tally) -> Iterator[Conversation]:
 
 def _card(one: Conversation) -> str:
     largest = max(row.usage.input_tokens for row in one.rows)
-    title = f"<b>{escape(called(one))}</b>, {counted(one)} from {moment(one.rows[0].at)[:-3]}"
-    lost = f"<span>{one.lost:,} tokens lost{_breaks(one)}</span>" if one.lost else ""
+    title = f"<b>{escape(called(one))}</b>, {size(one)} from {moment(one.rows[0].at)[:-3]}"
+    lost = f"<span>{counted(one.lost, 'token')} lost{_breaks(one)}</span>" if one.lost else ""
     return (
-        f'<figure><div class="plot"><em>{largest:,} tokens</em>{stack(one.rows)}</div>'
+        f'<figure><div class="plot"><em>{counted(largest, "token")}</em>{stack(one.rows)}</div>'
         f"<figcaption>{title}{lost}</figcaption></figure>"
     )
 
@@ -291,7 +292,7 @@ def short(number: int) -> str:
 
 def _foot(tally: Tally) -> str:
     unpriced = tally.sums.calls - tally.sums.priced
-    missing = f" {unpriced:,} calls have no known price and are not in the money." if unpriced else ""
+    missing = f" Not in the money: {counted(unpriced, 'call')} of unknown price." if unpriced else ""
     return (
         "<footer><p>Tokens are what Bedrock reported. Money is computed from them with list prices of each "
         f"call's day, in US dollars; it is not the bill.{missing} Tokens lost are what a call paid for again "

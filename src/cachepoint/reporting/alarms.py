@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from cachepoint.core.accounting.report import CallReport
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import shown
 
@@ -186,15 +187,16 @@ class Episode:
 
 _WORDS: Mapping[Measure, Callable[[Episode], str]] = {
     "written_share": lambda e: (
-        f"{e.value:.0%} of the input of the last {e.calls:,} calls was written to the cache, "
+        f"{e.value:.0%} of the input of the last {counted(e.calls, 'call')} was written to the cache, "
         f"more than {e.threshold:.0%}"
     ),
     "cost_over_uncached": lambda e: (
-        f"the last {e.calls:,} calls cost {e.value:.2f} of what they would without a cache "
+        f"the last {counted(e.calls, 'call')} cost {e.value:.2f} of what they would without a cache "
         f"(${e.cost:,.2f}, not ${e.uncached:,.2f}), more than {e.threshold:.2f}"
     ),
     "breaks": lambda e: (
-        f"{e.value:.0f} of the last {e.calls:,} calls read less than they could have, more than {e.threshold}"
+        f"{e.value:.0f} of the last {counted(e.calls, 'call')} read less than they could have, "
+        f"more than {e.threshold}"
     ),
 }
 _LOOK = "Look at report.miss of its calls; with CachePolicy(mode='off') they write nothing."

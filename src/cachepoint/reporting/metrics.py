@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.words import counted
 
 
 def rewrite_factor(usages: Iterable[Usage]) -> float | None:
@@ -81,8 +82,8 @@ class FirstTokens:
 
 
 def _began(streams: int, did: str, seconds: float, tokens: int) -> str:
-    plural = "" if streams == 1 else "s"
-    return f"{streams:,} stream{plural} that {did} began after {seconds:.2f} s, of {tokens:,} input tokens"
+    size = counted(tokens, "input token")
+    return f"{counted(streams, 'stream')} that {did} began after {seconds:.2f} s, of {size}"
 
 
 def first_tokens(calls: Iterable[tuple[Usage, float | None]]) -> FirstTokens:

@@ -9,6 +9,7 @@ from cachepoint.core.accounting.pricing import date_of
 from cachepoint.core.accounting.told import KINDS, parts, unsaid
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.drawing.html import COLOURS, fragment
+from cachepoint.core.drawing.words import counted
 from cachepoint.reporting.bound.bound import Bound
 from cachepoint.reporting.rows import Row
 from cachepoint.reporting.tally import Conversation, Tally
@@ -58,7 +59,7 @@ def as_table(tally: Tally, bound: Bound | None = None) -> str:
     sums, usage = tally.sums, tally.sums.usage
     if not sums.calls:
         return "no calls"
-    lines = [f"{sums.calls:,} calls, {usage.input_tokens:,} input tokens"]
+    lines = [f"{counted(sums.calls, 'call')}, {counted(usage.input_tokens, 'input token')}"]
     lines += _kinds(usage)
     lines.append(f"  {'output':<18}{usage.output_tokens:>15,}")
     return "\n".join([*lines, *_money(tally), *nearness(bound, sums.calls), *_rest(tally)])
@@ -85,11 +86,11 @@ def _money(tally: Tally) -> Iterable[str]:
     keeping = tally.keeping
     if keeping.refreshes or keeping.kept_tokens:
         yield (
-            f"keeping alive: {keeping.refreshes:,} refreshes for {dollars(keeping.spent)} of that cost, "
-            f"{dollars(keeping.saved)} saved"
+            f"keeping alive: {counted(keeping.refreshes, 'refresh', 'refreshes')} "
+            f"for {dollars(keeping.spent)} of that cost, {dollars(keeping.saved)} saved"
         )
     if sums.priced < sums.calls:
-        yield f"{sums.calls - sums.priced:,} calls are not in the money: their price is unknown"
+        yield f"not in the money: {counted(sums.calls - sums.priced, 'call')} of unknown price"
 
 
 def nearness(bound: Bound | None, calls: int) -> Iterable[str]:
@@ -102,7 +103,7 @@ def nearness(bound: Bound | None, calls: int) -> Iterable[str]:
         ("offline plan", bound.plan),
     )
     others = ", ".join(f"{name} {price / bound.lower:.2f}" for name, price in named)
-    some = "" if bound.calls == calls else f" (of {bound.calls:,} calls)"
+    some = "" if bound.calls == calls else f" (of {counted(bound.calls, 'call')})"
     yield f"input {bound.paid / bound.lower:.2f} of the lower bound; {others}{some}"
 
 
@@ -111,11 +112,11 @@ def _rest(tally: Tally) -> Iterable[str]:
     if factor is not None:
         yield f"re-write factor {factor:.2f}: written tokens over the largest context of each conversation"
     if quota is not None:
-        yield f"{quota:,} tokens counted by quotas"
+        yield f"{counted(quota, 'token')} counted by quotas"
     yield from tally.first_tokens.words()
     for cause, (calls, tokens) in sorted(tally.waste.items(), key=lambda item: -item[1].tokens):
-        lost = f"{tokens:,} tokens lost" if tokens else "nothing lost"
-        yield f"{cause}: {calls:,} call{'' if calls == 1 else 's'}, {lost}"
+        lost = f"{counted(tokens, 'token')} lost" if tokens else "nothing lost"
+        yield f"{cause}: {counted(calls, 'call')}, {lost}"
 
 
 def stack(rows: Sequence[Row]) -> str:
@@ -141,7 +142,7 @@ def stack(rows: Sequence[Row]) -> str:
     )
     return (
         '<svg class="stack" viewBox="0 0 100 106" preserveAspectRatio="none" role="img" '
-        f'aria-label="{len(rows)} calls, the largest of {largest:,} input tokens">'
+        f'aria-label="{counted(len(rows), "call")}, the largest of {counted(largest, "input token")}">'
         f'{drawn}<path fill="var(--miss)" d="{marks}"/>{"".join(touch)}</svg>'
     )
 
@@ -182,7 +183,7 @@ def together(rows: Sequence[Row]) -> Conversation:
 
 
 def _drawn(one: Conversation) -> str:
-    return f"<div>{escape(called(one))}, {counted(one)}</div>{stack(one.rows)}"
+    return f"<div>{escape(called(one))}, {size(one)}</div>{stack(one.rows)}"
 
 
 def legend() -> str:
@@ -196,7 +197,7 @@ def called(one: Conversation) -> str:
     return "without a conversation" if one.name is None else one.name
 
 
-def counted(one: Conversation) -> str:
+def size(one: Conversation) -> str:
     """How many calls it has, and how many of them are drawn."""
-    calls = f"{one.calls:,} call{'' if one.calls == 1 else 's'}"
+    calls = counted(one.calls, "call")
     return calls + (f" (the last {len(one.rows)} are drawn)" if one.calls > len(one.rows) else "")

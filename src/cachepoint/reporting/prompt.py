@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.call import Call
 from cachepoint.core.drawing import html
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.models.rules import ModelRules, known_as, rules_for, shown
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import PolicyLike
@@ -90,7 +91,7 @@ class Picture:
     @property
     def _said(self) -> tuple[str, ...]:
         blocks = sum(s.blocks for s in self.stretches)
-        size = f"about {self.tokens:,} tokens in {blocks} block{'' if blocks == 1 else 's'}"
+        size = f"about {counted(self.tokens, 'token')} in {counted(blocks, 'block')}"
         allows = f"{self.rules.name} caches from {self.rules.min_tokens:,} tokens on"
         why = f"no checkpoint: {self.plan.note}" if self.plan.note and not any(self._marks) else ""
         return (

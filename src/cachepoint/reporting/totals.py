@@ -8,6 +8,7 @@ from cachepoint.core.accounting.money import dollars, parsed, plus
 from cachepoint.core.accounting.told import drawn
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.drawing import html
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.forks import ForkSafeLock
 from cachepoint.core.models.rules import shown
 from cachepoint.reporting.metrics import FirstTokens, first_tokens
@@ -107,7 +108,7 @@ class UsageTotals:
     @property
     def _said(self) -> str:
         saved = "" if self.saved is None else f", {dollars(self.saved, 4)} saved"
-        return f"{self.calls} call{'' if self.calls == 1 else 's'}{saved}"
+        return f"{counted(self.calls, 'call')}{saved}"
 
 
 class TotalsView:

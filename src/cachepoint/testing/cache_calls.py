@@ -6,6 +6,7 @@ from operator import add
 from typing import Self, overload
 
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.testing import layout, saying
 from cachepoint.testing.calls import CacheCall, moved, paired
@@ -36,7 +37,7 @@ class CacheCalls(Sequence[CacheCall]):
         return found if isinstance(found, CacheCall) else type(self)(lambda: found)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self)} calls>"
+        return f"<{type(self).__name__}: {counted(len(self), 'call')}>"
 
     def only(self, wanted: Callable[[CacheCall], bool]) -> Self:
         """Those calls for which `wanted` is true: of one model, or of one of several prompts."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.prompt.cuts import CLOCKS
 from cachepoint.core.prompt.prefix import Layer
 from cachepoint.testing.conversations import common, goes_on
@@ -90,7 +91,9 @@ def _of_system(before: Prompt, now: Prompt) -> Difference | None:
         if not old.same(new):
             return _edited("system", old, new)
     grown = len(now.system) - len(before.system)
-    return Difference("system", f"system has {_blocks(abs(grown))} {'more' if grown > 0 else 'less'}")
+    return Difference(
+        "system", f"system has {counted(abs(grown), 'block')} {'more' if grown > 0 else 'less'}"
+    )
 
 
 def _of_history(before: Prompt, now: Prompt) -> Difference | None:
@@ -101,7 +104,7 @@ def _of_history(before: Prompt, now: Prompt) -> Difference | None:
         return None
     gone = next((k for k in range(at + 1, len(old)) if old[k].same(new[at])), None)
     if gone is not None:
-        said = f"{_blocks(gone - at)} of history gone from {old[at].where} on: it was trimmed"
+        said = f"{counted(gone - at, 'block')} of history gone from {old[at].where} on: it was trimmed"
         return Difference("messages", said)
     return _edited("messages", old[at], new[at])
 
@@ -161,7 +164,3 @@ def _has(pattern: re.Pattern[str], text: str, at: int) -> bool:
 
 def _around(text: str, at: int) -> str:
     return repr(text[max(0, at - _AROUND) : at + _AROUND])
-
-
-def _blocks(count: int) -> str:
-    return f"{count} block{'' if count == 1 else 's'}"

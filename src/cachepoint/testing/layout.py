@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from cachepoint.core.drawing.words import counted
 from cachepoint.testing.calls import CacheCall
 from cachepoint.testing.conversations import common
 from cachepoint.testing.prompts import Block, Prompt, written
@@ -18,7 +19,7 @@ def drawn(call: CacheCall, before: CacheCall | None) -> str:
     if before is None:
         return "\n  ".join((title, *_lines(call.prompt, 0)))
     shared = common(before.prompt.blocks, call.prompt.blocks)
-    same = f"{shared} block{'' if shared == 1 else 's'} as in call {before.number}"
+    same = f"{counted(shared, 'block')} as in call {before.number}"
     return "\n  ".join((title, same, *_lines(call.prompt, shared)))
 
 

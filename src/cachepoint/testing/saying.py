@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.prompt.prefix import Layer
 from cachepoint.testing.calls import CacheCall, Moved
 
@@ -36,7 +37,8 @@ def nothing_to_judge(calls: int, after: int) -> str:
     """That there is no call to look at."""
     if not calls:
         return _CALLS
-    return f"No call is left to look at: there were {calls}, and after={after}. Make one more, or give less."
+    made = counted(calls, "call")
+    return f"No call is left to look at, of {made} with after={after}. Make one more, or give less."
 
 
 def too_little(
@@ -53,7 +55,7 @@ def too_little(
     """
     of_call = {change.call.number: change for change in changes}
     head = (
-        f"{len(short)} of {calls} calls read too little: after call {after} each should have read"
+        f"{len(short)} of {counted(calls, 'call')} read too little: after call {after} each should have read"
         f" {min_hit:.0%} of its input"
     )
     return _listed(head, ["\n    ".join(_short(call, of_call.get(call.number))) for call in short])
@@ -77,7 +79,7 @@ def _miss(call: CacheCall) -> str:
     parts = (
         f"{miss.cause} at {miss.where}" if miss.where else miss.cause,
         miss.detail,
-        None if miss.tokens is None else f"{miss.tokens:,} tokens more could have been read",
+        None if miss.tokens is None else f"{counted(miss.tokens, 'token')} more could have been read",
     )
     return "; ".join(filter(None, parts))
 
@@ -94,8 +96,7 @@ def _remedy(call: CacheCall, change: Moved | None) -> str:
 
 def unstable(changes: Sequence[Moved], *, text: bool) -> str:
     """That calls changed the prefix of the ones before them."""
-    who = "1 call" if len(changes) == 1 else f"{len(changes)} calls"
-    head = f"{who} changed the prefix of what came before"
+    head = f"{counted(len(changes), 'call')} changed the prefix of what came before"
     return _listed(head, ["\n    ".join(_changed(change, text=text)) for change in changes])
 
 

@@ -16,7 +16,7 @@ try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError as error:
-    raise ImportError('cachepoint audit needs pyarrow: pip install "cachepoint[audit]"') from error
+    raise ImportError(f'cachepoint audit needs {error.name}: pip install "cachepoint[audit]"') from error
 
 # Rows that are held before they are written.
 _ROWS = 4_096

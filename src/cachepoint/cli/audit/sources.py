@@ -11,7 +11,7 @@ try:
     # Unpacks gzip in half of zlib's time, with its interface.
     from isal import isal_zlib
 except ImportError as error:
-    raise ImportError('cachepoint audit needs isal: pip install "cachepoint[audit]"') from error
+    raise ImportError(f'cachepoint audit needs {error.name}: pip install "cachepoint[audit]"') from error
 
 # Its stubs call the class an instance of itself.
 _BrokenError = cast("type[Exception]", isal_zlib.error)

@@ -7,6 +7,7 @@ from typing import Any
 from cachepoint.cli.audit.engines.plan import Audit
 from cachepoint.cli.audit.figures import busiest, costliest
 from cachepoint.core.accounting.money import dollars
+from cachepoint.core.drawing.words import counted
 from cachepoint.reporting.pictures import as_table, nearness, percent
 from cachepoint.reporting.tally import Sums
 
@@ -49,11 +50,11 @@ def _breaks(found: Audit) -> Iterator[str]:
     yield "what the largest breaks cost more than if they had been read"
     for kind, count in kinds[:_SHOWN]:
         what = f" ({kind.detail})" if kind.detail else ""
-        lost = f"{count.calls:,} calls, {count.tokens:,} tokens"
+        lost = f"{counted(count.calls, 'call')}, {counted(count.tokens, 'token')}"
         yield f"  {dollars(count.dollars):>12}  {kind.cause}{what}: {lost}"
         yield f"                {count.remedy}"
     if len(kinds) > _SHOWN:
-        yield f"  and {len(kinds) - _SHOWN:,} more kinds"
+        yield f"  and {counted(len(kinds) - _SHOWN, 'more kind')}"
 
 
 def _sums(title: str, sums: Mapping[str, Sums]) -> Iterator[str]:
@@ -64,7 +65,8 @@ def _sums(title: str, sums: Mapping[str, Sums]) -> Iterator[str]:
     yield f"{title}, {len(named):,} in all"
     for name, one in islice(named, _SHOWN):
         paid = "price unknown" if one.money is None else dollars(one.money[0])
-        yield f"  {paid:>13}  {percent(one.usage.hit_share):>7} read  {one.calls:>9,} calls  {name}"
+        calls = counted(one.calls, "call ", "calls")
+        yield f"  {paid:>13}  {percent(one.usage.hit_share):>7} read  {calls:>15}  {name}"
 
 
 def replayed_lines(found: Audit) -> Iterator[str]:
@@ -73,9 +75,9 @@ def replayed_lines(found: Audit) -> Iterator[str]:
     if replayed is None:
         return
     yield ""
-    yield f"the library's placement on the same {replayed.calls:,} calls, simulated"
+    yield f"the library's placement on the same {counted(replayed.calls, 'call')}, simulated"
     if replayed.skipped:
-        yield f"  {replayed.skipped:,} calls are not among them: no input, no tokens or no known model"
+        yield f"  not among them: {counted(replayed.skipped, 'call')} without input, tokens or a known model"
     if replayed.priced:
         yield f"  {dollars(replayed.cost)} instead of {dollars(replayed.paid)}"
     shares = percent(replayed.usage.hit_share), percent(replayed.logged.hit_share)
@@ -93,11 +95,11 @@ def unusable_lines(found: Audit) -> Iterator[str]:
     scanned = found.scanned
     if scanned.silent:
         yield ""
-        yield f"{scanned.silent:,} calls have no input in the log: of them only tokens and money are known"
+        yield f"{counted(scanned.silent, 'call')} without input in the log: only tokens and money are known"
     if not scanned.reasons:
         return
     yield ""
-    yield f"{scanned.reasons.total():,} records could not be used"
+    yield f"{counted(scanned.reasons.total(), 'record')} could not be used"
     faults = sorted(scanned.faults, key=lambda fault: fault.reason)
     places = {reason: list(islice(some, _FAULTS)) for reason, some in groupby(faults, key=lambda f: f.reason)}
     for reason, count in scanned.reasons.most_common():

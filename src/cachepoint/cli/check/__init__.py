@@ -13,6 +13,7 @@ from cachepoint.cli.check.rules import Checked, Finding, findings
 from cachepoint.cli.check.saved import load
 from cachepoint.cli.faults import echo, told
 from cachepoint.cli.named import complete
+from cachepoint.core.drawing.words import counted
 
 # No finding, findings, no request: as of linters.
 _FOUND, _NO_REQUEST = 1, 2
@@ -66,7 +67,7 @@ def _print(form: Format, checked: Checked, found: list[Finding]) -> None:
 
 def _say(checked: Checked, found: list[Finding]) -> None:
     saved, tokens = checked.saved, checked.tokens[-1] if checked.tokens else 0
-    echo(f"{saved.rules.name}, about {tokens:,} tokens in {len(checked.raw)} blocks\n")
+    echo(f"{saved.rules.name}, about {counted(tokens, 'token')} in {counted(len(checked.raw), 'block')}\n")
     for line in picture(checked):
         echo(line)
     if checked.plan.note:

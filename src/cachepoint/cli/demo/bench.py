@@ -11,6 +11,7 @@ from cachepoint.cli.demo.work import POLICIES
 from cachepoint.core.accounting.pricing import cost
 from cachepoint.core.accounting.report import input_units
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.models.rules import rules_for
 from cachepoint.core.policy import PolicyLike
 from cachepoint.reporting.session import session
@@ -94,7 +95,7 @@ class Result:
     def notes(self) -> tuple[str, ...]:
         """What is to be said where the runs were not the same work, or where calls were refused."""
         refused = self.without.refused + self.cached.refused
-        said = f"{refused} calls were refused by the service" if refused else None
+        said = f"{counted(refused, 'call')} refused by the service" if refused else None
         return tuple(note for note in (self._difference(), said) if note)
 
     def _difference(self) -> str | None:
@@ -102,8 +103,9 @@ class Result:
         if len(self.cached.usages) == len(self.without.usages) and abs(with_ - without) <= _SAME * without:
             return None
         return (
-            f"the two runs were not the same work: {len(self.without.usages)} calls and {without:,} input "
-            f"tokens without, {len(self.cached.usages)} calls and {with_:,} with"
+            f"the two runs were not the same work: {counted(len(self.without.usages), 'call')} and "
+            f"{counted(without, 'input token')} without, {counted(len(self.cached.usages), 'call')} and "
+            f"{with_:,} with"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from cachepoint.cli.demo.bench import Run
 from cachepoint.core.accounting.pricing import cost
+from cachepoint.core.drawing.words import counted
 
 
 def estimate(runs: list[Run], model_id: str, longest: int, region: str) -> str:
@@ -18,7 +19,7 @@ def estimate(runs: list[Run], model_id: str, longest: int, region: str) -> str:
     """
     calls = sum(len(run.usages) for run in runs)
     tokens = sum(run.total.input_tokens for run in runs)
-    head = f"On {model_id} in {region}: about {calls} calls with {tokens:,} input tokens"
+    head = f"On {model_id} in {region}: about {counted(calls, 'call')} with {counted(tokens, 'input token')}"
     likely, largest = _bill(runs, model_id), _bill([_wordy(run, longest) for run in runs], model_id)
     if likely is None or largest is None:
         return f"{head}. The price of this model is not known here."

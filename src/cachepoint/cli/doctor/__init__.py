@@ -16,6 +16,7 @@ from cachepoint.cli.doctor.model import model as known_model
 from cachepoint.cli.doctor.service import access, credentials
 from cachepoint.cli.doctor.setup import Asked, Setup
 from cachepoint.cli.named import complete
+from cachepoint.core.drawing.words import counted
 
 # In the order in which they are shown.
 CHECKS: Mapping[str, Callable[[Setup], Iterable[Finding]]] = {
@@ -91,6 +92,4 @@ def _show(found: Iterable[Checked], faults: int) -> None:
             grid.add_row("", Text(f"-> {one.finding.remedy}"))
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(grid)
-    console.print(
-        Text("no fault was found" if not faults else f"{faults} fault{'s' * (faults > 1)}", style="bold")
-    )
+    console.print(Text("no fault was found" if not faults else counted(faults, "fault"), style="bold"))

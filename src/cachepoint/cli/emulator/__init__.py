@@ -12,6 +12,7 @@ import typer
 
 from cachepoint.cli.emulator import params
 from cachepoint.cli.faults import say, told
+from cachepoint.core.drawing.words import counted
 
 _INTRODUCTION = """\
 Bedrock's prompt cache is at {url}
@@ -128,10 +129,10 @@ def _summary(calls: tuple[Any, ...], dropped: int) -> str:
         sum(usage.get(name) or 0 for usage in answered)
         for name in ("cacheReadInputTokens", "cacheWriteInputTokens", "inputTokens")
     )
-    older = f" (without the {dropped:,} calls before these)" if dropped else ""
+    older = f" (without the {counted(dropped, 'call')} before these)" if dropped else ""
     return (
-        f"{len(answered):,} calls answered, {len(calls) - len(answered):,} refused: "
-        f"{read:,} tokens read, {written:,} written, {fresh:,} uncached{older}"
+        f"{counted(len(answered), 'call')} answered, {len(calls) - len(answered):,} refused: "
+        f"{counted(read, 'token')} read, {written:,} written, {fresh:,} uncached{older}"
     )
 
 

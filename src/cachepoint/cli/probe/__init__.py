@@ -16,6 +16,7 @@ from cachepoint.cli.probe.runner import Ended, Runner
 from cachepoint.cli.probe.runs import Expected, Wish, expected
 from cachepoint.cli.probe.telling import differences, line, lines, row
 from cachepoint.core.accounting.pricing import number
+from cachepoint.core.drawing.words import counted
 
 # A wait that is worth a word, in seconds.
 _LONG = 5.0
@@ -96,8 +97,9 @@ def _say(text: str) -> None:
 def _forecast(wish: Wish, ahead: Expected, budget: str) -> str:
     spent = timedelta(seconds=round(ahead.seconds))
     return (
-        f"{wish.model}: about {ahead.requests:,} requests, ${ahead.cost:.2f} and {spent} if Bedrock does as "
-        f"the emulator does; entries that are lost early cost more of each. It ends at ${budget}."
+        f"{wish.model}: about {counted(ahead.requests, 'request')}, ${ahead.cost:.2f} and {spent} "
+        f"if Bedrock does as the emulator does; entries that are lost early cost more of each. "
+        f"It ends at ${budget}."
     )
 
 
@@ -119,7 +121,7 @@ def _out(wish: Wish, runner: Runner, ended: Ended, ahead: Expected, as_json: boo
         typer.echo(each)
     if printed:
         typer.echo(f"\n{printed}")
-    typer.echo(f"\n{runner.asked:,} requests, ${runner.spent:.4f} with those of before")
+    typer.echo(f"\n{counted(runner.asked, 'request')}, ${runner.spent:.4f} with those of before")
     if ended.why:
         _say(f"cachepoint: {ended.why}")
 

@@ -8,6 +8,7 @@ from cachepoint.cli.savings.answers import SAME_TOKENS, Answer, Way, in_batch, r
 from cachepoint.cli.savings.figures import count, rate, span
 from cachepoint.cli.savings.offers import Offer
 from cachepoint.core.accounting.pricing import RATES, Rates
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.models.rules import TTL_SECONDS, Ttl
 from cachepoint.reporting import savings
 from cachepoint.reporting.levers import first_token, measured_first_tokens
@@ -133,7 +134,7 @@ def _arrivals(workload: Workload, bill: Bill) -> list[str]:
 
 def _pays(rates: Rates, bills: Bills, best: Bill) -> list[str]:
     parts = [
-        f"a {ttl} write pays from {reads} read{'s' if reads > 1 else ''} on ({exact:.2f})"
+        f"a {ttl} write pays from {counted(reads, 'read')} on ({exact:.2f})"
         for ttl in bills
         if ttl is not None
         and (exact := savings.break_even(rates, ttl)) is not None

@@ -13,6 +13,7 @@ from cachepoint.cli.savings.answers import SAME_TOKENS, Answer, Way, in_batch
 from cachepoint.cli.savings.figures import span
 from cachepoint.cli.savings.offers import Offer
 from cachepoint.core.accounting.usage import Shape, Usage
+from cachepoint.core.drawing.words import counted
 from cachepoint.reporting.savings import HOURS_A_MONTH, Measured
 
 # A field that only this shape has, and the shape.
@@ -73,7 +74,8 @@ def measured(path: Path, offer: Offer, other: Offer | None, requests: int | None
         answer.notes.append(f"{lines}.")
     if unknown:
         answer.notes.append(
-            f"{made.unpriced:,} calls are in no sum: no price is known for {', '.join(sorted(unknown))}."
+            f"In no sum: {counted(made.unpriced, 'call')}, as no price is known for "
+            f"{', '.join(sorted(unknown))}."
         )
     return answer
 
@@ -139,7 +141,7 @@ def _answer(made: Measured, factor: Decimal, monthly: bool) -> Answer:
     scaled = f", scaled to {made.calls * factor:,.0f} requests a month" if monthly else ""
     before, after = made.before.times(factor), made.after.times(factor)
     return Answer(
-        title=f"{made.calls:,} measured calls{over}{scaled}",
+        title=f"{counted(made.calls, 'measured call')}{over}{scaled}",
         requests=made.calls * factor,
         before=before,
         after=after,

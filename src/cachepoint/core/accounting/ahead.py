@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from cachepoint.core.accounting import pricing
 from cachepoint.core.accounting.money import dollars, for_json
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import ModelRules
 from cachepoint.core.placement.decision import Decision
@@ -236,11 +237,11 @@ def _lines(seen: Outlook) -> Iterator[str]:
     yield f"{seen.model_id}: {seen.state}{left}{f' ({seen.note})' if seen.note else ''}"
     if seen.read_tokens is not None:
         yield (
-            f"  {seen.read_tokens:,} tokens to be read, {seen.write_tokens:,} written, "
+            f"  {counted(seen.read_tokens, 'token')} to be read, {seen.write_tokens:,} written, "
             f"{seen.uncached_tokens:,} neither; {seen.reported_tokens:,} as reported, the rest estimated"
         )
     elif seen.input_tokens is not None:
-        yield f"  {seen.input_tokens:,} input tokens, estimated"
+        yield f"  {counted(seen.input_tokens, 'input token')}, estimated"
     yield f"  input now {dollars(seen.price_now)}, once cold {dollars(seen.price_cold)}"
     if seen.also is not None:
         yield f"  on {seen.also.model_id} ({seen.also.state}) {dollars(seen.price_also)}"

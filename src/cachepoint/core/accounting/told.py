@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cachepoint.core.accounting.money import dollars
 from cachepoint.core.accounting.usage import Usage
 from cachepoint.core.drawing import html
+from cachepoint.core.drawing.words import counted
 
 if TYPE_CHECKING:
     from cachepoint.core.accounting.report import CallReport
@@ -91,7 +92,7 @@ def _tokens(usage: Usage | None) -> str:
         return "no usage was reported"
     kinds = {"read": usage.read_tokens, "written": usage.write_tokens, "uncached": usage.uncached_tokens}
     parts = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items() if n is not None)
-    return f"{usage.input_tokens:,} tokens in ({parts}), {usage.output_tokens:,} out"
+    return f"{counted(usage.input_tokens, 'token')} in ({parts}), {usage.output_tokens:,} out"
 
 
 def _checkpoints(report: "CallReport") -> str:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cachepoint.core.drawing import html
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.models.rules import MAX_CHECKPOINTS, Ttl
 from cachepoint.core.placement.fan_out import IS_WRITTEN
 from cachepoint.core.placement.forecast import Chance, Prices
@@ -77,8 +78,8 @@ class Plan:
         if not count:
             return f"no checkpoint: {self.note}" if self.note else "no checkpoint"
         read = self.expected_read_tokens
-        expected = "" if read is None else f"; {read:,} tokens should be read"
-        return f"{count} checkpoint{'' if count == 1 else 's'}{expected}"
+        expected = "" if read is None else f"; {counted(read, 'token')} should be read"
+        return f"{counted(count, 'checkpoint')}{expected}"
 
 
 class Candidate(NamedTuple):

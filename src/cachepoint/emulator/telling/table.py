@@ -38,7 +38,7 @@ def table(calls: Sequence[EmulatedCall]) -> str:
     head = "".join(f"<th{_left(i)}>{name}</th>" for i, name in enumerate(_HEADS))
     rows = "".join(f"<tr>{''.join(_row(call, largest))}</tr>" for call in shown)
     hidden = len(calls) - len(shown)
-    earlier = f"<div>{hidden:,} earlier ones are not shown</div>" if hidden else ""
+    earlier = f"<div>not shown: {hidden:,} earlier</div>" if hidden else ""
     count = f"{len(calls):,} call{'' if len(calls) == 1 else 's'}"
     inside = f"<table><tr>{head}</tr>{rows}</table>" if shown else ""
     return (

@@ -20,7 +20,7 @@ from cachepoint.cli.audit.scan import COLLECTED, COLUMNS, Scanned, spool
 try:
     import duckdb
 except ImportError as error:
-    raise ImportError('cachepoint audit needs DuckDB: pip install "cachepoint[audit]"') from error
+    raise ImportError(f'cachepoint audit needs {error.name}: pip install "cachepoint[audit]"') from error
 
 _MEMORY_MB = 1_024
 # With less DuckDB sorts no million calls.

@@ -6,7 +6,7 @@ from typing import Any
 try:
     import orjson
 except ImportError as error:
-    raise ImportError('cachepoint audit needs DuckDB: pip install "cachepoint[audit]"') from error
+    raise ImportError(f'cachepoint audit needs {error.name}: pip install "cachepoint[audit]"') from error
 
 
 def decoded(text: bytes) -> Any:

@@ -7,6 +7,7 @@ from cachepoint.core.accounting.diagnosis.breaks import Break, broken
 from cachepoint.core.accounting.diagnosis.remedies import remedy
 from cachepoint.core.accounting.diagnosis.said import Said
 from cachepoint.core.accounting.usage import Usage
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.placement.question import CHOICE, differing
@@ -66,7 +67,7 @@ class Miss:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TEXTS}
 
     def __str__(self) -> str:
-        lost = "" if self.tokens is None else f", {self.tokens:,} tokens lost"
+        lost = "" if self.tokens is None else f", {counted(self.tokens, 'token')} lost"
         place = "" if self.where is None else f" at {self.where}"
         place += "" if self.at is None else f", character {self.at:,}"
         what = "" if self.detail is None else f" ({self.detail})"

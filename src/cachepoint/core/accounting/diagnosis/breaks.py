@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cachepoint.core.accounting.diagnosis.said import Passage, Said
+from cachepoint.core.drawing.words import counted
 from cachepoint.core.memory.records import Trace
 from cachepoint.core.placement.question import API, CHOICE, MODEL, REGION, differing
 from cachepoint.core.prompt.anatomy import Text, Tool
@@ -185,7 +186,7 @@ def _reordered(before: bytes, now: bytes, said: Said, head: int, index: int) -> 
 
 def _dropped(before: bytes, now: bytes, _: Said, __: int, index: int) -> tuple[str, str] | None:
     at = _again(before, now, index, index)
-    return None if at is None else ("truncated", f"history truncated: {at - index} blocks dropped")
+    return None if at is None else ("truncated", f"history truncated: {counted(at - index, 'block')} dropped")
 
 
 def _replaced(before: bytes, now: bytes, said: Said, head: int, index: int) -> tuple[str, str] | None:
@@ -196,9 +197,9 @@ def _replaced(before: bytes, now: bytes, said: Said, head: int, index: int) -> t
             continue
         gone = at - index
         if gone > put_in:
-            return "compacted", f"history compacted: {put_in} blocks in place of {gone}"
+            return "compacted", f"history compacted: {counted(put_in, 'block')} in place of {gone}"
         if gone < put_in:
-            return "inserted", f"{put_in - gone} blocks put into the history"
+            return "inserted", f"{counted(put_in - gone, 'block')} put into the history"
         return "edited", _edited(said, head + index)
     return "edited", _edited(said, head + index)
 

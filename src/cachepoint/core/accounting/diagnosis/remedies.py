@@ -59,7 +59,7 @@ _REMEDIES: Mapping[str, Mapping[str, str]] = {
         "": "Leave the checkpoints to cachepoint, or set one at most 20 blocks behind the last entry."
     },
     "in_flight": {
-        "": 'Let parallel calls wait for the first, as fan_out="single_flight" and "warm_first" do.'
+        "": 'Let parallel calls wait for the first, with fan_out="warm_first", or warm the prefix before.'
     },
     "evicted_or_rerouted": {
         "": "Nothing in the request explains it; where it happens often, pin the Region or use one profile."
