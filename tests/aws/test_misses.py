@@ -479,4 +479,4 @@ def test_the_texts_that_are_kept_are_bounded(bedrock, cache):
         client.converse(**request)
 
     kept = (*cache._texts._young.values(), *cache._texts._old.values())
-    assert 0 < sum(len(block.payload) for raw in kept for block in raw) <= 40_000
+    assert 0 < sum(len(block.payload) for raw, _ in kept for block in raw) <= 40_000

@@ -707,8 +707,15 @@ class TestWork:
         memo.put("new", 1, 1)
         now[0] = 122.0
         memo.put("newer", 1, 1)
-        assert memo.get(999, 500) is None
-        assert memo.get("new", 1) == 1
+        assert memo.get(999) is None
+        assert memo.get("new") == 1
+
+    def test_what_a_memo_finds_again_weighs_what_it_weighed(self):
+        memo = digests.Memo(size=10_000)
+        for n in range(1_000):
+            memo.put(n % 9, n, 1_000)
+            memo.get((n + 4) % 9)
+            assert memo.bytes <= 10_000 + 1_300
 
 
 class TestUnknown:

@@ -207,8 +207,7 @@ def shown(call: Call, why: Miss | None, texts: Memo) -> Miss | None:
     if asked is None or case is None:
         return why
     thread, raw, size = case.thread, asked.reading.raw, case.prefix.sizes[-1] if case.prefix.sizes else 0
-    # The one before has about the size of this one.
-    before = (texts.get(trace.blocks, size) for trace in (thread.before, *thread.kin) if trace is not None)
+    before = (texts.get(trace.blocks) for trace in (thread.before, *thread.kin) if trace is not None)
     apart = (difference(one, raw, show=True) for one in before if one is not None)
     found = next((d for d in apart if d is not None), None) if why is not None else None
     texts.put(case.trace.blocks, raw, size)

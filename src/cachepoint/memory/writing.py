@@ -13,8 +13,11 @@ from cachepoint.memory.store.scripts import Bound, drawn, payload
 
 # Those whose records say who won.
 CONTESTED = (Table.PLACES, Table.CUTS)
-# Where nothing is, these leave nothing.
-_ON_WHAT_IS = frozenset({Release, CameBack, Forget, Unread, Cached, Refreshed})
+# One replaces what is there (s), some leave nothing where nothing is (x); all others are added (a).
+_RULES: Mapping[type, bytes] = {
+    Trace: b"s",
+    **dict.fromkeys((Release, CameBack, Forget, Unread, Cached, Refreshed), b"x"),
+}
 # A log of more elements is drawn up by whoever saw it, for good; one of a few, where nobody came between.
 _LONG, _FEW = 8, 3
 _ALONE, _WITH = 1, 2
@@ -167,10 +170,10 @@ def _ruled(table: Table, deeds: list[Deed], seen: Log) -> tuple[bytes, list[Deed
     """By what rule, and which changes are left to be made."""
     if table is Table.CUTS:
         return b"s" if seen.is_bad else b"n", deeds[:1]
-    kinds = [type(deed) for deed in deeds]
-    if Trace in kinds:
-        return b"s", deeds[len(kinds) - 1 - kinds[::-1].index(Trace) :]
-    return b"x" if _ON_WHAT_IS.issuperset(kinds) else b"a", deeds
+    rules = [_RULES.get(type(deed), b"a") for deed in deeds]
+    if b"s" in rules:
+        return b"s", deeds[len(rules) - 1 - rules[::-1].index(b"s") :]
+    return b"a" if b"a" in rules else b"x", deeds
 
 
 def _drawn_up(table: Table, seen: Log, deeds: list[Deed]) -> tuple[int, tuple[int, bytes]]:

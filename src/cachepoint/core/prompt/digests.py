@@ -66,21 +66,24 @@ class Memo:
         self._size = size
         self._age = age
         self._clock = clock
-        self._young: dict[Any, Any] = {}
-        self._old: dict[Any, Any] = {}
+        # By key: the value and its size.
+        self._young: dict[Any, tuple[Any, int]] = {}
+        self._old: dict[Any, tuple[Any, int]] = {}
         self._bytes = 0
         self._since = clock()
         self._lock = ForkSafeLock()
 
-    def get(self, key: Any, size: int) -> Any:
-        """What was kept for a key of `size` bytes; None where nothing was."""
-        found = self._young.get(key)
-        if found is None and (found := self._old.get(key)) is not None:
-            self.put(key, found, size)
-        return found
+    def get(self, key: Any) -> Any:
+        """What was kept for a key; None where nothing was."""
+        if (row := self._young.get(key)) is not None:
+            return row[0]
+        if (row := self._old.get(key)) is None:
+            return None
+        self.put(key, *row)
+        return row[0]
 
     def put(self, key: Any, value: Any, size: int) -> None:
-        """Keep a value for a key of `size` bytes; one that is larger than a generation is not kept."""
+        """Keep a value of `size` bytes, its key among them; one larger than a generation is not kept."""
         if size > self._size:
             return
         now = self._clock()
@@ -88,7 +91,7 @@ class Memo:
             if self._bytes + size > self._size or now - self._since > self._age:
                 self._old, self._young = self._young, {}
                 self._bytes, self._since = 0, now
-            self._young[key] = value
+            self._young[key] = value, size
             self._bytes += size + _MEMO_ROW
 
     @property
@@ -112,7 +115,7 @@ class Digester:
     def text(self, text: str) -> Known:
         """The digest of a text alone, and its weight in bytes."""
         size = len(text)
-        known: Known | None = self._memo.get(text, size)
+        known: Known | None = self._memo.get(text)
         if known is None:
             body = encoded(text)
             known = self.one(b"text:" + body), len(body)
@@ -167,7 +170,7 @@ class Digester:
     def named(self, values: Iterable[tuple[str, str]]) -> tuple[tuple[str, bytes], ...]:
         """The digests of short values, by name."""
         key = "named", tuple(values)
-        known: tuple[tuple[str, bytes], ...] | None = self._memo.get(key, _MEMO_ROW)
+        known: tuple[tuple[str, bytes], ...] | None = self._memo.get(key)
         if known is None:
             known = tuple((name, self.text(value)[0]) for name, value in key[1])
             self._memo.put(key, known, _MEMO_ROW)
@@ -176,7 +179,7 @@ class Digester:
     def head(self, prefix: Prefix, raw: Sequence[RawBlock]) -> Anatomy:
         """What the tools and the system prompt of a prefix are made of."""
         key = "head", *prefix.parts[:2]
-        known: Anatomy | None = self._memo.get(key, _MEMO_ROW)
+        known: Anatomy | None = self._memo.get(key)
         if known is None:
             known = anatomy(raw[: prefix.head], self._key, self._tool)
             self._memo.put(key, known, known.weight)
@@ -188,7 +191,7 @@ class Digester:
             key = "tool", marshal.dumps(payload, 2)
         except ValueError:
             return tool_of(payload, self._key)
-        known: Tool | None = self._memo.get(key, len(key[1]))
+        known: Tool | None = self._memo.get(key)
         if known is None:
             known = tool_of(payload, self._key)
             self._memo.put(key, known, len(key[1]))
@@ -203,7 +206,7 @@ class Digester:
             shape = None
         if shape is None:
             return self._serialised(kind, payload)
-        known: Known | None = self._memo.get(shape, len(shape))
+        known: Known | None = self._memo.get(shape)
         if known is None:
             known = self._serialised(kind, payload)
             self._memo.put(shape, known, len(shape))
@@ -226,7 +229,7 @@ class Digester:
         if len(data) < _LARGE:
             return _hashed(data)
         key = len(data), data[:_END], data[-_END:]
-        known: tuple[bytes, str] | None = self._files.get(key, len(data))
+        known: tuple[bytes, str] | None = self._files.get(key)
         if known is None or known[0] != data:
             known = data, _hashed(data)
             self._files.put(key, known, len(data))

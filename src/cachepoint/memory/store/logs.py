@@ -25,6 +25,8 @@ _KINDS: Mapping[Table, type] = {
 # Bytes of logs that were seen last, in each of two generations: one that is as it was is not read again, and
 # of one that has grown, what was added.
 _SEEN_BYTES = 4 << 20
+# Elements, and about twice their size for the record that they come to.
+_WEIGHT = 3
 
 
 class Log(NamedTuple):
@@ -65,8 +67,9 @@ class Logs:
         """
         if value is None or len(value) < HEAD or int.from_bytes(value[:_STAMP]) < oldest:
             return NO_LOG
-        known: Log | None = self._seen.get(name, 0)
-        if known is not None and value.endswith(known.elements) and len(value) == HEAD + len(known.elements):
+        known: Log | None = self._seen.get(name)
+        # Most are as they were.
+        if known is not None and value[HEAD:] == known.elements:
             return known
         log = self._laid(table, value, value[HEAD:], known)
         self.keep(name, log)
@@ -74,12 +77,11 @@ class Logs:
 
     def known(self, name: bytes) -> Log:
         """The log as it was seen last."""
-        return self._seen.get(name, 0) or NO_LOG
+        return self._seen.get(name) or NO_LOG
 
     def keep(self, name: bytes, log: Log) -> None:
         """The log is this now, as far as we know."""
-        weight = 0 if log.record is None else log.record.weight
-        self._seen.put(name, log, len(name) + len(log.elements) + weight)
+        self._seen.put(name, log, len(name) + _WEIGHT * len(log.elements))
 
     def _laid(self, table: Table, value: bytes, elements: bytes, known: Log | None) -> Log:
         count = int.from_bytes(value[_STAMP + 1 : HEAD])

@@ -1,6 +1,7 @@
 """What is sent to the server: the script that records, and commands as they go over the wire."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from hashlib import sha1
 from math import ceil
 from struct import pack
@@ -66,9 +67,15 @@ def probing(name: bytes) -> bytes:
 
 def command(*arguments: bytes) -> bytes:
     """A command as it goes over the wire."""
-    parts = [b"*%d\r\n" % len(arguments)]
-    parts += [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments]
-    return b"".join(parts)
+    parts = [b"*%d" % len(arguments)]
+    for argument in arguments:
+        parts += _size(len(argument)), argument
+    return b"\r\n".join((*parts, b""))
+
+
+@lru_cache(1_024)
+def _size(length: int) -> bytes:
+    return b"$%d" % length
 
 
 def reading(names: Sequence[Names]) -> bytes:
@@ -136,9 +143,13 @@ def payload(table: Table, rule: bytes, want: bool, count: int, elements: bytes, 
         elements: These.
         drawn: What `drawn` gives; empty: nothing is drawn up.
     """
-    form = drawn[:1] or b"\0"
-    head = pack(">BcB", TABLES.index(table) + 1, rule, want)
-    return b"".join((head, form, count.to_bytes(2), drawn[1:], elements))
+    head = _head(table, rule, want)
+    return b"".join((head, drawn[:1] or b"\0", count.to_bytes(2), drawn[1:], elements))
+
+
+@cache
+def _head(table: Table, rule: bytes, want: bool) -> bytes:
+    return pack(">BcB", TABLES.index(table) + 1, rule, want)
 
 
 def drawn(form: int, seen: bytes, gone: int, made: int, instead: bytes) -> bytes:
