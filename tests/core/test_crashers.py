@@ -110,6 +110,20 @@ class TestCached:
         assert sent(body, dialect="messages").plan.checkpoints
         assert taken == []
 
+    @pytest.mark.parametrize("place", ["model", "region", "namespace"])
+    def test_a_name_with_half_a_surrogate_pair(self, place, taken):
+        """Kinds, and the key that is being replaced, are named by it as well."""
+        name = f"{CLAUDE}\ud800" if place == "model" else "\ud800"
+        cache = PromptCache(ALWAYS, namespace=name if place == "namespace" else "")
+        for _ in range(2):
+            region = name if place == "region" else ""
+            call = cache.prepare(
+                converse({"text": "hi"}), name if place == "model" else CLAUDE, region=region
+            )
+            cache.settle(call, {"usage": {"inputTokens": 3, "outputTokens": 1, "totalTokens": 4}})
+        assert call.plan.checkpoints or place == "model"
+        assert taken == []
+
     def test_a_kind_with_half_a_surrogate_pair(self, taken):
         body = {
             "system": [{"type": "text", "text": MANUAL}],
@@ -164,6 +178,7 @@ class TestAsItCame:
                 converse({"text": "a"}, additionalModelRequestFields={"a": holding_itself()}),
                 id="a field that holds itself",
             ),
+            pytest.param(converse({7: ""}), id="a block that is named by a number"),
             pytest.param(converse({"text": {"a": 1}}), id="a dict for a text"),
             pytest.param(converse({"text": []}), id="a list for a text"),
             pytest.param(converse({"text": "a"}, use(a={(): 1})), id="a name that is a tuple"),

@@ -80,6 +80,11 @@ class Question:
         return f"{self.namespace}|{self.api}|{self.region}"
 
     @once
+    def _seed(self) -> bytes:
+        """What all of a prefix depends on."""
+        return encoded(f"{self.where}|{self.model}|{self.reading.invalidates}")
+
+    @once
     def scope(self) -> bytes:
         """The key of what is counted for the model here."""
         return self._key("scope", self.model)
@@ -160,8 +165,8 @@ class Question:
         """The prefix that a split request makes, which goes on from another."""
         return self.digester.prefix(
             split.raw,
-            seed=f"{self.where}|{self.model}|{self.reading.invalidates}".encode(),
-            turn_seed=self.reading.turn.encode(),
+            seed=self._seed,
+            turn_seed=encoded(self.reading.turn),
             orphans=self.reading.orphans,
             after=after,
         )
@@ -210,9 +215,7 @@ class Question:
 
     def _cut(self, cuts: Mapping[bytes, Any], texts: Mapping[bytes, Texts]) -> CutPrompt:
         split = self._scissors.split(cuts, {place: record.sketches for place, record in texts.items()})
-        seed = encoded(f"{self.where}|{self.model}|{self.reading.invalidates}")
-        turn_seed = self.reading.turn.encode()
-        how = ("prefix", seed, turn_seed, self.policy.split, self.policy.documents)
+        how = ("prefix", self._seed, self.reading.turn, self.policy.split, self.policy.documents)
         prefix = self.digested(split, self._after(how))
         if self.reading.growth is not None:
             self.reading.growth.now.made[how] = prefix

@@ -171,7 +171,7 @@ def _kind(item: Any) -> str:
     if len(item) != 1:
         raise UnreadableError(f"a block has {len(item)} keys; it is a union of exactly one")
     (kind,) = item
-    return kind  # type: ignore[no-any-return]
+    return kind if type(kind) is str else texted(kind, "the key of a block")
 
 
 def _takes_mark(kind: str, payload: Any) -> bool:
