@@ -238,7 +238,8 @@ def said(request: Any, way: tuple[int, ...] = ()) -> Any:
 
 
 def _mark(item: Any) -> bool:
-    return isinstance(item, Mapping) and list(item) == ["cachePoint"]
+    """A checkpoint alone, whichever dialect it is of."""
+    return isinstance(item, Mapping) and bool(item) and all(key in MARKS for key in item)
 
 
 def _listed(key: Any, value: Any) -> Any:
