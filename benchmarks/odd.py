@@ -239,12 +239,12 @@ def said(request: Any, way: tuple[int, ...] = ()) -> Any:
 
 def _mark(item: Any) -> bool:
     """A checkpoint alone, whichever dialect it is of."""
-    return isinstance(item, Mapping) and bool(item) and all(key in MARKS for key in item)
+    return isinstance(item, Mapping) and "cachePoint" in item and all(key in MARKS for key in item)
 
 
 def _listed(key: Any, value: Any) -> Any:
-    if key in ("content", "system") and type(value) is tuple and value[0] is str:
-        return [{"type": (str, "text"), "text": value}]
+    if key in ("content", "system") and type(value) is tuple and value[0] in (str, Word):
+        return [{"type": (str, "text"), "text": (str, str(value[1]))}]
     return value
 
 

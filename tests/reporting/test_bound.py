@@ -104,6 +104,16 @@ def test_a_checkpoint_that_counted_says_that_the_minimum_is_lower():
     assert lower((0, [small], wrote), (60, [small])) == 600 * 1.35
 
 
+def test_a_damaged_line_whose_digests_do_not_chain_stops_nothing():
+    good = sent([A, B, C], points=(1,))
+    damaged = good._replace(digests=good.digests[:8] + b"\xff" * 8 + good.digests[16:])
+    tree = Ledger()
+    for one in (good, damaged):
+        tree.add(START, one, fresh=3_000)
+
+    assert [(visit.end, visit.points) for visit in tree.calls] == [(3, (2,)), (3, (1,))]
+
+
 def test_where_no_checkpoint_may_stand_nothing_ends():
     calls = [(60 * n, [A, (f"thought {n % 2}", 500)]) for n in range(4)]
     assert lower(*calls) == 2_000 * 1.55 + 2 * 500 * 1.35

@@ -86,4 +86,6 @@ class _Nodes(NamedTuple):
     digests: bytes
 
     def __call__(self, index: int) -> int:
-        return self.known[self.digests[SHORT * index : SHORT * (index + 1)]]
+        """Where the block ends; in a damaged line, whose digests do not chain, the last before it."""
+        nodes = (self.known.get(self.digests[SHORT * i : SHORT * (i + 1)]) for i in range(index, -1, -1))
+        return next((node for node in nodes if node is not None), ROOT)
