@@ -36,8 +36,9 @@ LEAKS = (
 )
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: no collection looks through it again."""
+@pytest.fixture(autouse=True, scope="module")
+def _imports_stay():
+    """No collection looks through them again."""
     gc.collect()
     gc.freeze()
 

@@ -181,10 +181,7 @@ def _aside():
     try:
         yield functions
     finally:
-        # What the runs left goes, what is imported stays.
         gc.unfreeze()
-        gc.collect()
-        gc.freeze()
 
 
 def _failure(run, plain, make, place, functions):
