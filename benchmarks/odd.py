@@ -237,6 +237,14 @@ def said(request: Any, way: tuple[int, ...] = ()) -> Any:
     return seen(request)
 
 
+def holds_itself(value: Any, way: tuple[int, ...] = ()) -> bool:
+    """Whether it has no end: nobody could send it."""
+    if id(value) in way:
+        return True
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(holds_itself(part, (*way, id(value))) for part in parts)
+
+
 def _mark(item: Any) -> bool:
     """A checkpoint alone, whichever dialect it is of."""
     return isinstance(item, Mapping) and "cachePoint" in item and all(key in MARKS for key in item)
