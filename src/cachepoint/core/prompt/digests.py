@@ -232,7 +232,8 @@ class Digester:
         known: tuple[bytes, str] | None = self._files.get(key)
         if known is None or known[0] != data:
             known = data, _hashed(data)
-            self._files.put(key, known, len(data))
+            # One that is larger than a generation fills one.
+            self._files.put(key, known, min(len(data), _FILES_BYTES))
         return known[1]
 
 
