@@ -21,7 +21,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from io import BytesIO
@@ -377,7 +377,9 @@ class Commands:
         (folder / "other.json").write_bytes(other)
         places = {"ONE": str(folder / "one.json"), "OTHER": str(folder / "other.json"), "FOLDER": str(folder)}
         places["STATE"] = str(folder / "one.json")
-        found = CliRunner().invoke(self._app, [command, *(places.get(a, a) for a in arguments)])
+        # What it writes stays there.
+        with chdir(folder):
+            found = CliRunner().invoke(self._app, [command, *(places.get(a, a) for a in arguments)])
         if found.exception is not None and not isinstance(found.exception, SystemExit):
             raise found.exception
         if found.exit_code not in {0, 1, 2}:

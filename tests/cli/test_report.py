@@ -249,6 +249,22 @@ def test_c11_a_page_that_has_no_place_is_refused_at_once(live, where, calls, tmp
     assert "give it a file in a folder that exists" in result.stderr
 
 
+@pytest.mark.parametrize("where", ["calls.jsonl", "./calls.jsonl", "link.jsonl"])
+def test_what_is_read_is_not_written_over(where, calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "calls.jsonl").write_bytes(before := calls.read_bytes())
+    (tmp_path / "link.jsonl").symlink_to("calls.jsonl")
+    result = invoke("calls.jsonl", "--html", where, code=1)
+    assert "lies in what is read" in result.stderr
+    assert (tmp_path / "calls.jsonl").read_bytes() == before
+
+
+def test_an_option_is_no_name_of_a_page(calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "'--json'; give it a file" in invoke(calls, "--html", "--json", code=1).stderr
+    assert not (tmp_path / "--json").exists()
+
+
 def test_c11_live_and_a_page(calls, tmp_path, monkeypatch):
     """C11: `--live --html` ends with the page."""
 

@@ -10,13 +10,13 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from cachepoint.cli import pages
 from cachepoint.cli.faults import echo, told
 from cachepoint.cli.lines import MOST, STDIN, Lines, opened
 from cachepoint.core.accounting.sent import Sent
 from cachepoint.reporting.pictures import as_table
 from cachepoint.reporting.tally import Row, Tally
 
-_STDOUT = Path("-")
 _PAUSE = 0.5
 _PIECE = 1 << 24
 
@@ -36,24 +36,13 @@ def command(
     """Print what the calls in JSON lines cost, saved and missed; or make a page of it."""
     with told():
         sources = files or [STDIN]
-        _check(html, as_json)
+        pages.refuse(html, sources, as_json=as_json)
         tally = Tally()
         taken = [_followed(tally, sources)] if live else [read(tally, source) for source in sources]
         for lines in taken:
             if lines.skipped:
                 echo(f"cachepoint: {lines}", err=True)
         _say(tally, as_json, html)
-
-
-def _check(html: Path | None, as_json: bool) -> None:
-    """What `--html` cannot mean is said before everything is read, and not after."""
-    if html is None:
-        return
-    if html == _STDOUT:
-        if as_json:
-            raise ValueError("--json and --html - both go to standard output; give --html a file")
-    elif html.is_dir() or not html.parent.is_dir():
-        raise ValueError(f"--html is {str(html)!r}; give it a file in a folder that exists")
 
 
 def read(tally: Tally, source: Path) -> Lines:
@@ -119,21 +108,11 @@ def _say(tally: Tally, as_json: bool, html: Path | None) -> None:
     if html is not None:
         from cachepoint.observers import page
 
-        _write(page(tally), html)
+        pages.write(page(tally), html)
     if as_json:
         typer.echo(json.dumps(tally.as_dict(), indent=2))
     elif html is None:
         echo(as_table(tally, tally.bound))
-
-
-def _write(page: str, html: Path) -> None:
-    # A name in a line may hold half a surrogate pair, which JSON allows and UTF-8 does not.
-    text = page.encode("utf-8", "replace")
-    if html == _STDOUT:
-        typer.echo(text)
-        return
-    html.write_bytes(text)
-    echo(f"cachepoint: wrote {html}", err=True)
 
 
 def _followed(tally: Tally, sources: list[Path]) -> Lines:

@@ -197,6 +197,9 @@ def test_a_low_hit_share_ends_with_1(log):
         (["."], "holds no log"),
         ([".", "--min-hit", "7"], "--min-hit is 7.0; give a share, 0 to 1"),
         ([".", "--html", "."], "give it a file in a folder that exists"),
+        ([".", "--html", "page.html"], "lies in what is read"),
+        ([".", "--html", "--json"], "'--json'; give it a file"),
+        ([".", "--html", "-", "--json"], "both go to standard output"),
         ([".", "--temp", "nowhere"], "give a folder that exists"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cachepoint.cli import pages
 from cachepoint.cli.faults import echo, told
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def command(
     replay: Annotated[
         bool, typer.Option("--replay", help="Read them again: what the library would have paid.")
     ] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page to this file; - is standard output.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     min_hit: Annotated[
         float | None, typer.Option(help="Exit code 1 where less of the input was read: 0 to 1.")
@@ -42,7 +45,8 @@ def command(
 ) -> None:
     """Say what the calls in logs cost, read and missed, and why. No text of a prompt is written anywhere."""
     with told():
-        _check(html, min_hit, temp)
+        pages.refuse(html, paths, as_json=as_json)
+        _check(min_hit, temp)
         from cachepoint.cli.audit.engines.plan import Plan
 
         found = _run(Plan.of(paths, replay=replay), workers, memory, temp, dask)
@@ -50,12 +54,10 @@ def command(
     _judge(found, min_hit)
 
 
-def _check(html: Path | None, min_hit: float | None, temp: Path | None) -> None:
+def _check(min_hit: float | None, temp: Path | None) -> None:
     """What options cannot mean is said before hundreds of gigabytes are read."""
     if min_hit is not None and not 0 <= min_hit <= 1:
         raise ValueError(f"--min-hit is {min_hit!r}; give a share, 0 to 1")
-    if html is not None and (html.is_dir() or not html.parent.is_dir()):
-        raise ValueError(f"--html is {str(html)!r}; give it a file in a folder that exists")
     if temp is not None and not temp.is_dir():
         raise ValueError(f"--temp is {str(temp)!r}; give a folder that exists")
 
@@ -90,13 +92,13 @@ def _say(found: "Audit", html: Path | None, as_json: bool) -> None:
     from cachepoint.cli.audit.text import as_dict, lines
 
     if html is not None:
-        html.write_text(page(found), "utf-8", "replace")
-        echo(f"cachepoint: wrote {html}", err=True)
+        pages.write(page(found), html)
     if as_json:
         typer.echo(json.dumps(as_dict(found), indent=2))
         return
-    for line in lines(found):
-        echo(line)
+    if html != pages.STDOUT:
+        for line in lines(found):
+            echo(line)
 
 
 def _judge(found: "Audit", min_hit: float | None) -> None:
