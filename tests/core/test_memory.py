@@ -125,6 +125,10 @@ class TestFailing:
     def test_an_option_that_is_no_memory_is_refused_when_given(self):
         with pytest.raises(ValueError, match=r"memory is 'dict'; give a cachepoint.memory.Memory"):
             PromptCache(memory={})
+        with pytest.raises(ValueError, match="namespace is 5; give a text"):
+            PromptCache(namespace=5)
+        with pytest.raises(ValueError, match="clock is 5; give a function"):
+            PromptCache(clock=5)
         with pytest.raises(ValueError, match="memory_timeout is -1; use 0 to 60 seconds"):
             PromptCache(memory_timeout=-1)
 

@@ -298,6 +298,12 @@ def test_show_of_a_request_that_is_left_alone_draws_the_caller_s_own():
     )
 
 
+def test_show_says_of_a_misspelt_model_that_it_is_not_known():
+    request = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
+    shown = str(cachepoint.show(request, model_id="us.anthropic.claude-sonet-4-6"))
+    assert "claude-sonet-4-6 takes no checkpoints, as far as is known here" in shown
+
+
 def test_show_draws_the_bodies_of_invoke_model():
     body = {
         "anthropic_version": "bedrock-2023-05-31",
@@ -327,6 +333,9 @@ def test_show_draws_a_long_conversation_in_stretches():
     [
         ({}, {}, "no model is named"),
         ({"modelId": SONNET, "messages": "hi"}, {}, "a list was expected"),
+        ([("user", "hi")], {"model_id": SONNET}, "a request is of <class 'list'>"),
+        (None, {"model_id": SONNET}, "a request is of <class 'NoneType'>"),
+        (REQUEST, {"cache": 5}, "cache is of <class 'int'>"),
         (REQUEST, {"dialect": "wire"}, "dialect is 'wire'"),
         (REQUEST, {"policy": {"tll": "5m"}}, "no option 'tll'"),
     ],

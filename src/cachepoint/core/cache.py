@@ -102,8 +102,8 @@ class PromptCache(Driven):
         self.observers: list[Observer] = list(listeners.checked(observers))
         self.memory: Memory = options.memory_of(memory if store is None else store)
         self.guard = Guard(within=guard)
-        self.namespace = namespace
-        self._clock = clock
+        self.namespace = options.namespace_of(namespace)
+        self._clock = options.clock_of(clock)
         super().__init__()
         self._key = options.key_of(key, self.memory)
         self._timeout = options.timeout_of(memory_timeout)

@@ -1,7 +1,7 @@
 """Options of ours that hold no valid value, or were misspelt: these would be sent as fields of the model."""
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from hashlib import blake2b
@@ -59,6 +59,28 @@ def memory_of(given: Memory | None) -> Memory:
         return LocalMemory()
     if not (callable(getattr(given, "recall", None)) and callable(getattr(given, "record", None))):
         raise InvalidOptionError(f"memory is {type(given).__name__!r}; give a cachepoint.memory.Memory")
+    return given
+
+
+def namespace_of(given: str) -> str:
+    """What tells accounts apart.
+
+    Raises:
+        ValueError: Where it is no text.
+    """
+    if not isinstance(given, str):
+        raise InvalidOptionError(f"namespace is {given!r}; give a text, or leave it out")
+    return given
+
+
+def clock_of(given: Callable[[], float]) -> Callable[[], float]:
+    """What tells the time.
+
+    Raises:
+        ValueError: Where it can't be called.
+    """
+    if not callable(given):
+        raise InvalidOptionError(f"clock is {given!r}; give a function of no arguments, as time.time")
     return given
 
 

@@ -20,6 +20,7 @@ from cachepoint.core.memory.protocol import Recollection
 from cachepoint.core.memory.records import Change, Changes, Deed, Row, Table
 from cachepoint.core.models.refusals import read_refusal
 from cachepoint.core.models.rules import ModelRules, known_as, rules_for
+from cachepoint.core.models.rules import shown as shown_id
 from cachepoint.core.once import anew
 from cachepoint.core.placement.decision import Decision, changes, decide, moved
 from cachepoint.core.placement.planner import Plan
@@ -63,7 +64,11 @@ def stands_aside(call: Call, policy: CachePolicy) -> str | None:
         return "mode is off"
     if call.started is None:
         return "the clock gives no time"
-    return None if call.rules.caches else f"{call.rules.name} takes no checkpoints"
+    if call.rules.caches:
+        return None
+    if call.rules.provider in {"other", "unknown"}:
+        return f"{shown_id(call.priced_as)} takes no checkpoints, as far as is known here"
+    return f"{call.rules.name} takes no checkpoints"
 
 
 def question(

@@ -121,7 +121,9 @@ def _of_bill(share: Decimal | None) -> str:
 
 def _priced(sums: Sums) -> str:
     missing = sums.calls - sums.priced
-    return "input and output" if not missing else f"without {counted(missing, 'call')} of unknown price"
+    return (
+        "input and output" if not missing else f"without {counted(missing, 'call')} of unknown price or usage"
+    )
 
 
 def _tokens(tally: Tally) -> str:
@@ -292,7 +294,7 @@ def short(number: int) -> str:
 
 def _foot(tally: Tally) -> str:
     unpriced = tally.sums.calls - tally.sums.priced
-    missing = f" Not in the money: {counted(unpriced, 'call')} of unknown price." if unpriced else ""
+    missing = f" Not in the money: {counted(unpriced, 'call')} of unknown price or usage." if unpriced else ""
     return (
         "<footer><p>Tokens are what Bedrock reported. Money is computed from them with list prices of each "
         f"call's day, in US dollars; it is not the bill.{missing} Tokens lost are what a call paid for again "

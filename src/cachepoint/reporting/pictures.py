@@ -77,7 +77,7 @@ def _kinds(usage: Usage) -> Iterable[str]:
 def _money(tally: Tally) -> Iterable[str]:
     sums = tally.sums
     if sums.money is None:
-        yield "cost unknown: these models have no known price"
+        yield "cost unknown: no price of these models is known, or no usage came (a stream that was left)"
         return
     paid, full = sums.money
     saved = minus(full, paid)
@@ -90,7 +90,7 @@ def _money(tally: Tally) -> Iterable[str]:
             f"for {dollars(keeping.spent)} of that cost, {dollars(keeping.saved)} saved"
         )
     if sums.priced < sums.calls:
-        yield f"not in the money: {counted(sums.calls - sums.priced, 'call')} of unknown price"
+        yield f"not in the money: {counted(sums.calls - sums.priced, 'call')} of unknown price or usage"
 
 
 def nearness(bound: Bound | None, calls: int) -> Iterable[str]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from cachepoint.core import options
 from cachepoint.core.cache import PromptCache
 from cachepoint.core.call import Call
 from cachepoint.core.drawing import html
 from cachepoint.core.drawing.words import counted
+from cachepoint.core.guard import InvalidOptionError
 from cachepoint.core.models.rules import ModelRules, known_as, rules_for, shown
 from cachepoint.core.placement.planner import Plan
 from cachepoint.core.policy import PolicyLike
@@ -149,6 +151,9 @@ def show(
     Raises:
         ValueError: Where no model is named, a dialect or an option is unknown, or it is no request.
     """
+    options.refuse_no_request(request)
+    if not isinstance(cache, PromptCache | None):
+        raise InvalidOptionError(f"cache is of {type(cache)!r}; give a PromptCache, or leave it out")
     form = dialect or (dialect_of(request) if request.get("messages") else "converse")
     planned: list[Call] = []
 
