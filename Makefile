@@ -19,6 +19,7 @@ help:
 
 # pip reads dependency groups from 25.1 on (2025-04).
 $(VENV)/.installed: pyproject.toml
+	@echo "$(VENV): installing both frameworks and what the tests need, about 1.3 GB; once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -U "pip>=25.1"
 	$(BIN)/python -m pip install -q -e ".[all]" --group dev
