@@ -273,11 +273,12 @@ def test_it_stops_by_itself():
 def test_a_busy_port_is_told():
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        start("--port", str(taken.getsockname()[1])) as process,
+        start("--port", str(port := taken.getsockname()[1])) as process,
     ):
         _, err = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert err.startswith("cachepoint: ")
+    assert err.startswith(f"cachepoint: it can't listen on 127.0.0.1:{port} (")
+    assert "--port 0 takes a free port" in err
 
 
 def test_the_summary_says_what_it_does_not_count():

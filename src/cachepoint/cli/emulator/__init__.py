@@ -77,11 +77,23 @@ def command(
             on_call=None if quiet else _print,
             **_options(chosen),
         )
-        with bedrock:
+        with _listening(bedrock, f"{host}:{port}"):
             _introduce(bedrock.url, host, "KEY" if access_key else "local")
             # Event.wait() without a timeout takes no signal on Windows.
             stop.wait(seconds if seconds is not None else _FOREVER)
             typer.echo(_summary(bedrock.calls, bedrock.calls_dropped))
+
+
+@contextmanager
+def _listening(bedrock: Any, where: str) -> Iterator[None]:
+    try:
+        bedrock.start()
+    except OSError as error:
+        raise ValueError(
+            f"it can't listen on {where} ({error.strerror}); --port 0 takes a free port"
+        ) from error
+    with bedrock:
+        yield
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
