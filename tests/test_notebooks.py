@@ -13,9 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-needs_kernel = pytest.mark.skipif(
-    find_spec("nbclient") is None or find_spec("ipykernel") is None, reason="nbclient or ipykernel is missing"
-)
+MISSING = [name for name in ("nbclient", "ipykernel") if find_spec(name) is None]
+needs_kernel = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 RUN = """
 import sys
 import nbformat

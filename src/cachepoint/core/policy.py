@@ -226,11 +226,9 @@ class PolicyField:
 
     def __get__(self, model: object, owner: type) -> CachePolicy | None:
         """The policy."""
-        raise NotImplementedError
 
     def __set__(self, model: object, value: PolicyLike) -> None:
         """Set it."""
-        raise NotImplementedError
 
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
